@@ -1,0 +1,21 @@
+// The program `reverie`, as a function: a project that registers environments of its own gets the same commands.
+//
+//   int main(int argc, char** argv) {
+//     reverie::EnvRegistry envs = reverie::BuiltinEnvs();
+//     envs.Add<MyEnv>("MyEnv-v0", "what it is");
+//     return reverie::RunProgram(argc, argv, envs);
+//   }
+#ifndef REVERIE_APPS_PROGRAM_H_
+#define REVERIE_APPS_PROGRAM_H_
+
+#include "reverie/env/registry.h"
+
+namespace reverie {
+
+// Returns the exit code: 0 done, 1 failed while running, 2 bad input, 130 or 143 stopped by a signal with a checkpoint
+// written. Throws nothing; what went wrong is one line on stderr.
+int RunProgram(int argc, char** argv, const EnvRegistry& envs);
+
+}  // namespace reverie
+
+#endif  // REVERIE_APPS_PROGRAM_H_

@@ -1,0 +1,145 @@
+// The fields of a config struct, listed once.
+//
+//   struct SacConfig {
+//     double discount = 0.99;
+//     void Visit(Fields& fields) { fields("discount", discount, "discount factor per step", Between(0, 1)); }
+//   };
+//
+// That list reads YAML (reader.h), writes the resolved YAML and prints the reference (writer.h).
+// A Fields object borrows the struct it was made from: the struct must outlive it and must not move.
+#ifndef REVERIE_CONFIG_FIELDS_H_
+#define REVERIE_CONFIG_FIELDS_H_
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "reverie/core/schedule.h"
+
+namespace reverie {
+
+// Allowed values of a number, or of every element of a list.
+struct Range {
+  double low = -std::numeric_limits<double>::infinity();
+  double high = std::numeric_limits<double>::infinity();
+  bool low_open = false;   // low itself is not allowed
+  bool high_open = false;  // high itself is not allowed
+};
+inline Range AtLeast(double low) { return {.low = low}; }
+inline Range Above(double low) { return {.low = low, .low_open = true}; }
+inline Range Between(double low, double high) { return {.low = low, .high = high}; }
+
+// An enum field as YAML sees it: a name out of a fixed set. Names are given by an overload found beside the enum:
+//   std::vector<std::pair<std::string, Target>> EnumNames(Target);
+struct EnumTarget {
+  std::vector<std::string> names;
+  std::function<void(const std::string&)> set;  // called with one of `names`
+  std::function<std::string()> get;
+};
+
+class Fields;
+
+// A section whose fields depend on values read before it (env.options on env.id).
+using LateSection = std::function<Fields()>;
+
+struct Field {
+  using Target = std::variant<bool*, int64_t*, double*, std::string*, std::optional<double>*, std::vector<int64_t>*,
+                              std::vector<double>*, std::array<double, 2>*, LengthSchedule*, EnumTarget,
+                              std::shared_ptr<Fields>, LateSection>;
+  // A condition on the value read so far, beyond type and range, and the sentence that says what was expected.
+  struct Check {
+    std::function<bool()> holds;
+    std::string expected;
+  };
+
+  std::string name;
+  Target target;
+  std::string doc;
+  Range range;
+  bool required = false;
+  std::vector<Check> checks;
+};
+
+class Fields {
+ public:
+  // The fields of `config`, by its Visit. Borrowed.
+  template <class Config>
+  static Fields Of(Config& config) {
+    Fields fields;
+    config.Visit(fields);
+    return fields;
+  }
+
+  // Adds one field. T: bool, int64_t, double, std::string, std::optional<double> ("auto" in YAML where empty),
+  // vectors of int64_t or double, std::array<double, 2>, LengthSchedule ([a, b, x, y] or one number), an enum with
+  // EnumNames, or a struct with Visit (a section).
+  template <class T>
+  void operator()(std::string_view name, T& value, std::string_view doc, Range range = {}) {
+    list_.push_back({.name = std::string(name), .target = MakeTarget(value), .doc = std::string(doc), .range = range});
+  }
+
+  // As above, for a key that has no default.
+  template <class T>
+  void Required(std::string_view name, T& value, std::string_view doc) {
+    (*this)(name, value, doc);
+    list_.back().required = true;
+  }
+
+  // A section made when the reader reaches it, after every field before it has its value.
+  void Late(std::string_view name, LateSection section, std::string_view doc) {
+    list_.push_back({.name = std::string(name), .target = std::move(section), .doc = std::string(doc)});
+  }
+
+  // A condition on the field added last; checked once the whole section has been read. `expected` completes
+  // "KEY: VALUE: expected ...".
+  void Check(std::function<bool()> holds, std::string_view expected) {
+    list_.back().checks.push_back({std::move(holds), std::string(expected)});
+  }
+
+  const std::vector<Field>& list() const { return list_; }
+
+ private:
+  template <class T>
+  static Field::Target MakeTarget(T& value) {
+    if constexpr (std::is_enum_v<T>) {
+      EnumTarget target;
+      for (const auto& [name, unused] : EnumNames(T{})) {
+        target.names.push_back(name);
+      }
+      target.set = [&value](const std::string& name) {
+        for (const auto& [known, meaning] : EnumNames(T{})) {
+          if (known == name) {
+            value = meaning;
+          }
+        }
+      };
+      target.get = [&value] {
+        for (const auto& [known, meaning] : EnumNames(T{})) {
+          if (meaning == value) {
+            return known;
+          }
+        }
+        return std::string("?");
+      };
+      return target;
+    } else if constexpr (requires(Fields & fields) { value.Visit(fields); }) {
+      return std::make_shared<Fields>(Of(value));
+    } else {
+      return &value;
+    }
+  }
+
+  std::vector<Field> list_;
+};
+
+}  // namespace reverie
+
+#endif  // REVERIE_CONFIG_FIELDS_H_

@@ -1,0 +1,56 @@
+// Strict reading of YAML into config structs.
+#ifndef REVERIE_CONFIG_READER_H_
+#define REVERIE_CONFIG_READER_H_
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "reverie/config/fields.h"
+
+namespace reverie {
+
+// A YAML file with `--set` overrides applied; knows for every key where its value came from.
+class ConfigDocument {
+ public:
+  // Throws std::invalid_argument ("FILE: ..." or "FILE:LINE: ...") where the file cannot be read, is not YAML, is not a
+  // map, or has a duplicate key.
+  static ConfigDocument FromFile(const std::filesystem::path& path);
+
+  // The same from text; `name` stands for the file in messages.
+  static ConfigDocument FromText(const std::string& text, const std::string& name);
+
+  // Applies "a.b=VALUE", VALUE in YAML. Throws std::invalid_argument where the text has no such form or a.b passes
+  // through something that is not a map.
+  void Set(std::string_view assignment);
+
+  // The scalar at a top-level key, without reading the rest; throws as Read does where it is missing or no scalar.
+  std::string RequiredString(std::string_view key) const;
+
+  // Fills every field from the document; what the document leaves out keeps its default.
+  //
+  // Throws std::invalid_argument "FILE:LINE: KEY: what is wrong" for an unknown key (with the nearest known one), a
+  // missing required one, a wrong type, a value out of range, or a check that does not hold.
+  void ReadInto(const Fields& fields) const;
+
+  // "FILE:LINE" of a key given as a path ("env.id"), or the place that holds it where the key is not there.
+  std::string Where(std::string_view key) const;
+
+  ~ConfigDocument();
+  ConfigDocument(ConfigDocument&&) noexcept;
+  ConfigDocument& operator=(ConfigDocument&&) noexcept;
+
+ private:
+  ConfigDocument();
+  struct State;  // keeps yaml-cpp out of this header
+  std::unique_ptr<State> state_;
+};
+
+// The member of `known` that `word` most likely meant (edit distance, at most a third of its length), or "".
+std::string NearestName(std::string_view word, const std::vector<std::string>& known);
+
+}  // namespace reverie
+
+#endif  // REVERIE_CONFIG_READER_H_

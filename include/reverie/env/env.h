@@ -1,0 +1,75 @@
+// The environment contract.
+#ifndef REVERIE_ENV_ENV_H_
+#define REVERIE_ENV_ENV_H_
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "reverie/core/rng.h"
+
+namespace reverie {
+
+// Facts about an environment that do not change while it lives.
+struct EnvSpec {
+  std::string id;                               // "HalfCheetah-v5"
+  std::vector<double> obs_low, obs_high;        // [obs_dim], may be infinite
+  std::vector<double> action_low, action_high;  // [act_dim], finite
+  double dt = 0;                                // seconds per step
+  int64_t time_limit = 0;                       // steps per episode; 0: none
+  std::vector<std::string> state_names;         // what SetState takes, in order
+
+  int64_t obs_dim() const { return static_cast<int64_t>(obs_low.size()); }
+  int64_t act_dim() const { return static_cast<int64_t>(action_low.size()); }
+};
+
+struct StepResult {
+  double reward = 0;
+  bool terminated = false;  // the task ended: no value beyond
+  bool truncated = false;   // the time limit was reached; says nothing about the task
+};
+
+// One simulated task, stepped in float64 on the host. Not thread-safe; copies on several threads do not interfere.
+//
+// Reset before the first Step. Stepping goes on past `terminated` and `truncated` if asked to, as Gymnasium's does.
+class Env {
+ public:
+  virtual ~Env() = default;
+  Env() = default;
+  Env(const Env&) = delete;
+  Env& operator=(const Env&) = delete;
+
+  virtual const EnvSpec& spec() const = 0;
+
+  // Draws a start state and writes its observation: obs [obs_dim].
+  void Reset(RandomEngine& rng, std::span<double> obs);
+
+  // Advances one step. action [act_dim] in the env's own bounds, not clipped; writes obs [obs_dim].
+  // Throws std::runtime_error where the simulation became unstable or an observation or reward is not finite.
+  StepResult Step(std::span<const double> action, std::span<double> obs);
+
+  // Puts the env at the beginning of an episode in that state: state [state_names.size()]. Writes its observation.
+  void SetState(std::span<const double> state, std::span<double> obs);
+
+  // Everything that the future depends on, time limit and lagging quantities included; Restore continues bit for bit.
+  // A snapshot fits only an env of the same id and options; throws std::runtime_error where its size differs.
+  std::vector<double> Snapshot() const;
+  void Restore(std::span<const double> snapshot);
+
+  // Steps since the episode began.
+  int64_t elapsed_steps() const { return elapsed_steps_; }
+
+ private:
+  virtual void DoReset(RandomEngine& rng, std::span<double> obs) = 0;
+  virtual StepResult DoStep(std::span<const double> action, std::span<double> obs) = 0;  // `truncated` is set by Step
+  virtual void DoSetState(std::span<const double> state, std::span<double> obs) = 0;
+  virtual std::vector<double> DoSnapshot() const = 0;
+  virtual void DoRestore(std::span<const double> snapshot) = 0;
+
+  int64_t elapsed_steps_ = 0;
+};
+
+}  // namespace reverie
+
+#endif  // REVERIE_ENV_ENV_H_

@@ -1,0 +1,13 @@
+// The sub-commands, one file each. Each function adds its options and a callback to the program.
+//
+// A callback throws std::invalid_argument for bad input (exit code 2) and anything else for a failure (exit code 1).
+#ifndef REVERIE_SRC_APPS_COMMANDS_H_
+#define REVERIE_SRC_APPS_COMMANDS_H_
+
+#include <CLI/CLI.hpp>
+
+#include "reverie/env/registry.h"
+
+namespace reverie {}  // namespace reverie
+
+#endif  // REVERIE_SRC_APPS_COMMANDS_H_

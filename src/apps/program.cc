@@ -1,0 +1,42 @@
+#include "reverie/apps/program.h"
+
+#include <mujoco/mujoco.h>
+#include <torch/version.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "commands.h"
+#include "reverie/core/log.h"
+
+namespace reverie {
+namespace {
+
+std::string VersionText() {
+  return std::string("reverie " REVERIE_VERSION "\nLibTorch ") + TORCH_VERSION + "\nMuJoCo " + mj_versionString() +
+         "\nCUDA " + (REVERIE_WITH_CUDA ? "yes" : "no");
+}
+
+}  // namespace
+
+int RunProgram(int argc, char** argv, const EnvRegistry& envs) {
+  (void)envs;
+  CLI::App program("Deep model-based reinforcement learning: write a YAML file, train, compare, export.", "reverie");
+  program.set_version_flag("--version", VersionText);
+  program.require_subcommand(1);
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int code = program.exit(error);
+    return code == 0 ? 0 : 2;
+  } catch (const std::invalid_argument& error) {
+    LogError(error.what());
+    return 2;
+  } catch (const std::exception& error) {
+    LogError(error.what());
+    return 1;
+  }
+  return 0;
+}
+
+}  // namespace reverie

@@ -1,0 +1,467 @@
+#include "reverie/config/reader.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <fstream>
+#include <map>
+#include <set>
+#include <sstream>
+#include <stdexcept>
+#include <utility>
+
+#include "reverie/config/writer.h"
+
+namespace reverie {
+
+struct ConfigDocument::State {
+  YAML::Node root;
+  std::string name;
+  std::map<std::string, std::string> overrides;  // path -> the --set argument it came from
+};
+
+namespace {
+
+std::string Join(const std::string& prefix, const std::string& key) {
+  return prefix.empty() ? key : prefix + "." + key;
+}
+
+std::string LineOf(const std::string& name, const YAML::Mark& mark) {
+  return mark.is_null() ? name : name + ":" + std::to_string(mark.line + 1);
+}
+
+[[noreturn]] void Fail(const std::string& where, const std::string& what) {
+  throw std::invalid_argument(where + ": " + what);
+}
+
+void RefuseDuplicates(const YAML::Node& node, const std::string& prefix, const std::string& name) {
+  if (node.IsSequence()) {
+    for (const auto& item : node) {
+      RefuseDuplicates(item, prefix, name);
+    }
+  }
+  if (!node.IsMap()) {
+    return;
+  }
+  std::set<std::string> seen;
+  for (const auto& item : node) {
+    const std::string key = item.first.IsScalar() ? item.first.Scalar() : "";
+    if (key.empty()) {
+      Fail(LineOf(name, item.first.Mark()), "expected a name as key");
+    }
+    const std::string path = Join(prefix, key);
+    if (!seen.insert(key).second) {
+      Fail(LineOf(name, item.first.Mark()), path + ": given twice");
+    }
+    RefuseDuplicates(item.second, path, name);
+  }
+}
+
+YAML::Node ParseYaml(const std::string& text, const std::string& name) {
+  try {
+    return YAML::Load(text);
+  } catch (const YAML::ParserException& error) {
+    Fail(LineOf(name, error.mark), "not YAML: " + error.msg);
+  }
+}
+
+std::vector<std::string> SplitPath(std::string_view path) {
+  std::vector<std::string> parts;
+  std::istringstream stream{std::string(path)};
+  for (std::string part; std::getline(stream, part, '.');) {
+    parts.push_back(part);
+  }
+  return parts;
+}
+
+// The child of that key with the key's own mark, or an undefined node.
+std::pair<YAML::Node, YAML::Mark> Child(const YAML::Node& map, const std::string& key) {
+  if (map.IsMap()) {
+    for (const auto& item : map) {
+      if (item.first.Scalar() == key) {
+        return {item.second, item.first.Mark()};
+      }
+    }
+  }
+  return {YAML::Node(YAML::NodeType::Undefined), YAML::Mark::null_mark()};
+}
+
+std::string Show(const YAML::Node& node) {
+  if (node.IsNull()) {
+    return "nothing";
+  }
+  if (node.IsScalar()) {
+    return node.Tag() == "!" ? "\"" + node.Scalar() + "\"" : node.Scalar();
+  }
+  return node.IsSequence() ? "a list" : "a section";
+}
+
+std::string ShowRange(const Range& range) {
+  std::string text;
+  if (std::isfinite(range.low)) {
+    text += (range.low_open ? " above " : " at least ") + ShortestDouble(range.low);
+  }
+  if (std::isfinite(range.high)) {
+    text += (text.empty() ? "" : " and") + std::string(range.high_open ? " below " : " at most ") +
+            ShortestDouble(range.high);
+  }
+  return text;
+}
+
+bool InRange(double value, const Range& range) {
+  return !std::isnan(value) && (range.low_open ? value > range.low : value >= range.low) &&
+         (range.high_open ? value < range.high : value <= range.high);
+}
+
+bool IsPlainScalar(const YAML::Node& node) { return node.IsScalar() && node.Tag() != "!"; }
+
+std::optional<double> AsDouble(const YAML::Node& node) {
+  if (!IsPlainScalar(node)) {
+    return std::nullopt;
+  }
+  std::string text = node.Scalar();
+  if (text == ".inf" || text == "+.inf") {
+    return std::numeric_limits<double>::infinity();
+  }
+  if (text == "-.inf") {
+    return -std::numeric_limits<double>::infinity();
+  }
+  double value = 0;
+  const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(begin, end, value);
+  if (error != std::errc() || stop != end || !std::isfinite(value)) {
+    return std::nullopt;
+  }
+  return value;
+}
+
+// Integers may be written 1e6.
+std::optional<int64_t> AsInteger(const YAML::Node& node) {
+  if (!IsPlainScalar(node)) {
+    return std::nullopt;
+  }
+  const std::string& text = node.Scalar();
+  int64_t value = 0;
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error == std::errc() && stop == text.data() + text.size()) {
+    return value;
+  }
+  const std::optional<double> number = AsDouble(node);
+  if (number && std::abs(*number) <= 9e15 && std::floor(*number) == *number) {
+    return static_cast<int64_t>(*number);
+  }
+  return std::nullopt;
+}
+
+class Reader {
+ public:
+  Reader(const std::string& name, const std::map<std::string, std::string>& overrides)
+      : name_(name), overrides_(overrides) {}
+
+  void Section(const YAML::Node& map, const std::string& prefix, const std::string& where, const Fields& fields) const {
+    if (map.IsDefined() && !map.IsNull()) {
+      if (!map.IsMap()) {
+        Fail(where,
+             (prefix.empty() ? "" : prefix + ": ") + std::string("expected a section of keys, got ") + Show(map));
+      }
+      RefuseUnknown(map, prefix, fields);
+    }
+    for (const Field& field : fields.list()) {
+      ReadField(field, map, prefix, where);
+    }
+    for (const Field& field : fields.list()) {
+      for (const Field::Check& check : field.checks) {
+        if (!check.holds()) {
+          const std::string path = Join(prefix, field.name);
+          const auto [node, mark] = Child(map, field.name);
+          const std::string got =
+              node.IsDefined() ? (node.IsScalar() ? ", got " + Show(node) : "") : ", got the default";
+          Fail(node.IsDefined() ? Place(path, mark) : where, path + ": expected " + check.expected + got);
+        }
+      }
+    }
+  }
+
+ private:
+  std::string Place(const std::string& path, const YAML::Mark& mark) const {
+    for (std::string key = path;;) {
+      if (const auto found = overrides_.find(key); found != overrides_.end()) {
+        return "--set " + found->second;
+      }
+      const size_t dot = key.rfind('.');
+      if (dot == std::string::npos) {
+        return LineOf(name_, mark);
+      }
+      key.resize(dot);
+    }
+  }
+
+  void RefuseUnknown(const YAML::Node& map, const std::string& prefix, const Fields& fields) const {
+    std::vector<std::string> known;
+    for (const Field& field : fields.list()) {
+      known.push_back(field.name);
+    }
+    for (const auto& item : map) {
+      const std::string key = item.first.Scalar();
+      if (std::find(known.begin(), known.end(), key) != known.end()) {
+        continue;
+      }
+      const std::string path = Join(prefix, key);
+      const std::string nearest = NearestName(key, known);
+      std::string hint;
+      if (!nearest.empty()) {
+        hint = "; did you mean " + Join(prefix, nearest) + "?";
+      } else if (known.empty()) {
+        hint = "; there are none here";
+      } else {
+        hint = "; known here:";
+        for (const std::string& name : known) {
+          hint += " " + name;
+        }
+      }
+      Fail(Place(path, item.first.Mark()), path + ": no such key" + hint);
+    }
+  }
+
+  void ReadField(const Field& field, const YAML::Node& map, const std::string& prefix, const std::string& where) const {
+    const std::string path = Join(prefix, field.name);
+    const auto [node, mark] = Child(map, field.name);
+    const bool present = node.IsDefined();
+    const std::string place = present ? Place(path, mark) : where;
+    if (const auto* section = std::get_if<std::shared_ptr<Fields>>(&field.target)) {
+      Section(node, path, place, **section);
+      return;
+    }
+    if (const auto* late = std::get_if<LateSection>(&field.target)) {
+      Section(node, path, place, (*late)());
+      return;
+    }
+    if (!present) {
+      if (field.required) {
+        Fail(where, path + ": missing; it has no default");
+      }
+      return;
+    }
+    const Value value{field, node, place, path};
+    std::visit(value, field.target);
+  }
+
+  struct Value {
+    const Field& field;
+    const YAML::Node& node;
+    const std::string& place;
+    const std::string& path;
+
+    [[noreturn]] void Expected(const std::string& what) const {
+      Fail(place, path + ": expected " + what + ", got " + Show(node));
+    }
+    template <class T, class Parse>
+    T Number(const YAML::Node& from, const Parse& parse, const std::string& what) const {
+      const auto value = parse(from);
+      if (!value || !InRange(static_cast<double>(*value), field.range)) {
+        Fail(place, path + ": expected " + what + ShowRange(field.range) + ", got " + Show(from));
+      }
+      return static_cast<T>(*value);
+    }
+    template <class T, class Parse>
+    std::vector<T> List(const Parse& parse, const std::string& what) const {
+      if (!node.IsSequence()) {
+        Expected("a list of " + what + "s");
+      }
+      std::vector<T> list;
+      for (const auto& item : node) {
+        list.push_back(Number<T>(item, parse, what.starts_with('i') ? "an integer" : "a " + what));
+      }
+      return list;
+    }
+
+    void operator()(bool* target) const {
+      if (!IsPlainScalar(node) || (node.Scalar() != "true" && node.Scalar() != "false")) {
+        Expected("true or false");
+      }
+      *target = node.Scalar() == "true";
+    }
+    void operator()(int64_t* target) const { *target = Number<int64_t>(node, AsInteger, "an integer"); }
+    void operator()(double* target) const { *target = Number<double>(node, AsDouble, "a number"); }
+    void operator()(std::string* target) const {
+      if (!node.IsScalar()) {
+        Expected("a text");
+      }
+      *target = node.Scalar();
+    }
+    void operator()(std::optional<double>* target) const {
+      if (node.IsScalar() && node.Scalar() == "auto") {
+        target->reset();
+      } else {
+        *target = Number<double>(node, AsDouble, "auto or a number");
+      }
+    }
+    void operator()(std::vector<int64_t>* target) const { *target = List<int64_t>(AsInteger, "integer"); }
+    void operator()(std::vector<double>* target) const { *target = List<double>(AsDouble, "number"); }
+    void operator()(std::array<double, 2>* target) const {
+      const std::vector<double> list = List<double>(AsDouble, "number");
+      if (list.size() != 2) {
+        Expected("a list of 2 numbers");
+      }
+      *target = {list[0], list[1]};
+    }
+    void operator()(LengthSchedule* target) const {
+      if (node.IsScalar()) {
+        const double length = Number<double>(node, AsInteger, "a length");
+        *target = LengthSchedule(0, 1, length, length);
+        return;
+      }
+      const std::vector<double> list = List<double>(AsDouble, "number");
+      if (list.size() != 4 || list[1] < list[0] || list[2] < 1 || list[3] < 1) {
+        Fail(place, path + ": expected a length or [a, b, x, y] with a <= b, lengths x and y at least 1");
+      }
+      *target = LengthSchedule(list[0], list[1], list[2], list[3]);
+    }
+    void operator()(const EnumTarget& target) const {
+      const std::string text = node.IsScalar() ? node.Scalar() : "";
+      if (std::find(target.names.begin(), target.names.end(), text) == target.names.end()) {
+        std::string names;
+        for (const std::string& name : target.names) {
+          names += (names.empty() ? "" : ", ") + name;
+        }
+        Expected("one of " + names);
+      }
+      target.set(text);
+    }
+    void operator()(const std::shared_ptr<Fields>&) const {}
+    void operator()(const LateSection&) const {}
+  };
+
+  const std::string& name_;
+  const std::map<std::string, std::string>& overrides_;
+};
+
+}  // namespace
+
+ConfigDocument::ConfigDocument() : state_(std::make_unique<State>()) {}
+ConfigDocument::~ConfigDocument() = default;
+ConfigDocument::ConfigDocument(ConfigDocument&&) noexcept = default;
+ConfigDocument& ConfigDocument::operator=(ConfigDocument&&) noexcept = default;
+
+ConfigDocument ConfigDocument::FromFile(const std::filesystem::path& path) {
+  if (std::filesystem::is_directory(path)) {
+    Fail(path.string(), "expected a YAML file, got a folder");
+  }
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (!file) {
+    Fail(path.string(), std::filesystem::exists(path) ? "cannot be read, or is empty" : "no such file");
+  }
+  return FromText(text.str(), path.string());
+}
+
+ConfigDocument ConfigDocument::FromText(const std::string& text, const std::string& name) {
+  ConfigDocument document;
+  document.state_->name = name;
+  document.state_->root = ParseYaml(text, name);
+  if (!document.state_->root.IsMap()) {
+    Fail(name, "expected a file of keys and values, got " + Show(document.state_->root));
+  }
+  RefuseDuplicates(document.state_->root, "", name);
+  return document;
+}
+
+void ConfigDocument::Set(std::string_view assignment) {
+  const std::string argument(assignment);
+  const size_t equals = argument.find('=');
+  const std::string path = argument.substr(0, equals);
+  const std::vector<std::string> parts = SplitPath(path);
+  const bool has_empty = std::any_of(parts.begin(), parts.end(), [](const std::string& part) { return part.empty(); });
+  if (equals == std::string::npos || parts.empty() || has_empty) {
+    Fail("--set " + argument, "expected KEY=VALUE, as in --set rollout.start_states=1000");
+  }
+  const std::string where = "--set " + argument;
+  const YAML::Node value = ParseYaml(argument.substr(equals + 1), where);
+  RefuseDuplicates(value, path, where);
+  YAML::Node node = state_->root;
+  std::string prefix;
+  for (size_t i = 0; i + 1 < parts.size(); ++i) {
+    prefix = Join(prefix, parts[i]);
+    YAML::Node child = node[parts[i]];
+    if (child.IsDefined() && !child.IsNull() && !child.IsMap()) {
+      Fail(where, prefix + ": is not a section");
+    }
+    if (!child.IsDefined() || child.IsNull()) {
+      node[parts[i]] = YAML::Node(YAML::NodeType::Map);
+      state_->overrides[prefix] = argument;
+    }
+    node.reset(node[parts[i]]);
+  }
+  node[parts.back()] = value;
+  state_->overrides[path] = argument;
+}
+
+std::string ConfigDocument::RequiredString(std::string_view key) const {
+  std::string value;
+  Fields fields;
+  fields.Required(key, value, "");
+  YAML::Node only(YAML::NodeType::Map);
+  const auto [node, mark] = Child(state_->root, std::string(key));
+  if (!node.IsDefined()) {
+    Fail(state_->name, std::string(key) + ": missing; it has no default");
+  }
+  if (!node.IsScalar()) {
+    Fail(Where(key), std::string(key) + ": expected a text, got " + Show(node));
+  }
+  return node.Scalar();
+}
+
+void ConfigDocument::ReadInto(const Fields& fields) const {
+  Reader(state_->name, state_->overrides).Section(state_->root, "", state_->name, fields);
+}
+
+std::string ConfigDocument::Where(std::string_view key) const {
+  YAML::Node node = state_->root;
+  YAML::Mark place = YAML::Mark::null_mark();
+  std::string prefix;
+  for (const std::string& part : SplitPath(key)) {
+    prefix = Join(prefix, part);
+    if (const auto found = state_->overrides.find(prefix); found != state_->overrides.end()) {
+      return "--set " + found->second;
+    }
+    const auto [child, mark] = Child(node, part);
+    if (!child.IsDefined()) {
+      break;
+    }
+    place = mark;
+    node.reset(child);
+  }
+  return LineOf(state_->name, place);
+}
+
+std::string NearestName(std::string_view word, const std::vector<std::string>& known) {
+  std::string nearest;
+  size_t least = word.size() / 3 + 2;
+  for (const std::string& name : known) {
+    // Levenshtein distance, one row at a time; a swap of neighbours costs two.
+    std::vector<size_t> row(name.size() + 1);
+    for (size_t j = 0; j <= name.size(); ++j) {
+      row[j] = j;
+    }
+    for (size_t i = 1; i <= word.size(); ++i) {
+      size_t diagonal = row[0];
+      row[0] = i;
+      for (size_t j = 1; j <= name.size(); ++j) {
+        const size_t substitute = diagonal + (word[i - 1] == name[j - 1] ? 0 : 1);
+        diagonal = row[j];
+        row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitute});
+      }
+    }
+    if (row.back() < least) {
+      least = row.back();
+      nearest = name;
+    }
+  }
+  return nearest;
+}
+
+}  // namespace reverie

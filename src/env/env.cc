@@ -1,0 +1,52 @@
+#include "reverie/env/env.h"
+
+#include <cmath>
+#include <stdexcept>
+#include <string>
+
+namespace reverie {
+
+void Env::Reset(RandomEngine& rng, std::span<double> obs) {
+  elapsed_steps_ = 0;
+  DoReset(rng, obs);
+}
+
+StepResult Env::Step(std::span<const double> action, std::span<double> obs) {
+  StepResult result = DoStep(action, obs);
+  ++elapsed_steps_;
+  bool finite = std::isfinite(result.reward);
+  for (const double x : obs) {
+    finite = finite && std::isfinite(x);
+  }
+  if (!finite) {
+    throw std::runtime_error(spec().id + ": the observation or reward of step " + std::to_string(elapsed_steps_) +
+                             " is not finite");
+  }
+  result.truncated = spec().time_limit > 0 && elapsed_steps_ >= spec().time_limit;
+  return result;
+}
+
+void Env::SetState(std::span<const double> state, std::span<double> obs) {
+  if (state.size() != spec().state_names.size()) {
+    throw std::invalid_argument(spec().id + ": a state has " + std::to_string(spec().state_names.size()) +
+                                " numbers, got " + std::to_string(state.size()));
+  }
+  elapsed_steps_ = 0;
+  DoSetState(state, obs);
+}
+
+std::vector<double> Env::Snapshot() const {
+  std::vector<double> snapshot = DoSnapshot();
+  snapshot.push_back(static_cast<double>(elapsed_steps_));
+  return snapshot;
+}
+
+void Env::Restore(std::span<const double> snapshot) {
+  if (snapshot.empty()) {
+    throw std::runtime_error(spec().id + ": an empty snapshot");
+  }
+  DoRestore(snapshot.first(snapshot.size() - 1));
+  elapsed_steps_ = static_cast<int64_t>(snapshot.back());
+}
+
+}  // namespace reverie

@@ -1,0 +1,42 @@
+# Finds MuJoCo in its Python wheel (site-packages/mujoco) or its release archive.
+#
+# Searched: CMAKE_PREFIX_PATH. Defines MuJoCo::MuJoCo and MuJoCo_VERSION.
+find_path(MuJoCo_INCLUDE_DIR mujoco/mujoco.h)
+find_library(MuJoCo_LIBRARY NAMES mujoco)
+if(NOT MuJoCo_LIBRARY)
+  # The wheel carries the versioned file alone, without the name a linker looks for.
+  foreach(_prefix IN LISTS CMAKE_PREFIX_PATH)
+    file(GLOB _candidates "${_prefix}/libmujoco.so.*" "${_prefix}/lib/libmujoco.so.*" "${_prefix}/libmujoco.*.dylib")
+    if(_candidates)
+      list(GET _candidates 0 _first)
+      set(MuJoCo_LIBRARY "${_first}" CACHE FILEPATH "MuJoCo library" FORCE)
+      break()
+    endif()
+  endforeach()
+endif()
+mark_as_advanced(MuJoCo_INCLUDE_DIR MuJoCo_LIBRARY)
+
+if(MuJoCo_INCLUDE_DIR)
+  file(STRINGS "${MuJoCo_INCLUDE_DIR}/mujoco/mujoco.h" _version_line REGEX "#define mjVERSION_HEADER ")
+  string(REGEX MATCH "[0-9]+$" _version_number "${_version_line}")
+  if(_version_number GREATER_EQUAL 1000000)
+    math(EXPR _major "${_version_number} / 1000000")
+    math(EXPR _minor "${_version_number} / 1000 % 1000")
+    math(EXPR _patch "${_version_number} % 1000")
+    set(MuJoCo_VERSION "${_major}.${_minor}.${_patch}")
+  elseif(_version_number)
+    math(EXPR _major "${_version_number} / 100")
+    math(EXPR _minor "${_version_number} / 10 % 10")
+    math(EXPR _patch "${_version_number} % 10")
+    set(MuJoCo_VERSION "${_major}.${_minor}.${_patch}")
+  endif()
+endif()
+
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(MuJoCo REQUIRED_VARS MuJoCo_LIBRARY MuJoCo_INCLUDE_DIR VERSION_VAR MuJoCo_VERSION)
+
+if(MuJoCo_FOUND AND NOT TARGET MuJoCo::MuJoCo)
+  add_library(MuJoCo::MuJoCo SHARED IMPORTED)
+  set_target_properties(MuJoCo::MuJoCo PROPERTIES IMPORTED_LOCATION "${MuJoCo_LIBRARY}")
+  target_include_directories(MuJoCo::MuJoCo SYSTEM INTERFACE "${MuJoCo_INCLUDE_DIR}")
+endif()
