@@ -12,6 +12,11 @@ void Env::Reset(RandomEngine& rng, std::span<double> obs) {
 }
 
 StepResult Env::Step(std::span<const double> action, std::span<double> obs) {
+  if (action.size() != spec().action_low.size() || obs.size() != spec().obs_low.size()) {
+    throw std::logic_error(spec().id + ": Step got an action of " + std::to_string(action.size()) +
+                           " and an observation of " + std::to_string(obs.size()) + " numbers, expected " +
+                           std::to_string(spec().act_dim()) + " and " + std::to_string(spec().obs_dim()));
+  }
   StepResult result = DoStep(action, obs);
   ++elapsed_steps_;
   bool finite = std::isfinite(result.reward);

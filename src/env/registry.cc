@@ -3,11 +3,17 @@
 #include <stdexcept>
 
 #include "reverie/config/reader.h"
+#include "reverie/env/mujoco/half_cheetah.h"
+#include "reverie/env/mujoco/hopper.h"
+#include "reverie/env/mujoco/inverted_pendulum.h"
 
 namespace reverie {
 
 EnvRegistry BuiltinEnvs() {
   EnvRegistry envs;
+  envs.Add<HalfCheetahEnv>("HalfCheetah-v5", "planar runner, earns forward speed");
+  envs.Add<HopperEnv>("Hopper-v5", "planar one-legged hopper, earns forward speed while it stands");
+  envs.Add<InvertedPendulumEnv>("InvertedPendulum-v5", "pole to be balanced on a cart");
   return envs;
 }
 

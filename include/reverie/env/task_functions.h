@@ -8,14 +8,21 @@
 
 namespace reverie {
 
-// obs, next_obs [B, obs_dim] float32; action [B, act_dim] float32 in the env's own bounds; one device.
+// obs, next_obs [B, obs_dim] float32 (or all float64); action [B, act_dim] in the env's own bounds; one device.
 // Both are differentiable where the task is, synchronise nothing and keep no state.
+//
+// A row whose next_obs is not finite is never `terminated`: whoever predicted it drops it instead of ending there.
 struct TaskFunctions {
   using Batched = std::function<torch::Tensor(const torch::Tensor& obs, const torch::Tensor& action,
                                               const torch::Tensor& next_obs)>;
-  Batched reward;      // [B] float32; empty: the observation does not determine it
+  Batched reward;      // [B], next_obs' dtype; empty: the observation does not determine it
   Batched terminated;  // [B] bool; empty: unknown, imagined trajectories never end
 };
+
+// The `terminated` of a task that has no end.
+inline torch::Tensor NeverTerminated(const torch::Tensor&, const torch::Tensor&, const torch::Tensor& next_obs) {
+  return torch::zeros({next_obs.size(0)}, next_obs.options().dtype(torch::kBool).requires_grad(false));
+}
 
 }  // namespace reverie
 

@@ -1,0 +1,98 @@
+#include "reverie/env/mujoco/hopper.h"
+
+#include <algorithm>
+
+#include "task_util.h"
+
+namespace reverie {
+namespace {
+
+constexpr double kMaxObservedSpeed = 10.0;
+
+}  // namespace
+
+void Hopper::Options::Visit(Fields& fields) {
+  fields("xml_file", xml_file, "model file; a bare name is one of Gymnasium's");
+  fields("frame_skip", frame_skip, "simulation steps per step", AtLeast(1));
+  fields("forward_reward_weight", forward_reward_weight, "weight of the forward speed");
+  fields("ctrl_cost_weight", ctrl_cost_weight, "weight of the squared action");
+  fields("healthy_reward", healthy_reward, "reward of a step that ends healthy");
+  fields("terminate_when_unhealthy", terminate_when_unhealthy, "end the episode when unhealthy");
+  fields("healthy_state_range", healthy_state_range, "healthy angles and velocities");
+  fields("healthy_z_range", healthy_z_range, "healthy heights of the torso, m");
+  fields("healthy_angle_range", healthy_angle_range, "healthy pitch of the torso, rad");
+  fields("reset_noise_scale", reset_noise_scale, "scale of the noise in the start state", AtLeast(0));
+  fields("exclude_current_positions_from_observation", exclude_current_positions_from_observation,
+         "leave x out of the observation");
+}
+
+Hopper::Hopper(const Options& options, MujocoSimulation& simulation) : options_(options) {
+  simulation.RequireSize(3, 1);
+  obs_dim_ = static_cast<int64_t>(simulation.qpos().size() + simulation.qvel().size()) -
+             (options_.exclude_current_positions_from_observation ? 1 : 0);
+}
+
+void Hopper::Perturb(RandomEngine& rng, std::span<double> qpos, std::span<double> qvel) const {
+  AddUniformNoise(options_.reset_noise_scale, rng, qpos);
+  AddUniformNoise(options_.reset_noise_scale, rng, qvel);
+}
+
+bool Hopper::IsHealthy(const MujocoSimulation& simulation) const {
+  const auto inside = [](double value, const std::array<double, 2>& range) {
+    return range[0] < value && value < range[1];
+  };
+  const auto in_state_range = [&](double value) { return inside(value, options_.healthy_state_range); };
+  const std::span<const double> qpos = simulation.qpos();
+  return inside(qpos[1], options_.healthy_z_range) && inside(qpos[2], options_.healthy_angle_range) &&
+         std::all_of(qpos.begin() + 2, qpos.end(), in_state_range) &&
+         std::all_of(simulation.qvel().begin(), simulation.qvel().end(), in_state_range);
+}
+
+StepResult Hopper::Step(MujocoSimulation& simulation, std::span<const double> action) const {
+  const double x = simulation.qpos()[0];
+  simulation.Advance(action);
+  const double speed = (simulation.qpos()[0] - x) / simulation.dt();
+  const bool healthy = IsHealthy(simulation);
+  return {.reward = options_.forward_reward_weight * speed + (healthy ? options_.healthy_reward : 0.0) -
+                    options_.ctrl_cost_weight * SumOfSquares(action),
+          .terminated = !healthy && options_.terminate_when_unhealthy};
+}
+
+void Hopper::Observe(const MujocoSimulation& simulation, std::span<double> obs) const {
+  const size_t skip = options_.exclude_current_positions_from_observation ? 1 : 0;
+  ObsWriter(obs)
+      .Add(simulation.qpos().subspan(skip))
+      .AddClipped(simulation.qvel(), -kMaxObservedSpeed, kMaxObservedSpeed);
+}
+
+TaskFunctions Hopper::MakeTaskFunctions(const Options& options) {
+  const int64_t z = options.exclude_current_positions_from_observation ? 0 : 1;
+  const auto healthy = [options, z](const torch::Tensor& next_obs) {
+    const auto in_z = Inside(next_obs.select(1, z), options.healthy_z_range[0], options.healthy_z_range[1]);
+    const auto in_angle =
+        Inside(next_obs.select(1, z + 1), options.healthy_angle_range[0], options.healthy_angle_range[1]);
+    const auto in_state =
+        Inside(next_obs.slice(1, z + 1), options.healthy_state_range[0], options.healthy_state_range[1]).all(1);
+    return in_z.logical_and(in_angle).logical_and(in_state);
+  };
+  TaskFunctions functions;
+  functions.terminated = NeverTerminated;
+  if (options.terminate_when_unhealthy) {
+    functions.terminated = [healthy](const torch::Tensor&, const torch::Tensor&, const torch::Tensor& next_obs) {
+      return AndFinite(healthy(next_obs).logical_not(), next_obs);
+    };
+  }
+  if (z == 1) {
+    const double dt = MujocoStepSeconds(options.xml_file, options.frame_skip);
+    functions.reward = [options, healthy, dt](const torch::Tensor& obs, const torch::Tensor& action,
+                                              const torch::Tensor& next_obs) {
+      const torch::Tensor speed = (next_obs.select(1, 0) - obs.select(1, 0)) / dt;
+      return options.forward_reward_weight * speed +
+             options.healthy_reward * healthy(next_obs).to(next_obs.scalar_type()) -
+             options.ctrl_cost_weight * action.square().sum(1);
+    };
+  }
+  return functions;
+}
+
+}  // namespace reverie

@@ -1,0 +1,247 @@
+#include "reverie/env/mujoco/simulation.h"
+
+#include <mujoco/mujoco.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <limits>
+#include <map>
+#include <mutex>
+#include <random>
+#include <stdexcept>
+#include <type_traits>
+
+#include "reverie/core/log.h"
+
+namespace reverie {
+namespace {
+
+static_assert(std::is_same_v<mjtNum, double>);
+
+std::string OneLine(std::string text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) {
+    text.pop_back();
+  }
+  for (size_t at = text.find('\n'); at != std::string::npos; at = text.find('\n', at)) {
+    const size_t next = text.find_first_not_of(" \n", at);
+    text.replace(at, (next == std::string::npos ? text.size() : next) - at, "; ");
+  }
+  return text;
+}
+
+// MuJoCo would go on with broken data if this returned after an error, so it leaves by an exception.
+void HandleMessage(const mjLogMessage* message) {
+  if (message->level < mjLOG_WARNING) {
+    return;
+  }
+  std::string text = message->subject;
+  if (message->body != nullptr) {
+    text += "\n";
+    text += message->body;
+  }
+  text = "MuJoCo: " + OneLine(std::move(text));
+  if (message->level == mjLOG_ERROR) {
+    throw std::runtime_error(text);
+  }
+  LogWarning(text);
+}
+
+constexpr std::array kInstabilities{mjWARN_BADQPOS, mjWARN_BADQVEL, mjWARN_BADQACC, mjWARN_BADCTRL};
+
+std::string NameOr(const mjModel& model, int kind, int64_t index, const std::string& fallback) {
+  const char* name = mj_id2name(&model, kind, static_cast<int>(index));
+  return name != nullptr && *name != '\0' ? std::string(name) : fallback;
+}
+
+// "qpos:rootx", "qpos:root.0" where a joint has several numbers, in the order of mjData's qpos, then qvel.
+std::vector<std::string> StateNames(const mjModel& model) {
+  std::vector<std::string> names;
+  for (const bool velocity : {false, true}) {
+    for (int64_t joint = 0; joint < model.njnt; ++joint) {
+      const int type = model.jnt_type[joint];
+      const int size = type == mjJNT_FREE ? (velocity ? 6 : 7) : type == mjJNT_BALL ? (velocity ? 3 : 4) : 1;
+      const std::string name =
+          (velocity ? "qvel:" : "qpos:") + NameOr(model, mjOBJ_JOINT, joint, "joint" + std::to_string(joint));
+      for (int i = 0; i < size; ++i) {
+        names.push_back(size == 1 ? name : name + "." + std::to_string(i));
+      }
+    }
+  }
+  return names;
+}
+
+}  // namespace
+
+std::filesystem::path MujocoModelPath(const std::string& xml_file) {
+  const std::filesystem::path path(xml_file);
+  if (path.has_parent_path()) {
+    const char* home = std::getenv("HOME");
+    if (home != nullptr && xml_file.starts_with("~/")) {
+      return std::filesystem::path(home) / xml_file.substr(2);
+    }
+    return path;
+  }
+  const char* folder = std::getenv("REVERIE_MODEL_DIR");
+  return std::filesystem::path(folder != nullptr && *folder != '\0' ? folder : REVERIE_MODEL_DIR) / path;
+}
+
+std::shared_ptr<const mjModel_> LoadMujocoModel(const std::string& xml_file) {
+  static std::mutex mutex;
+  static std::map<std::filesystem::path, std::shared_ptr<const mjModel_>> models;
+
+  const std::filesystem::path path = std::filesystem::absolute(MujocoModelPath(xml_file)).lexically_normal();
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (const auto known = models.find(path); known != models.end()) {
+    return known->second;
+  }
+  if (!std::filesystem::is_regular_file(path)) {
+    throw std::invalid_argument("xml_file: " + xml_file + ": no such file: " + path.string());
+  }
+  mju_setLogHandler(HandleMessage);
+  std::array<char, 1000> error{};
+  std::shared_ptr<const mjModel_> model(mj_loadXML(path.c_str(), nullptr, error.data(), static_cast<int>(error.size())),
+                                        [](const mjModel_* it) { mj_deleteModel(const_cast<mjModel_*>(it)); });
+  const std::string message = OneLine(error.data());
+  if (model == nullptr) {
+    throw std::invalid_argument("xml_file: " + path.string() + ": " + message);
+  }
+  if (!message.empty()) {
+    LogWarning(path.string() + ": " + message);
+  }
+  models.emplace(path, model);
+  return model;
+}
+
+double MujocoStepSeconds(const std::string& xml_file, int64_t frame_skip) {
+  return LoadMujocoModel(xml_file)->opt.timestep * static_cast<double>(frame_skip);
+}
+
+void MujocoSimulation::DeleteData::operator()(mjData_* data) const { mj_deleteData(data); }
+
+MujocoSimulation::MujocoSimulation(const std::string& xml_file, int64_t frame_skip)
+    : xml_file_(xml_file),
+      frame_skip_(frame_skip),
+      model_(LoadMujocoModel(xml_file)),
+      data_(mj_makeData(model_.get())) {
+  if (data_ == nullptr) {
+    throw std::runtime_error("xml_file: " + xml_file + ": MuJoCo has no memory for its data");
+  }
+  for (int64_t i = 0; i < model_->nu; ++i) {
+    if (!(model_->actuator_ctrlrange[2 * i] < model_->actuator_ctrlrange[2 * i + 1])) {
+      throw std::invalid_argument("xml_file: " + xml_file + ": actuator " +
+                                  NameOr(*model_, mjOBJ_ACTUATOR, i, std::to_string(i)) + " has no control range");
+    }
+  }
+  qpos_ = {data_->qpos, static_cast<size_t>(model_->nq)};
+  qvel_ = {data_->qvel, static_cast<size_t>(model_->nv)};
+  ctrl_ = {data_->ctrl, static_cast<size_t>(model_->nu)};
+  initial_qpos_ = {model_->qpos0, static_cast<size_t>(model_->nq)};
+  dt_ = model_->opt.timestep * static_cast<double>(frame_skip_);
+}
+
+std::span<const double> MujocoSimulation::BodyPosition(int64_t body) const { return {data_->xpos + 3 * body, 3}; }
+
+int64_t MujocoSimulation::BodyIndex(const std::string& name) const {
+  const int index = mj_name2id(model_.get(), mjOBJ_BODY, name.c_str());
+  if (index < 0) {
+    throw std::invalid_argument("xml_file: " + xml_file_ + " has no body named " + name);
+  }
+  return index;
+}
+
+void MujocoSimulation::RequireSize(size_t nq, size_t nv) const {
+  if (qpos_.size() < nq || qvel_.size() < nv) {
+    throw std::invalid_argument("xml_file: " + xml_file_ + " has " + std::to_string(qpos_.size()) + " positions and " +
+                                std::to_string(qvel_.size()) + " velocities, expected at least " + std::to_string(nq) +
+                                " and " + std::to_string(nv));
+  }
+}
+
+void MujocoSimulation::SetState(std::span<const double> qpos, std::span<const double> qvel) {
+  mj_resetData(model_.get(), data_.get());
+  std::copy(qpos.begin(), qpos.end(), qpos_.begin());
+  std::copy(qvel.begin(), qvel.end(), qvel_.begin());
+  mj_forward(model_.get(), data_.get());
+}
+
+void MujocoSimulation::Advance(std::span<const double> ctrl, AfterStep after) {
+  std::copy(ctrl.begin(), ctrl.end(), ctrl_.begin());
+  for (int64_t i = 0; i < frame_skip_; ++i) {
+    mj_step(model_.get(), data_.get());
+  }
+  for (const mjtWarning warning : kInstabilities) {
+    if (data_->warning[warning].number > 0) {
+      throw std::runtime_error(
+          "the simulation became unstable: " +
+          OneLine(mju_warningText(warning, static_cast<size_t>(data_->warning[warning].lastinfo))));
+    }
+  }
+  if (after == AfterStep::kContactForces) {
+    mj_rnePostConstraint(model_.get(), data_.get());
+  }
+}
+
+void MujocoSimulation::Carry(std::span<const double> derived) {
+  // Tasks see mjData as constant; Restore alone writes what they asked to be carried.
+  carried_.emplace_back(const_cast<double*>(derived.data()), derived.size());
+  carried_size_ += derived.size();
+}
+
+std::vector<double> MujocoSimulation::Snapshot() const {
+  const size_t state_size = static_cast<size_t>(mj_stateSize(model_.get(), mjSTATE_INTEGRATION));
+  std::vector<double> snapshot(state_size);
+  snapshot.reserve(state_size + carried_size_ + 1);
+  mj_getState(model_.get(), data_.get(), snapshot.data(), mjSTATE_INTEGRATION);
+  for (const std::span<double> values : carried_) {
+    snapshot.insert(snapshot.end(), values.begin(), values.end());
+  }
+  return snapshot;
+}
+
+void MujocoSimulation::Restore(std::span<const double> snapshot) {
+  const size_t state_size = static_cast<size_t>(mj_stateSize(model_.get(), mjSTATE_INTEGRATION));
+  if (snapshot.size() != state_size + carried_size_) {
+    throw std::runtime_error("a snapshot of " + std::to_string(snapshot.size()) + " numbers, expected " +
+                             std::to_string(state_size + carried_size_));
+  }
+  mj_resetData(model_.get(), data_.get());
+  mj_setState(model_.get(), data_.get(), snapshot.data(), mjSTATE_INTEGRATION);
+  auto from = snapshot.begin() + static_cast<std::ptrdiff_t>(state_size);
+  for (const std::span<double> values : carried_) {
+    std::copy_n(from, values.size(), values.begin());
+    from += static_cast<std::ptrdiff_t>(values.size());
+  }
+}
+
+EnvSpec MujocoSimulation::MakeSpec(std::string id, int64_t obs_dim, int64_t time_limit) const {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  EnvSpec spec;
+  spec.id = std::move(id);
+  spec.obs_low.assign(static_cast<size_t>(obs_dim), -kInfinity);
+  spec.obs_high.assign(static_cast<size_t>(obs_dim), kInfinity);
+  for (int64_t i = 0; i < model_->nu; ++i) {
+    spec.action_low.push_back(model_->actuator_ctrlrange[2 * i]);
+    spec.action_high.push_back(model_->actuator_ctrlrange[2 * i + 1]);
+  }
+  spec.dt = dt_;
+  spec.time_limit = time_limit;
+  spec.state_names = StateNames(*model_);
+  return spec;
+}
+
+void AddUniformNoise(double scale, RandomEngine& rng, std::span<double> values) {
+  std::uniform_real_distribution<double> noise(-scale, scale);
+  for (double& value : values) {
+    value += noise(rng);
+  }
+}
+
+void AddNormalNoise(double scale, RandomEngine& rng, std::span<double> values) {
+  std::normal_distribution<double> noise;
+  for (double& value : values) {
+    value += scale * noise(rng);
+  }
+}
+
+}  // namespace reverie
