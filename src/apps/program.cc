@@ -1,20 +1,21 @@
 #include "reverie/apps/program.h"
 
-#include <mujoco/mujoco.h>
-#include <torch/version.h>
-
 #include <CLI/CLI.hpp>
 #include <iostream>
 
 #include "commands.h"
 #include "reverie/core/log.h"
+#include "reverie/core/version.h"
 
 namespace reverie {
 namespace {
 
 std::string VersionText() {
-  return std::string("reverie " REVERIE_VERSION "\nLibTorch ") + TORCH_VERSION + "\nMuJoCo " + mj_versionString() +
-         "\nCUDA " + (REVERIE_WITH_CUDA ? "yes" : "no");
+  std::string text = "reverie " + Version() + " (git " + GitRevision() + ")";
+  for (const auto& [library, version] : LibraryVersions()) {
+    text += "\n" + library + " " + version;
+  }
+  return text;
 }
 
 }  // namespace

@@ -1,7 +1,8 @@
 # Finds LibTorch in a PyTorch wheel (site-packages/torch) or a LibTorch archive, and imports its libraries directly:
 # PyTorch's own CMake package fails without a CUDA toolkit and overrides the GPU architectures.
 #
-# Searched: CMAKE_PREFIX_PATH. Defines LibTorch::LibTorch, LibTorch_VERSION, LibTorch_LIBRARY_DIR, LibTorch_HAS_CUDA.
+# Searched: CMAKE_PREFIX_PATH. Defines LibTorch::LibTorch (for the CPU), LibTorch::CUDA (what a program links besides it
+# to use a GPU; only where LibTorch_HAS_CUDA), LibTorch_VERSION and LibTorch_HAS_CUDA.
 find_path(LibTorch_INCLUDE_DIR torch/csrc/api/include/torch/torch.h)
 find_library(LibTorch_CPU_LIBRARY torch_cpu)
 find_library(LibTorch_C10_LIBRARY c10)
@@ -23,7 +24,6 @@ find_package_handle_standard_args(LibTorch
   VERSION_VAR LibTorch_VERSION)
 
 if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
-  get_filename_component(LibTorch_LIBRARY_DIR "${LibTorch_CPU_LIBRARY}" DIRECTORY)
   if(LibTorch_CUDA_LIBRARY AND LibTorch_C10_CUDA_LIBRARY)
     set(LibTorch_HAS_CUDA TRUE)
   else()
@@ -35,8 +35,9 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   set_target_properties(LibTorch::CPU PROPERTIES IMPORTED_LOCATION "${LibTorch_CPU_LIBRARY}")
   if(LibTorch_HAS_CUDA)
     add_library(LibTorch::CUDA INTERFACE IMPORTED)
+    # libtorch_cuda registers its kernels as it is loaded; nothing refers to it by a symbol.
     target_link_libraries(LibTorch::CUDA INTERFACE
-      -Wl,--no-as-needed "${LibTorch_CUDA_LIBRARY}" "${LibTorch_C10_CUDA_LIBRARY}" -Wl,--as-needed)
+      "-Wl,--no-as-needed,${LibTorch_CUDA_LIBRARY},${LibTorch_C10_CUDA_LIBRARY},--as-needed")
   endif()
   add_library(LibTorch::LibTorch INTERFACE IMPORTED)
   target_include_directories(LibTorch::LibTorch SYSTEM INTERFACE
