@@ -8,6 +8,14 @@
 
 #include "reverie/env/registry.h"
 
-namespace reverie {}  // namespace reverie
+namespace reverie {
+
+// reverie envs [ENV_ID]
+void AddEnvsCommand(CLI::App& program, const EnvRegistry& envs);
+
+// reverie trace ENV_ID --state FILE --actions FILE [--set env.options.NAME=VALUE]... --out FILE
+void AddTraceCommand(CLI::App& program, const EnvRegistry& envs);
+
+}  // namespace reverie
 
 #endif  // REVERIE_SRC_APPS_COMMANDS_H_

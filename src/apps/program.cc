@@ -21,10 +21,11 @@ std::string VersionText() {
 }  // namespace
 
 int RunProgram(int argc, char** argv, const EnvRegistry& envs) {
-  (void)envs;
   CLI::App program("Deep model-based reinforcement learning: write a YAML file, train, compare, export.", "reverie");
   program.set_version_flag("--version", VersionText);
   program.require_subcommand(1);
+  AddEnvsCommand(program, envs);
+  AddTraceCommand(program, envs);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

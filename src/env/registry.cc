@@ -3,17 +3,34 @@
 #include <stdexcept>
 
 #include "reverie/config/reader.h"
+#include "reverie/env/mujoco/ant.h"
 #include "reverie/env/mujoco/half_cheetah.h"
 #include "reverie/env/mujoco/hopper.h"
+#include "reverie/env/mujoco/humanoid.h"
+#include "reverie/env/mujoco/humanoid_standup.h"
+#include "reverie/env/mujoco/inverted_double_pendulum.h"
 #include "reverie/env/mujoco/inverted_pendulum.h"
+#include "reverie/env/mujoco/pusher.h"
+#include "reverie/env/mujoco/reacher.h"
+#include "reverie/env/mujoco/swimmer.h"
+#include "reverie/env/mujoco/walker2d.h"
 
 namespace reverie {
 
 EnvRegistry BuiltinEnvs() {
   EnvRegistry envs;
+  envs.Add<AntEnv>("Ant-v5", "four-legged body, earns forward speed while it stands");
   envs.Add<HalfCheetahEnv>("HalfCheetah-v5", "planar runner, earns forward speed");
   envs.Add<HopperEnv>("Hopper-v5", "planar one-legged hopper, earns forward speed while it stands");
+  envs.Add<HumanoidEnv>("Humanoid-v5", "biped, earns forward speed while it stands");
+  envs.Add<HumanoidStandupEnv>("HumanoidStandup-v5", "biped on its back, to get up");
+  envs.Add<InvertedDoublePendulumEnv>("InvertedDoublePendulum-v5",
+                                      "two poles, one upon the other, to be balanced on a cart");
   envs.Add<InvertedPendulumEnv>("InvertedPendulum-v5", "pole to be balanced on a cart");
+  envs.Add<PusherEnv>("Pusher-v5", "seven-joint arm that pushes a cylinder to a goal");
+  envs.Add<ReacherEnv>("Reacher-v5", "planar two-joint arm that reaches for a target");
+  envs.Add<SwimmerEnv>("Swimmer-v5", "three-link swimmer, earns forward speed");
+  envs.Add<Walker2dEnv>("Walker2d-v5", "planar two-legged walker, earns forward speed while it stands");
   return envs;
 }
 
@@ -52,7 +69,7 @@ const EnvEntry& EnvRegistry::Find(const std::string& id) const {
   if (!nearest.empty()) {
     message += "; did you mean " + nearest + "?";
   }
-  message += " Known:";
+  message += nearest.empty() ? "; known:" : " Known:";
   for (const std::string& known : Ids()) {
     message += " " + known;
   }

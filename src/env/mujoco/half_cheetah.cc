@@ -5,19 +5,18 @@
 namespace reverie {
 
 void HalfCheetah::Options::Visit(Fields& fields) {
-  fields("xml_file", xml_file, "model file; a bare name is one of Gymnasium's");
-  fields("frame_skip", frame_skip, "simulation steps per step", AtLeast(1));
-  fields("forward_reward_weight", forward_reward_weight, "weight of the forward speed");
-  fields("ctrl_cost_weight", ctrl_cost_weight, "weight of the squared action");
-  fields("reset_noise_scale", reset_noise_scale, "scale of the noise in the start state", AtLeast(0));
+  fields("xml_file", xml_file, kXmlFileDoc);
+  fields("frame_skip", frame_skip, kFrameSkipDoc, AtLeast(1));
+  fields("forward_reward_weight", forward_reward_weight, kForwardRewardDoc);
+  fields("ctrl_cost_weight", ctrl_cost_weight, kCtrlCostDoc);
+  fields("reset_noise_scale", reset_noise_scale, kResetNoiseDoc, AtLeast(0));
   fields("exclude_current_positions_from_observation", exclude_current_positions_from_observation,
          "leave x out of the observation");
 }
 
 HalfCheetah::HalfCheetah(const Options& options, MujocoSimulation& simulation) : options_(options) {
   simulation.RequireSize(1, 1);
-  obs_dim_ = static_cast<int64_t>(simulation.qpos().size() + simulation.qvel().size()) -
-             (options_.exclude_current_positions_from_observation ? 1 : 0);
+  obs_dim_ = StateSize(simulation, options_.exclude_current_positions_from_observation ? 1 : 0);
 }
 
 void HalfCheetah::Perturb(RandomEngine& rng, std::span<double> qpos, std::span<double> qvel) const {

@@ -7,29 +7,28 @@
 namespace reverie {
 namespace {
 
-constexpr double kMaxObservedSpeed = 10.0;
+constexpr std::array<double, 2> kObservedSpeeds{-10.0, 10.0};
 
 }  // namespace
 
 void Hopper::Options::Visit(Fields& fields) {
-  fields("xml_file", xml_file, "model file; a bare name is one of Gymnasium's");
-  fields("frame_skip", frame_skip, "simulation steps per step", AtLeast(1));
-  fields("forward_reward_weight", forward_reward_weight, "weight of the forward speed");
-  fields("ctrl_cost_weight", ctrl_cost_weight, "weight of the squared action");
-  fields("healthy_reward", healthy_reward, "reward of a step that ends healthy");
-  fields("terminate_when_unhealthy", terminate_when_unhealthy, "end the episode when unhealthy");
+  fields("xml_file", xml_file, kXmlFileDoc);
+  fields("frame_skip", frame_skip, kFrameSkipDoc, AtLeast(1));
+  fields("forward_reward_weight", forward_reward_weight, kForwardRewardDoc);
+  fields("ctrl_cost_weight", ctrl_cost_weight, kCtrlCostDoc);
+  fields("healthy_reward", healthy_reward, kHealthyRewardDoc);
+  fields("terminate_when_unhealthy", terminate_when_unhealthy, kTerminateDoc);
   fields("healthy_state_range", healthy_state_range, "healthy angles and velocities");
-  fields("healthy_z_range", healthy_z_range, "healthy heights of the torso, m");
+  fields("healthy_z_range", healthy_z_range, kHealthyZDoc);
   fields("healthy_angle_range", healthy_angle_range, "healthy pitch of the torso, rad");
-  fields("reset_noise_scale", reset_noise_scale, "scale of the noise in the start state", AtLeast(0));
+  fields("reset_noise_scale", reset_noise_scale, kResetNoiseDoc, AtLeast(0));
   fields("exclude_current_positions_from_observation", exclude_current_positions_from_observation,
          "leave x out of the observation");
 }
 
 Hopper::Hopper(const Options& options, MujocoSimulation& simulation) : options_(options) {
   simulation.RequireSize(3, 1);
-  obs_dim_ = static_cast<int64_t>(simulation.qpos().size() + simulation.qvel().size()) -
-             (options_.exclude_current_positions_from_observation ? 1 : 0);
+  obs_dim_ = StateSize(simulation, options_.exclude_current_positions_from_observation ? 1 : 0);
 }
 
 void Hopper::Perturb(RandomEngine& rng, std::span<double> qpos, std::span<double> qvel) const {
@@ -38,14 +37,12 @@ void Hopper::Perturb(RandomEngine& rng, std::span<double> qpos, std::span<double
 }
 
 bool Hopper::IsHealthy(const MujocoSimulation& simulation) const {
-  const auto inside = [](double value, const std::array<double, 2>& range) {
-    return range[0] < value && value < range[1];
-  };
-  const auto in_state_range = [&](double value) { return inside(value, options_.healthy_state_range); };
+  const auto in_state_range = [this](double value) { return IsInside(value, options_.healthy_state_range); };
   const std::span<const double> qpos = simulation.qpos();
-  return inside(qpos[1], options_.healthy_z_range) && inside(qpos[2], options_.healthy_angle_range) &&
+  const std::span<const double> qvel = simulation.qvel();
+  return IsInside(qpos[1], options_.healthy_z_range) && IsInside(qpos[2], options_.healthy_angle_range) &&
          std::all_of(qpos.begin() + 2, qpos.end(), in_state_range) &&
-         std::all_of(simulation.qvel().begin(), simulation.qvel().end(), in_state_range);
+         std::all_of(qvel.begin(), qvel.end(), in_state_range);
 }
 
 StepResult Hopper::Step(MujocoSimulation& simulation, std::span<const double> action) const {
@@ -60,20 +57,15 @@ StepResult Hopper::Step(MujocoSimulation& simulation, std::span<const double> ac
 
 void Hopper::Observe(const MujocoSimulation& simulation, std::span<double> obs) const {
   const size_t skip = options_.exclude_current_positions_from_observation ? 1 : 0;
-  ObsWriter(obs)
-      .Add(simulation.qpos().subspan(skip))
-      .AddClipped(simulation.qvel(), -kMaxObservedSpeed, kMaxObservedSpeed);
+  ObsWriter(obs).Add(simulation.qpos().subspan(skip)).AddClipped(simulation.qvel(), kObservedSpeeds);
 }
 
 TaskFunctions Hopper::MakeTaskFunctions(const Options& options) {
   const int64_t z = options.exclude_current_positions_from_observation ? 0 : 1;
   const auto healthy = [options, z](const torch::Tensor& next_obs) {
-    const auto in_z = Inside(next_obs.select(1, z), options.healthy_z_range[0], options.healthy_z_range[1]);
-    const auto in_angle =
-        Inside(next_obs.select(1, z + 1), options.healthy_angle_range[0], options.healthy_angle_range[1]);
-    const auto in_state =
-        Inside(next_obs.slice(1, z + 1), options.healthy_state_range[0], options.healthy_state_range[1]).all(1);
-    return in_z.logical_and(in_angle).logical_and(in_state);
+    return AllInside(next_obs.select(1, z), options.healthy_z_range)
+        .logical_and(AllInside(next_obs.select(1, z + 1), options.healthy_angle_range))
+        .logical_and(AllInside(next_obs.slice(1, z + 1), options.healthy_state_range).all(1));
   };
   TaskFunctions functions;
   functions.terminated = NeverTerminated;

@@ -12,14 +12,14 @@ constexpr double kMaxAngle = 0.2;  // rad
 }  // namespace
 
 void InvertedPendulum::Options::Visit(Fields& fields) {
-  fields("xml_file", xml_file, "model file; a bare name is one of Gymnasium's");
-  fields("frame_skip", frame_skip, "simulation steps per step", AtLeast(1));
-  fields("reset_noise_scale", reset_noise_scale, "scale of the noise in the start state", AtLeast(0));
+  fields("xml_file", xml_file, kXmlFileDoc);
+  fields("frame_skip", frame_skip, kFrameSkipDoc, AtLeast(1));
+  fields("reset_noise_scale", reset_noise_scale, kResetNoiseDoc, AtLeast(0));
 }
 
 InvertedPendulum::InvertedPendulum(const Options& options, MujocoSimulation& simulation) : options_(options) {
   simulation.RequireSize(2, 1);
-  obs_dim_ = static_cast<int64_t>(simulation.qpos().size() + simulation.qvel().size());
+  obs_dim_ = StateSize(simulation, 0);
 }
 
 void InvertedPendulum::Perturb(RandomEngine& rng, std::span<double> qpos, std::span<double> qvel) const {

@@ -102,12 +102,8 @@ std::shared_ptr<const mjModel_> LoadMujocoModel(const std::string& xml_file) {
   std::array<char, 1000> error{};
   std::shared_ptr<const mjModel_> model(mj_loadXML(path.c_str(), nullptr, error.data(), static_cast<int>(error.size())),
                                         [](const mjModel_* it) { mj_deleteModel(const_cast<mjModel_*>(it)); });
-  const std::string message = OneLine(error.data());
   if (model == nullptr) {
-    throw std::invalid_argument("xml_file: " + path.string() + ": " + message);
-  }
-  if (!message.empty()) {
-    LogWarning(path.string() + ": " + message);
+    throw std::invalid_argument("xml_file: " + path.string() + ": " + OneLine(error.data()));
   }
   models.emplace(path, model);
   return model;

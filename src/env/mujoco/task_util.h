@@ -3,11 +3,36 @@
 #define REVERIE_SRC_ENV_MUJOCO_TASK_UTIL_H_
 
 #include <algorithm>
+#include <array>
 #include <span>
+#include <string_view>
 
 #include "reverie/core/tensor.h"
+#include "reverie/env/mujoco/simulation.h"
 
 namespace reverie {
+
+// What the options common to the tasks mean.
+inline constexpr std::string_view kXmlFileDoc = "model file; a bare name is one of Gymnasium's";
+inline constexpr std::string_view kFrameSkipDoc = "simulation steps per step";
+inline constexpr std::string_view kForwardRewardDoc = "weight of the forward speed";
+inline constexpr std::string_view kCtrlCostDoc = "weight of the squared action";
+inline constexpr std::string_view kHealthyRewardDoc = "reward of a step that ends healthy";
+inline constexpr std::string_view kTerminateDoc = "end the episode when unhealthy";
+inline constexpr std::string_view kHealthyZDoc = "healthy heights of the torso, m";
+inline constexpr std::string_view kResetNoiseDoc = "scale of the noise in the start state";
+
+// Length of [qpos, qvel] without the first `skip` numbers.
+inline int64_t StateSize(const MujocoSimulation& simulation, int64_t skip) {
+  return static_cast<int64_t>(simulation.qpos().size() + simulation.qvel().size()) - skip;
+}
+
+// low < value < high.
+inline bool IsInside(double value, const std::array<double, 2>& range) { return range[0] < value && value < range[1]; }
+
+inline double Clip(double value, const std::array<double, 2>& range) {
+  return std::min(std::max(value, range[0]), range[1]);
+}
 
 inline double SumOfSquares(std::span<const double> values) {
   double sum = 0;
@@ -25,9 +50,8 @@ class ObsWriter {
     next_ = std::copy(values.begin(), values.end(), next_);
     return *this;
   }
-  ObsWriter& AddClipped(std::span<const double> values, double low, double high) {
-    next_ = std::transform(values.begin(), values.end(), next_,
-                           [low, high](double value) { return std::clamp(value, low, high); });
+  ObsWriter& AddClipped(std::span<const double> values, const std::array<double, 2>& range) {
+    next_ = std::transform(values.begin(), values.end(), next_, [&range](double value) { return Clip(value, range); });
     return *this;
   }
   ObsWriter& Add(double value) {
@@ -39,9 +63,9 @@ class ObsWriter {
   std::span<double>::iterator next_;
 };
 
-// low < column < high, [B] bool.
-inline torch::Tensor Inside(const torch::Tensor& column, double low, double high) {
-  return column.gt(low).logical_and_(column.lt(high));
+// As IsInside, for every element.
+inline torch::Tensor AllInside(const torch::Tensor& values, const std::array<double, 2>& range) {
+  return values.gt(range[0]).logical_and_(values.lt(range[1]));
 }
 
 // The rows of `unhealthy` whose observation is finite.

@@ -1,0 +1,156 @@
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+#include <string_view>
+#include <system_error>
+
+#include "commands.h"
+#include "reverie/config/reader.h"
+
+namespace reverie {
+namespace {
+
+struct TraceArguments {
+  std::string env_id;
+  std::string state_file;
+  std::string actions_file;
+  std::string out_file;
+  std::vector<std::string> sets;
+};
+
+// What --set may name: env.options.
+struct TraceConfig {
+  struct EnvSection {
+    std::function<Fields()> options;
+    void Visit(Fields& fields) { fields.Late("options", options, "options of the environment"); }
+  };
+  EnvSection env;
+  void Visit(Fields& fields) { fields("env", env, "the environment"); }
+};
+
+double ParseNumber(std::string_view text, const std::string& where) {
+  const size_t begin = text.find_first_not_of(" \t\r");
+  const size_t end = text.find_last_not_of(" \t\r");
+  text = begin == std::string_view::npos ? "" : text.substr(begin, end - begin + 1);
+  std::string_view digits = text;
+  if (digits.starts_with('+')) {
+    digits.remove_prefix(1);
+  }
+  double value = 0;
+  const auto [stop, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  if (error != std::errc() || stop != digits.data() + digits.size() || !std::isfinite(value)) {
+    throw std::invalid_argument(where + ": expected a finite number, got '" + std::string(text) + "'");
+  }
+  return value;
+}
+
+// Rows of `columns` numbers; blank lines may follow the last. Throws std::invalid_argument "FILE:LINE: ...".
+std::vector<std::vector<double>> ReadCsv(const std::string& path, size_t columns) {
+  std::ifstream file(path);
+  if (!file || std::filesystem::is_directory(path)) {
+    throw std::invalid_argument(path + ": cannot be read");
+  }
+  std::vector<std::vector<double>> rows;
+  std::string line;
+  bool ended = false;
+  for (int64_t number = 1; std::getline(file, line); ++number) {
+    const std::string where = path + ":" + std::to_string(number);
+    if (line.find_first_not_of(" \t\r") == std::string::npos) {
+      ended = true;
+      continue;
+    }
+    if (ended) {
+      throw std::invalid_argument(where + ": a row after a blank line");
+    }
+    std::vector<double> row;
+    for (size_t begin = 0; begin <= line.size();) {
+      const size_t comma = std::min(line.find(',', begin), line.size());
+      row.push_back(ParseNumber(std::string_view(line).substr(begin, comma - begin), where));
+      begin = comma + 1;
+    }
+    if (row.size() != columns) {
+      throw std::invalid_argument(where + ": expected " + std::to_string(columns) + " numbers, got " +
+                                  std::to_string(row.size()));
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+void AppendRow(int64_t step, const std::vector<double>& obs, const StepResult& result, std::string& csv) {
+  const auto append = [&csv](double value) {
+    std::array<char, 32> buffer{};
+    const int size = std::snprintf(buffer.data(), buffer.size(), ",%.17g", value);
+    csv.append(buffer.data(), static_cast<size_t>(size));
+  };
+  csv += std::to_string(step);
+  for (const double value : obs) {
+    append(value);
+  }
+  append(result.reward);
+  csv += result.terminated ? ",1" : ",0";
+  csv += result.truncated ? ",1\n" : ",0\n";
+}
+
+void Trace(const TraceArguments& arguments, const EnvRegistry& envs) {
+  const EnvMaker maker = envs.Find(arguments.env_id).maker();
+  ConfigDocument document = ConfigDocument::FromText("{}", "--set");
+  for (const std::string& assignment : arguments.sets) {
+    document.Set(assignment);
+  }
+  TraceConfig config{.env = {.options = maker.options}};
+  document.ReadInto(Fields::Of(config));
+
+  const std::unique_ptr<Env> env = maker.make();
+  const EnvSpec& spec = env->spec();
+  const std::vector<std::vector<double>> state = ReadCsv(arguments.state_file, spec.state_names.size());
+  if (state.size() != 1) {
+    throw std::invalid_argument(arguments.state_file + ": expected one row, got " + std::to_string(state.size()));
+  }
+  const std::vector<std::vector<double>> actions = ReadCsv(arguments.actions_file, spec.action_low.size());
+  const std::filesystem::path folder = std::filesystem::path(arguments.out_file).parent_path();
+  if (!folder.empty() && !std::filesystem::is_directory(folder)) {
+    throw std::invalid_argument("--out " + arguments.out_file + ": no such folder: " + folder.string());
+  }
+
+  std::string csv = "step";
+  for (int64_t i = 0; i < spec.obs_dim(); ++i) {
+    csv += ",obs_" + std::to_string(i);
+  }
+  csv += ",reward,terminated,truncated\n";
+  std::vector<double> obs(spec.obs_low.size());
+  env->SetState(state[0], obs);
+  AppendRow(0, obs, {}, csv);
+  for (size_t i = 0; i < actions.size(); ++i) {
+    const StepResult result = env->Step(actions[i], obs);
+    AppendRow(static_cast<int64_t>(i) + 1, obs, result, csv);
+  }
+
+  std::ofstream file(arguments.out_file, std::ios::binary);
+  file << csv;
+  file.close();
+  if (!file) {
+    throw std::runtime_error("--out " + arguments.out_file + ": cannot be written");
+  }
+}
+
+}  // namespace
+
+void AddTraceCommand(CLI::App& program, const EnvRegistry& envs) {
+  CLI::App* command = program.add_subcommand("trace", "Step an environment from a given state with given actions.");
+  const auto arguments = std::make_shared<TraceArguments>();
+  command->add_option("ENV_ID", arguments->env_id, "the environment")->required();
+  command->add_option("--state", arguments->state_file, "CSV without header: one row, the state")->required();
+  command->add_option("--actions", arguments->actions_file, "CSV without header: one row a step")->required();
+  command->add_option("--set", arguments->sets, "env.options.NAME=VALUE, VALUE in YAML; may be repeated")
+      ->allow_extra_args(false);
+  command->add_option("--out", arguments->out_file, "CSV to write: step, obs, reward, terminated, truncated")
+      ->required();
+  command->callback([arguments, &envs] { Trace(*arguments, envs); });
+}
+
+}  // namespace reverie
