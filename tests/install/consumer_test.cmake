@@ -1,0 +1,36 @@
+# Installs Reverie into a folder of its own, builds the project in consumer/ against it by find_package, and runs it.
+#
+# cmake -DBUILD_DIR=... -DWORK_DIR=... -DCXX=... -DCXX_FLAGS=... -DBUILD_TYPE=... -DVERSION=... -P consumer_test.cmake
+function(run output)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE code OUTPUT_VARIABLE text ERROR_VARIABLE text)
+  if(NOT code EQUAL 0)
+    list(JOIN ARGN " " command)
+    message(FATAL_ERROR "${command}\nended with ${code}:\n${text}")
+  endif()
+  set(${output} "${text}" PARENT_SCOPE)
+endfunction()
+
+function(expect text what)
+  string(FIND "${text}" "${what}" at)
+  if(at EQUAL -1)
+    message(FATAL_ERROR "expected \"${what}\" in:\n${text}")
+  endif()
+endfunction()
+
+file(REMOVE_RECURSE "${WORK_DIR}")
+set(prefix "${WORK_DIR}/prefix")
+run(ignored "${CMAKE_COMMAND}" --install "${BUILD_DIR}" --prefix "${prefix}")
+run(answer "${prefix}/bin/reverie" --version)
+expect("${answer}" "reverie ${VERSION}")
+
+# Nothing but Reverie's own prefix is named: it knows where its LibTorch and MuJoCo are.
+run(ignored "${CMAKE_COMMAND}" -E env --unset=CMAKE_PREFIX_PATH
+    "${CMAKE_COMMAND}" -S "${CMAKE_CURRENT_LIST_DIR}/consumer" -B "${WORK_DIR}/build" -G Ninja
+    "-DCMAKE_PREFIX_PATH=${prefix}" "-DCMAKE_CXX_COMPILER=${CXX}" "-DCMAKE_CXX_FLAGS=${CXX_FLAGS}"
+    "-DCMAKE_BUILD_TYPE=${BUILD_TYPE}")
+run(ignored "${CMAKE_COMMAND}" --build "${WORK_DIR}/build")
+set(consumer "${WORK_DIR}/build/consumer")
+run(answer "${consumer}" --version)
+expect("${answer}" "reverie ${VERSION}")
+
+file(REMOVE_RECURSE "${WORK_DIR}")
