@@ -14,6 +14,9 @@
 #include "reverie/env/mujoco/reacher.h"
 #include "reverie/env/mujoco/swimmer.h"
 #include "reverie/env/mujoco/walker2d.h"
+#include "reverie/env/toy/cart_pole_swing_up.h"
+#include "reverie/env/toy/linear_quadratic.h"
+#include "reverie/env/toy/pendulum.h"
 
 namespace reverie {
 
@@ -31,6 +34,9 @@ EnvRegistry BuiltinEnvs() {
   envs.Add<ReacherEnv>("Reacher-v5", "planar two-joint arm that reaches for a target");
   envs.Add<SwimmerEnv>("Swimmer-v5", "three-link swimmer, earns forward speed");
   envs.Add<Walker2dEnv>("Walker2d-v5", "planar two-legged walker, earns forward speed while it stands");
+  envs.Add<Pendulum>("Pendulum-v1", "rod to be swung up by a weak torque");
+  envs.Add<CartPoleSwingUp>("CartPoleSwingUp-v0", "pole hanging from a cart, to be swung up and balanced");
+  envs.Add<LinearQuadratic>("LinearQuadratic-v0", "two coupled masses to be brought to rest; its optimum is known");
   return envs;
 }
 
