@@ -118,7 +118,7 @@ TEST_P(Parity, TracesAreGymnasiums) {
 INSTANTIATE_TEST_SUITE_P(Gymnasium, Parity,
                          testing::Values("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5", "Humanoid-v5",
                                          "HumanoidStandup-v5", "InvertedPendulum-v5", "InvertedDoublePendulum-v5",
-                                         "Reacher-v5", "Swimmer-v5", "Pusher-v5"),
+                                         "Reacher-v5", "Swimmer-v5", "Pusher-v5", "Pendulum-v1"),
                          [](const auto& param) {
                            std::string name = param.param;
                            std::erase(name, '-');
