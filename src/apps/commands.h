@@ -16,6 +16,23 @@ void AddEnvsCommand(CLI::App& program, const EnvRegistry& envs);
 // reverie trace ENV_ID --state FILE --actions FILE [--set env.options.NAME=VALUE]... --out FILE
 void AddTraceCommand(CLI::App& program, const EnvRegistry& envs);
 
+// reverie config [FILE] [--set KEY=VALUE]... [--reference]
+void AddConfigCommand(CLI::App& program, const EnvRegistry& envs);
+
+// reverie train FILE [--set KEY=VALUE]... | reverie train --resume RUN_DIR
+void AddTrainCommand(CLI::App& program, const EnvRegistry& envs);
+
+// reverie eval RUN_DIR [--episodes N] [--seed S] [--json]
+void AddEvalCommand(CLI::App& program, const EnvRegistry& envs);
+
+// reverie export RUN_DIR --out FILE
+void AddExportCommand(CLI::App& program, const EnvRegistry& envs);
+
+// Thrown by a callback that a signal ended cleanly.
+struct StoppedBySignal {
+  int signal;
+};
+
 }  // namespace reverie
 
 #endif  // REVERIE_SRC_APPS_COMMANDS_H_

@@ -24,6 +24,10 @@ int RunProgram(int argc, char** argv, const EnvRegistry& envs) {
   CLI::App program("Deep model-based reinforcement learning: write a YAML file, train, compare, export.", "reverie");
   program.set_version_flag("--version", VersionText);
   program.require_subcommand(1);
+  AddTrainCommand(program, envs);
+  AddEvalCommand(program, envs);
+  AddExportCommand(program, envs);
+  AddConfigCommand(program, envs);
   AddEnvsCommand(program, envs);
   AddTraceCommand(program, envs);
   try {
@@ -31,6 +35,8 @@ int RunProgram(int argc, char** argv, const EnvRegistry& envs) {
   } catch (const CLI::ParseError& error) {
     const int code = program.exit(error);
     return code == 0 ? 0 : 2;
+  } catch (const StoppedBySignal& stopped) {
+    return 128 + stopped.signal;
   } catch (const std::invalid_argument& error) {
     LogError(error.what());
     return 2;

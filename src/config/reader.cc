@@ -171,15 +171,16 @@ class Reader {
     }
     for (const Field& field : fields.list()) {
       ReadField(field, map, prefix, where);
-    }
-    for (const Field& field : fields.list()) {
       for (const Field::Check& check : field.checks) {
-        if (!check.holds()) {
-          const std::string path = Join(prefix, field.name);
+        if (const std::string complaint = check(); !complaint.empty()) {
           const auto [node, mark] = Child(map, field.name);
-          const std::string got =
-              node.IsDefined() ? (node.IsScalar() ? ", got " + Show(node) : "") : ", got the default";
-          Fail(node.IsDefined() ? Place(path, mark) : where, path + ": expected " + check.expected + got);
+          const std::string path = Join(prefix, field.name);
+          const bool present = node.IsDefined();
+          std::string got;
+          if (complaint.starts_with("expected ") && (!present || node.IsScalar())) {
+            got = ", got " + (present ? Show(node) : std::string("the default"));
+          }
+          Fail(present ? Place(path, mark) : where, path + ": " + complaint + got);
         }
       }
     }

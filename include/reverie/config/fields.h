@@ -54,11 +54,8 @@ struct Field {
   using Target = std::variant<bool*, int64_t*, double*, std::string*, std::optional<double>*, std::vector<int64_t>*,
                               std::vector<double>*, std::array<double, 2>*, LengthSchedule*, EnumTarget,
                               std::shared_ptr<Fields>, LateSection>;
-  // A condition on the value read so far, beyond type and range, and the sentence that says what was expected.
-  struct Check {
-    std::function<bool()> holds;
-    std::string expected;
-  };
+  // A condition beyond type and range, checked once this field has its value: returns what is wrong, or "".
+  using Check = std::function<std::string()>;
 
   std::string name;
   Target target;
@@ -98,11 +95,13 @@ class Fields {
     list_.push_back({.name = std::string(name), .target = std::move(section), .doc = std::string(doc)});
   }
 
-  // A condition on the field added last; checked once the whole section has been read. `expected` completes
-  // "KEY: VALUE: expected ...".
-  void Check(std::function<bool()> holds, std::string_view expected) {
-    list_.back().checks.push_back({std::move(holds), std::string(expected)});
+  // A condition on the field added last and those before it, checked once it has its value, default or not. `expected`
+  // completes "KEY: expected ...".
+  void Check(const std::function<bool()>& holds, std::string_view expected) {
+    Check([holds, text = "expected " + std::string(expected)] { return holds() ? "" : text; });
   }
+  // The same, saying itself what is wrong; "" where nothing is.
+  void Check(Field::Check complaint) { list_.back().checks.push_back(std::move(complaint)); }
 
   const std::vector<Field>& list() const { return list_; }
 

@@ -31,7 +31,7 @@ class StateTree {
   StateTree& operator=(StateTree&&) noexcept;
 
   // Writes to `path`, replacing it whole or not at all. The file is a pickle of plain tensors, numbers, texts and
-  // dictionaries: torch.load(path, weights_only=True) reads it. Throws std::runtime_error where it cannot be written.
+  // dictionaries, which PyTorch's torch.load reads. Throws std::runtime_error where it cannot be written.
   void SaveFile(const std::filesystem::path& path) const;
 
   // Throws std::runtime_error naming the file where it cannot be read. Runs no code from the file.

@@ -1,0 +1,36 @@
+// The contract of an algorithm: a whole training procedure with everything it owns.
+#ifndef REVERIE_ALGORITHMS_ALGORITHM_H_
+#define REVERIE_ALGORITHMS_ALGORITHM_H_
+
+#include "reverie/core/state.h"
+#include "reverie/policies/export.h"
+#include "reverie/policies/policy.h"
+#include "reverie/run/run_context.h"
+
+namespace reverie {
+
+class Algorithm {
+ public:
+  virtual ~Algorithm() = default;
+  Algorithm() = default;
+  Algorithm(const Algorithm&) = delete;
+  Algorithm& operator=(const Algorithm&) = delete;
+
+  // Trains until total_steps, or until `run` is asked to stop; goes on from where the state stands. Everything the run
+  // shows or keeps goes through `run`. Throws std::runtime_error where a loss or the simulation is no longer finite.
+  virtual void Train(RunContext& run) = 0;
+
+  // The policy as it stands: evaluated, exported. Borrowed.
+  virtual Policy& policy() = 0;
+
+  // The policy's mean action as a network with everything inside, on the CPU. Throws std::invalid_argument where the
+  // policy is none.
+  virtual FrozenPolicy Freeze() const = 0;
+
+  // Everything that the future of the run depends on.
+  virtual void VisitState(StateVisitor& state) = 0;
+};
+
+}  // namespace reverie
+
+#endif  // REVERIE_ALGORITHMS_ALGORITHM_H_

@@ -1,0 +1,95 @@
+// Model-Based Policy Optimization (Janner et al. 2019, algorithm 2).
+//
+//   for each env step t:
+//     every F steps: fit p_theta on D_env; roll k steps from states of D_env into D_model
+//     act with pi in the environment, add to D_env
+//     G times: update pi, Q on a batch of D_env (share rho) and D_model (share 1 - rho)
+//
+// Symbols: F model.retrain_every, k rollout.length, G updates_per_step, rho real_ratio.
+#ifndef REVERIE_ALGORITHMS_MBPO_H_
+#define REVERIE_ALGORITHMS_MBPO_H_
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "reverie/algorithms/algorithm.h"
+#include "reverie/data/replay_buffer.h"
+#include "reverie/env/env_config.h"
+#include "reverie/learners/sac_learner.h"
+#include "reverie/models/gaussian_ensemble.h"
+#include "reverie/models/model_env.h"
+#include "reverie/policies/uniform_policy.h"
+#include "reverie/rollout/branched_rollout.h"
+#include "reverie/rollout/collector.h"
+#include "reverie/run/run_config.h"
+
+namespace reverie {
+
+// Where imagined rewards come from.
+enum class ModelReward {
+  kAuto,     // the task's function where it has one, else learned
+  kLearned,  // predicted beside the observation
+  kKnown,    // the task's function
+};
+std::vector<std::pair<std::string, ModelReward>> EnumNames(ModelReward);
+
+class Mbpo final : public Algorithm {
+ public:
+  struct ModelConfig {
+    int64_t retrain_every = 250;
+    ModelReward reward = ModelReward::kAuto;
+    GaussianEnsembleConfig ensemble;
+
+    void Visit(Fields& fields);
+  };
+
+  struct Config {
+    explicit Config(const EnvRegistry& envs) : env(envs) {}
+
+    RunConfig run;
+    EnvConfig env;
+    int64_t updates_per_step = 20;
+    double real_ratio = 0.05;
+    int64_t epoch_length = 1000;
+    int64_t replay_capacity = 1'000'000;
+    ModelConfig model;
+    RolloutConfig rollout;
+    UncertaintyConfig uncertainty;
+    SacConfig sac;
+
+    void Visit(Fields& fields);
+  };
+
+  Mbpo(const Config& config, const torch::Device& device);
+
+  void Train(RunContext& run) override;
+  Policy& policy() override { return learner_.actor(); }
+  FrozenPolicy Freeze() const override;
+  void VisitState(StateVisitor& state) override;
+
+ private:
+  int64_t StepsOfLearning() const { return collector_.env_steps() - config_.run.exploration_steps; }
+  int64_t Epoch() const { return StepsOfLearning() / config_.epoch_length; }
+  bool DueForModel() const { return StepsOfLearning() % config_.model.retrain_every == 0; }
+  // Rows that `retain_epochs` epochs of rollouts of that length imagine.
+  int64_t ModelCapacity(int64_t rollout_length) const;
+  Metrics FitModel();
+
+  Config config_;
+  Rng rng_;
+  Collector collector_;
+  UniformPolicy random_policy_;
+  ReplayBuffer env_buffer_;
+  GaussianEnsemble model_;
+  ModelEnv model_env_;
+  BranchedRollout rollout_;
+  ReplayBuffer model_buffer_;
+  MixedSampler sampler_;
+  SacLearner learner_;
+  int64_t fits_ = 0;
+};
+
+}  // namespace reverie
+
+#endif  // REVERIE_ALGORITHMS_MBPO_H_

@@ -1,0 +1,41 @@
+// Algorithms by name.
+#ifndef REVERIE_ALGORITHMS_REGISTRY_H_
+#define REVERIE_ALGORITHMS_REGISTRY_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "reverie/algorithms/algorithm.h"
+#include "reverie/config/fields.h"
+#include "reverie/config/reader.h"
+#include "reverie/env/env_config.h"
+#include "reverie/run/run_config.h"
+
+namespace reverie {
+
+// One algorithm with its whole config: reads it, then makes the algorithm.
+struct AlgorithmMaker {
+  std::function<Fields()> fields;  // the whole file; borrows from this object
+  std::function<const RunConfig&()> run;
+  std::function<const EnvConfig&()> env;
+  std::function<std::unique_ptr<Algorithm>(const torch::Device& device)> make;
+};
+
+struct AlgorithmEntry {
+  std::string name;
+  std::string summary;
+  std::function<AlgorithmMaker(const EnvRegistry& envs)> maker;  // with every key at its default
+};
+
+// The table is in src/algorithms/registry.cc.
+const std::vector<AlgorithmEntry>& Algorithms();
+
+// The algorithm that the document asks for, its config read strictly. `envs` must outlive the result.
+// Throws std::invalid_argument as ConfigDocument does; an unknown algorithm is answered with all known ones.
+AlgorithmMaker ReadAlgorithm(const ConfigDocument& document, const EnvRegistry& envs);
+
+}  // namespace reverie
+
+#endif  // REVERIE_ALGORITHMS_REGISTRY_H_

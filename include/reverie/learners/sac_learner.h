@@ -1,0 +1,95 @@
+// Soft actor-critic's gradient update, with no environment and no loop.
+//
+//   y       = r + discount (1 - terminated) (min_i Q'_i(s', a') - alpha log pi(a'|s')),   a' ~ pi(s')
+//   critics : 0.5 mean w (Q_i(s, a) - y)^2 for i = 1, 2        (w: the row's weight, 1 for real rows)
+//   actor   : mean alpha log pi(a|s) - min_i Q_i(s, a),        a ~ pi(s), through the critics just updated
+//   alpha   : -log_alpha mean(log pi(a|s) + target_entropy),   log pi detached
+//   targets : Q'_i <- Q'_i + tau (Q_i - Q'_i)
+//
+// in this order, all on the same batch and with the alpha from before the update. Source: Haarnoja et al. 2018b,
+// algorithm 1 and section 5 (automatic temperature).
+//
+// Gradients are written by hand (nn/ensemble_mlp.h, nn/squashed_gaussian.h); no autograd graph is built and nothing is
+// copied to the host inside an update. Tests hold every one of them against PyTorch's autograd.
+#ifndef REVERIE_LEARNERS_SAC_LEARNER_H_
+#define REVERIE_LEARNERS_SAC_LEARNER_H_
+
+#include <optional>
+#include <vector>
+
+#include "reverie/config/fields.h"
+#include "reverie/core/metrics.h"
+#include "reverie/core/state.h"
+#include "reverie/data/mixed_sampler.h"
+#include "reverie/nn/ensemble_mlp.h"
+#include "reverie/nn/parameters.h"
+#include "reverie/policies/gaussian_actor.h"
+
+namespace reverie {
+
+struct SacConfig {
+  std::vector<int64_t> hidden{256, 256};
+  double learning_rate = 3e-4;
+  double discount = 0.99;
+  int64_t batch_size = 256;
+  std::optional<double> target_entropy;
+  double tau = 0.005;
+
+  void Visit(Fields& fields);
+};
+
+class SacLearner {
+ public:
+  SacLearner(const SacConfig& config, const TransitionLayout& layout, const Rng& rng, const torch::Device& device);
+
+  // `updates` updates, each on a fresh batch.
+  void Update(const MixedSampler& sampler, int64_t updates);
+
+  // One update on a given batch and given noise [B, act_dim] for a' and a.
+  void UpdateOn(const TransitionBatch& batch, const torch::Tensor& next_noise, const torch::Tensor& noise);
+
+  GaussianActor& actor() { return actor_; }
+  const GaussianActor& actor() const { return actor_; }
+
+  int64_t updates() const { return updates_; }
+
+  // Means since the last call: critic_loss, actor_loss, alpha_loss, alpha, entropy, q. One copy to the host.
+  // Throws std::runtime_error naming the first quantity that is not finite.
+  Metrics DrainMetrics();
+
+  void VisitState(StateVisitor& state);
+
+  // The three gradient computations of one update, apart so that tests can look between them. Each returns its loss, a
+  // scalar tensor, and leaves the gradients in the parameters' block.
+  torch::Tensor CriticGradients(const TransitionBatch& batch, const torch::Tensor& next_noise);
+  torch::Tensor ActorGradients(const TransitionBatch& batch, const torch::Tensor& noise);
+  torch::Tensor AlphaGradient();  // after ActorGradients, from its log-probabilities
+
+  FlatParameters& critic_parameters() { return critic_parameters_; }
+  FlatParameters& target_parameters() { return target_parameters_; }
+  FlatParameters& alpha_parameters() { return log_alpha_; }
+  const EnsembleMlp& critics() const { return critics_; }
+  const EnsembleMlp& target_critics() const { return target_critics_; }
+
+ private:
+  SacConfig config_;
+  TransitionLayout layout_;
+  double target_entropy_;
+  GaussianActor actor_;
+  FlatParameters critic_parameters_, target_parameters_, log_alpha_;
+  EnsembleMlp critics_, target_critics_;  // two members: [s | a] -> Q
+  Adam actor_adam_, critic_adam_, alpha_adam_;
+  torch::Generator generator_;
+  TransitionBatch batch_;
+  EnsembleMlp::Tape actor_tape_, critic_tape_, target_tape_;
+  torch::Tensor obs_action_;     // [B, obs_dim + act_dim], of the actor's or target's action
+  torch::Tensor alpha_;          // of this update
+  torch::Tensor mean_log_prob_;  // of the actor's last gradient
+  torch::Tensor sums_;           // of the metrics since they were drained
+  int64_t drained_updates_ = 0;
+  int64_t updates_ = 0;
+};
+
+}  // namespace reverie
+
+#endif  // REVERIE_LEARNERS_SAC_LEARNER_H_

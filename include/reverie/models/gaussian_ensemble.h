@@ -1,0 +1,104 @@
+// Bootstrap ensemble of probabilistic neural networks.
+//
+//   member i:  y ~ N(mu_i(z), diag exp(l_i(z))),   z = ((s, a) - mean) / std over the training rows
+//   l = l_min + softplus(t - l_min),  t = l_max - softplus(l_max - raw)      softly bounded, bounds [1, D] learned
+//   loss = sum_i mean_{rows, dims} [ (mu_i - y)^2 exp(-l_i) + l_i ]
+//          + 0.01 (sum l_max - sum l_min) + sum_layers decay_layer 0.5 |W_layer|^2
+//
+// One fit: a new random split, each member its own bootstrap resample, reshuffled each epoch; after each epoch the
+// members' hold-out MSE; a member improved if it is 1 % below its best of this fit; the fit stops when more than
+// `patience` epochs in a row saw no member improve; every member gets its best weights back, and the elites are ranked
+// by the hold-out MSE of those. Weights and Adam's moments go on from the last fit.
+//
+// Sources: Chua et al. 2018, section 4 (PETS); Janner et al. 2019, appendix C, and its code (MBPO). The options
+// target: next_obs and normalize_targets: "Fixing that free lunch", arXiv 2510.01457.
+#ifndef REVERIE_MODELS_GAUSSIAN_ENSEMBLE_H_
+#define REVERIE_MODELS_GAUSSIAN_ENSEMBLE_H_
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "reverie/config/fields.h"
+#include "reverie/models/dynamics_model.h"
+#include "reverie/nn/ensemble_mlp.h"
+
+namespace reverie {
+
+enum class ModelTarget {
+  kDelta,    // next_obs - obs
+  kNextObs,  // next_obs
+};
+std::vector<std::pair<std::string, ModelTarget>> EnumNames(ModelTarget);
+
+struct GaussianEnsembleConfig {
+  int64_t members = 7;
+  int64_t elites = 5;
+  std::vector<int64_t> hidden{200, 200, 200, 200};
+  double learning_rate = 1e-3;
+  int64_t batch_size = 256;
+  std::vector<double> weight_decay{2.5e-5, 5e-5, 7.5e-5, 7.5e-5, 1e-4};
+  double holdout_ratio = 0.2;
+  int64_t max_holdout = 5000;
+  int64_t patience = 5;
+  int64_t max_epochs = 0;
+  ModelTarget target = ModelTarget::kDelta;
+  bool normalize_targets = false;
+
+  void Visit(Fields& fields);
+};
+
+class GaussianEnsemble final : public DynamicsModel {
+ public:
+  GaussianEnsemble(const GaussianEnsembleConfig& config, const TransitionLayout& layout, bool learn_reward,
+                   const Rng& rng, const torch::Device& device);
+
+  Metrics Fit(const ReplayBuffer& data, const Rng& rng) override;
+  ModelSample Sample(const torch::Tensor& obs, const torch::Tensor& action, torch::Generator& generator) const override;
+  GaussianPrediction Predict(const torch::Tensor& obs, const torch::Tensor& action, Members members) const override;
+  ModelSample SampleFrom(const GaussianPrediction& prediction, const torch::Tensor& obs,
+                         torch::Generator& generator) const override;
+  torch::Tensor DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const override;
+  const torch::Tensor& target_std() const override { return target_std_; }
+  const torch::Tensor& elites() const override { return elites_; }
+  const TransitionBatch& holdout() const override { return holdout_; }
+  bool learns_reward() const override { return learn_reward_; }
+  void VisitState(StateVisitor& state) override;
+
+  // The parts of one gradient step, apart so that tests can hold them against autograd.
+  // Writes the loss's gradients: inputs [E, B, in] standardised, targets [E, B, D]. Returns the loss, a scalar tensor.
+  torch::Tensor ComputeGradients(const torch::Tensor& inputs, const torch::Tensor& targets);
+  void ApplyGradients();
+
+  // Parameters: the layers', then l_max, then l_min.
+  FlatParameters& parameters() { return parameters_; }
+  const EnsembleMlp& mlp() const { return mlp_; }
+  const torch::Tensor& max_log_var() const { return max_log_var_.value; }
+  const torch::Tensor& min_log_var() const { return min_log_var_.value; }
+
+ private:
+  torch::Tensor Targets(const TransitionBatch& rows) const;                         // [N, D]
+  std::pair<torch::Tensor, torch::Tensor> Head(const torch::Tensor& output) const;  // mean, bounded log-variance
+  ModelSample Decode(const torch::Tensor& target, const torch::Tensor& obs, torch::Tensor member) const;
+  void SetElites(const torch::Tensor& elites);
+
+  GaussianEnsembleConfig config_;
+  TransitionLayout layout_;
+  bool learn_reward_;
+  int64_t target_dim_;
+  FlatParameters parameters_;
+  EnsembleMlp mlp_;
+  FlatParameters::View max_log_var_, min_log_var_;  // [1, D]
+  torch::Tensor decay_;                             // [parameters]: each number's L2 factor
+  Adam adam_;
+  EnsembleMlp::Tape tape_, tail_tape_;      // for whole minibatches and an epoch's last, smaller one
+  torch::Tensor input_mean_, input_std_;    // [obs_dim + act_dim]
+  torch::Tensor target_mean_, target_std_;  // [D]
+  torch::Tensor elites_;                    // [elites] int64, best first
+  std::vector<torch::Tensor> elite_weights_, elite_biases_;
+  TransitionBatch holdout_;
+};
+
+}  // namespace reverie
+
+#endif  // REVERIE_MODELS_GAUSSIAN_ENSEMBLE_H_

@@ -1,0 +1,53 @@
+// A dynamics model dressed as a batched environment: learned dynamics, the task's own reward and end where known.
+#ifndef REVERIE_MODELS_MODEL_ENV_H_
+#define REVERIE_MODELS_MODEL_ENV_H_
+
+#include "reverie/env/env.h"
+#include "reverie/env/task_functions.h"
+#include "reverie/models/dynamics_model.h"
+
+namespace reverie {
+
+// B imagined steps, float32 on the model's device.
+struct ImaginedStep {
+  torch::Tensor next_obs;    // [B, obs_dim]
+  torch::Tensor reward;      // [B]
+  torch::Tensor terminated;  // [B] bool
+  torch::Tensor finite;      // [B] bool: next_obs and reward are all finite
+  torch::Tensor member;      // [B] int64: the elite that was drawn
+};
+
+class ModelEnv {
+ public:
+  // Borrows the model, which must outlive this. Throws std::logic_error where neither the model nor the task gives a
+  // reward.
+  ModelEnv(const DynamicsModel& model, TaskFunctions task, const EnvSpec& spec, const torch::Device& device);
+
+  // obs [B, obs_dim]; action [B, act_dim] in [-1, 1]. A task without a termination function never ends.
+  ImaginedStep Step(const torch::Tensor& obs, const torch::Tensor& action, torch::Generator& generator) const;
+
+  // The same from the elites' prediction at (obs, action), where the caller needs that anyway.
+  ImaginedStep StepFrom(const GaussianPrediction& prediction, const torch::Tensor& obs, const torch::Tensor& action,
+                        torch::Generator& generator) const;
+
+  const DynamicsModel& model() const { return model_; }
+
+ private:
+  ImaginedStep Complete(const ModelSample& sample, const torch::Tensor& obs, const torch::Tensor& action) const;
+
+  const DynamicsModel& model_;
+  TaskFunctions task_;
+  torch::Tensor action_center_, action_half_range_;  // [act_dim]
+};
+
+// Root mean square error of open-loop prediction after each of `horizons` steps, observations in units of their
+// standard deviation over `rows`.
+//
+// rows: consecutive real transitions in the order they happened, which the model was not fitted to. From every start
+// whose next h steps stay inside one episode the real actions are fed to the model, each step's prediction being the
+// mean of the elites' means. Metrics "open_loop_error_<h>"; a horizon with no such start is left out.
+Metrics OpenLoopError(const DynamicsModel& model, const TransitionBatch& rows, const std::vector<int64_t>& horizons);
+
+}  // namespace reverie
+
+#endif  // REVERIE_MODELS_MODEL_ENV_H_

@@ -1,0 +1,85 @@
+// Multi-layer perceptrons, E of them side by side as batched matrix products.
+//
+//   h_0 = x;  h_l = f(h_{l-1} W_l + b_l);  y = h_{L-1} W_L + b_L        for every member on its own
+//
+// One class serves the dynamics ensemble (E = 7), the twin critics (E = 2) and the actor (E = 1). It has two forward
+// passes: a plain one that autograd can differentiate, and one that records a tape for the hand-written backward pass
+// of the learners. Tests hold one against the other.
+#ifndef REVERIE_NN_ENSEMBLE_MLP_H_
+#define REVERIE_NN_ENSEMBLE_MLP_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "reverie/core/tensor.h"
+#include "reverie/nn/parameters.h"
+
+namespace reverie {
+
+enum class Activation { kRelu, kSilu };
+
+struct MlpShape {
+  int64_t members = 1;
+  std::vector<int64_t> widths;  // input, hidden ..., output
+  Activation activation = Activation::kRelu;
+
+  int64_t layers() const { return static_cast<int64_t>(widths.size()) - 1; }
+  int64_t ParameterCount() const;
+};
+
+// The plain pass: x [B, in], shared by the members, or [E, B, in]; weights[l] [E, in_l, out_l], biases[l] [E, 1,
+// out_l]. Returns [E, B, out]. Differentiable in everything.
+torch::Tensor MlpForward(const torch::Tensor& x, const std::vector<torch::Tensor>& weights,
+                         const std::vector<torch::Tensor>& biases, Activation activation);
+
+class EnsembleMlp {
+ public:
+  // Takes its parameters from `parameters` (borrowed: must outlive this): per layer the weight, then the bias.
+  EnsembleMlp(const MlpShape& shape, FlatParameters& parameters);
+
+  // Weights uniform in +-sqrt(6 / (in + out)), biases 0 (Glorot and Bengio 2010).
+  void InitXavierUniform(torch::Generator& generator);
+  // Weights normal with std 1 / (2 sqrt(in)), truncated at two std; biases 0 (PETS' and MBPO's ensembles).
+  void InitTruncatedNormal(torch::Generator& generator);
+
+  torch::Tensor Forward(const torch::Tensor& x) const { return MlpForward(x, weights_, biases_, shape_.activation); }
+
+  // Workspace of one recorded forward pass; reused as long as the number of rows stays the same.
+  struct Tape {
+    int64_t rows = -1;
+    torch::Tensor input;                // [E, B, in], may be a broadcast view
+    std::vector<torch::Tensor> linear;  // [E, B, out_l] before the activation (ReLU: overwritten by it)
+    std::vector<torch::Tensor> hidden;  // [E, B, out_l] after it
+    std::vector<torch::Tensor> grad;    // [E, B, out_l] of the loss by `linear`
+  };
+
+  // As Forward, without gradients, recorded on `tape`. The result aliases the tape.
+  const torch::Tensor& Forward(const torch::Tensor& x, Tape& tape) const;
+
+  // Writes the gradients of a loss into the parameters' block (overwriting), given grad [E, B, out] of it by the
+  // output.
+  void Backward(const torch::Tensor& grad, Tape& tape);
+
+  // The gradient by the input's columns [begin, end), summed over members: [B, end - begin]. The parameters' gradients
+  // stay as they are.
+  torch::Tensor InputGradient(const torch::Tensor& grad, Tape& tape, int64_t begin, int64_t end) const;
+
+  const MlpShape& shape() const { return shape_; }
+  const std::vector<torch::Tensor>& weights() const { return weights_; }
+  const std::vector<torch::Tensor>& biases() const { return biases_; }
+  const std::vector<torch::Tensor>& weight_grads() const { return weight_grads_; }
+  const std::vector<torch::Tensor>& bias_grads() const { return bias_grads_; }
+
+ private:
+  void Prepare(Tape& tape, int64_t rows) const;
+  // From the gradient by layer l's output to the gradient by layer l-1's `linear`.
+  const torch::Tensor& BackThrough(int64_t layer, const torch::Tensor& grad, Tape& tape) const;
+
+  MlpShape shape_;
+  std::vector<torch::Tensor> weights_, biases_;  // [E, in, out], [E, 1, out]
+  std::vector<torch::Tensor> weight_grads_, bias_grads_;
+};
+
+}  // namespace reverie
+
+#endif  // REVERIE_NN_ENSEMBLE_MLP_H_

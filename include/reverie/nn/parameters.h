@@ -1,0 +1,62 @@
+// Flat parameter storage, and Adam over it.
+#ifndef REVERIE_NN_PARAMETERS_H_
+#define REVERIE_NN_PARAMETERS_H_
+
+#include <cstdint>
+
+#include "reverie/core/state.h"
+#include "reverie/core/tensor.h"
+
+namespace reverie {
+
+// One contiguous float32 block of values and one of gradients, handed out piece by piece as views: an optimiser step or
+// a target update is one pass over memory, however many layers there are.
+class FlatParameters {
+ public:
+  // Zeros. count: how many numbers Take will hand out in all.
+  FlatParameters(int64_t count, const torch::Device& device);
+
+  struct View {
+    torch::Tensor value;
+    torch::Tensor grad;
+  };
+
+  // The next `sizes` numbers, contiguous. Throws std::logic_error where the block has fewer left.
+  View Take(at::IntArrayRef sizes);
+
+  // [count] float32; the views alias them.
+  torch::Tensor& values() { return values_; }
+  const torch::Tensor& values() const { return values_; }
+  torch::Tensor& grads() { return grads_; }
+
+ private:
+  torch::Tensor values_;
+  torch::Tensor grads_;
+  int64_t taken_ = 0;
+};
+
+// Adam (Kingma and Ba 2015, algorithm 1) on a flat block:
+//   m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p -= lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
+// with b1 = 0.9, b2 = 0.999, eps = 1e-8. One fused pass; nothing is synchronised.
+class Adam {
+ public:
+  // Borrows the block, which must outlive this.
+  Adam(FlatParameters& parameters, double learning_rate);
+
+  // One step along -grads.
+  void Step();
+
+  void VisitState(StateVisitor& state);
+
+ private:
+  torch::Tensor values_;
+  torch::Tensor grads_;
+  torch::Tensor first_moment_;
+  torch::Tensor second_moment_;
+  torch::Tensor step_;
+  double learning_rate_;
+};
+
+}  // namespace reverie
+
+#endif  // REVERIE_NN_PARAMETERS_H_

@@ -1,0 +1,62 @@
+// Short imagined rollouts from real states (Janner et al. 2019, algorithm 2, lines 6-8).
+//
+//   start states s_1 ... s_N uniformly (with replacement) from the real buffer; k times: a ~ pi(s), one elite drawn per
+//   row and step, (s', r) ~ its Gaussian, the task's own end; store; live rows go on from s'
+//
+// A row with a non-finite prediction is dropped, counted, and never stored. What is done with the model's uncertainty
+// is config (uncertainty_use.h). Cost: k N forward passes of the policy and of one member (of all, where u is used).
+#ifndef REVERIE_ROLLOUT_BRANCHED_ROLLOUT_H_
+#define REVERIE_ROLLOUT_BRANCHED_ROLLOUT_H_
+
+#include "reverie/core/metrics.h"
+#include "reverie/core/schedule.h"
+#include "reverie/data/replay_buffer.h"
+#include "reverie/models/model_env.h"
+#include "reverie/policies/policy.h"
+#include "reverie/rollout/uncertainty_use.h"
+
+namespace reverie {
+
+struct RolloutConfig {
+  int64_t start_states = 100'000;
+  LengthSchedule length{0, 1, 1, 1};
+  int64_t retain_epochs = 1;
+
+  void Visit(Fields& fields);
+};
+
+class BranchedRollout {
+ public:
+  BranchedRollout(const RolloutConfig& config, const UncertaintyConfig& uncertainty, const Rng& rng,
+                  const torch::Device& device);
+
+  // Takes the uncertainty threshold anew from the model's hold-out rows, where it is a quantile. Call after each fit.
+  void UpdateThreshold(const DynamicsModel& model);
+
+  // Rolls `length` steps from every start state and adds the live rows to `model_buffer`. One copy of two numbers to
+  // the host per step. Returns rows added, shares ended and dropped, quantiles of each uncertainty measure.
+  Metrics Run(int64_t length, const ReplayBuffer& real_buffer, const ModelEnv& model_env, Policy& policy,
+              ReplayBuffer* model_buffer);
+
+  void VisitState(StateVisitor& state);
+
+ private:
+  struct Counts {
+    int64_t imagined = 0, stored = 0, ended = 0, exceeded = 0;
+  };
+
+  // One chunk of start states, all steps.
+  void RunChunk(int64_t length, torch::Tensor obs, const ModelEnv& model_env, Policy& policy,
+                ReplayBuffer* model_buffer, Counts* counts);
+  Metrics MeasureAll(const torch::Tensor& obs, const ModelEnv& model_env, Policy& policy);
+
+  RolloutConfig config_;
+  UncertaintyConfig uncertainty_;
+  torch::Generator generator_;
+  torch::Generator report_generator_;  // apart, so that what is logged shifts nothing
+  double threshold_;
+};
+
+}  // namespace reverie
+
+#endif  // REVERIE_ROLLOUT_BRANCHED_ROLLOUT_H_

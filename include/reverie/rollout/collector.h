@@ -1,0 +1,53 @@
+// Steps the real environment with a policy and stores what happens.
+#ifndef REVERIE_ROLLOUT_COLLECTOR_H_
+#define REVERIE_ROLLOUT_COLLECTOR_H_
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "reverie/core/state.h"
+#include "reverie/data/replay_buffer.h"
+#include "reverie/env/env.h"
+#include "reverie/policies/policy.h"
+
+namespace reverie {
+
+struct EpisodeStats {
+  double episode_return = 0;
+  int64_t length = 0;
+};
+
+// One environment, reset only when an episode ends. Stored next_obs is always the true last observation, never that of
+// the reset; stored actions are the policy's, in [-1, 1].
+class Collector {
+ public:
+  Collector(std::unique_ptr<Env> env, const Rng& rng, const torch::Device& device);
+
+  // One env step with a sampled action; adds it to `buffer`. Returns the episode that it ended, if it did.
+  // Throws what Env::Step throws.
+  std::optional<EpisodeStats> Step(Policy& policy, ReplayBuffer* buffer);
+
+  int64_t env_steps() const { return env_steps_; }
+  const EnvSpec& spec() const { return env_->spec(); }
+  TransitionLayout layout() const { return {spec().obs_dim(), spec().act_dim()}; }
+
+  // Includes the environment's own state in mid-episode.
+  void VisitState(StateVisitor& state);
+
+ private:
+  std::unique_ptr<Env> env_;
+  RandomEngine reset_engine_;
+  torch::Generator action_generator_;
+  torch::Device device_;
+  std::vector<double> obs_, next_obs_, env_action_;
+  torch::Tensor obs_row_;  // [1, obs_dim] on the host
+  TransitionBatch row_;    // one row on the host
+  EpisodeStats episode_;
+  int64_t env_steps_ = 0;
+  bool in_episode_ = false;
+};
+
+}  // namespace reverie
+
+#endif  // REVERIE_ROLLOUT_COLLECTOR_H_

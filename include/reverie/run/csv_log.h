@@ -1,0 +1,43 @@
+// A CSV file of metrics that grows a row at a time.
+#ifndef REVERIE_RUN_CSV_LOG_H_
+#define REVERIE_RUN_CSV_LOG_H_
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "reverie/core/metrics.h"
+
+namespace reverie {
+
+// The first column is env_step. A name that first appears in a later row widens the file: it is rewritten, the earlier
+// rows empty there. Numbers are in the shortest form that reads back to the same float64. Every row is flushed.
+// Throws std::runtime_error naming the file where it cannot be written or read back.
+class CsvLog {
+ public:
+  // A new file with these columns after env_step.
+  static CsvLog Create(const std::filesystem::path& path, const std::vector<std::string>& columns);
+
+  // Goes on with an existing file, cutting off every row beyond `last_step`.
+  static CsvLog Resume(const std::filesystem::path& path, int64_t last_step);
+
+  void Append(int64_t env_step, const Metrics& metrics);
+
+  // env_step of the last row, -1 where there is none.
+  int64_t last_step() const { return last_step_; }
+
+ private:
+  explicit CsvLog(std::filesystem::path path) : path_(std::move(path)) {}
+  void Rewrite(const std::vector<std::string>& rows);
+
+  std::filesystem::path path_;
+  std::vector<std::string> columns_;  // without env_step
+  std::ofstream file_;
+  int64_t last_step_ = -1;
+};
+
+}  // namespace reverie
+
+#endif  // REVERIE_RUN_CSV_LOG_H_

@@ -1,0 +1,44 @@
+// The keys that every config has.
+#ifndef REVERIE_RUN_RUN_CONFIG_H_
+#define REVERIE_RUN_RUN_CONFIG_H_
+
+#include <cstdint>
+#include <string>
+
+#include "reverie/config/fields.h"
+
+namespace reverie {
+
+struct RunConfig {
+  struct Eval {
+    int64_t every_steps = 1000;
+    int64_t episodes = 10;
+    void Visit(Fields& fields);
+  };
+  struct Checkpoint {
+    int64_t every_steps = 10'000;
+    int64_t keep = 1;
+    void Visit(Fields& fields);
+  };
+  struct Log {
+    int64_t every_steps = 1000;
+    void Visit(Fields& fields);
+  };
+
+  std::string algorithm;
+  std::string variant;
+  int64_t seed = 0;
+  int64_t total_steps = 100'000;
+  int64_t exploration_steps = 5000;
+  std::string device = "auto";
+  int64_t threads = 0;
+  Eval eval;
+  Checkpoint checkpoint;
+  Log log;
+
+  void Visit(Fields& fields);
+};
+
+}  // namespace reverie
+
+#endif  // REVERIE_RUN_RUN_CONFIG_H_

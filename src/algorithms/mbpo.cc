@@ -1,0 +1,123 @@
+#include "reverie/algorithms/mbpo.h"
+
+#include <algorithm>
+
+#include "reverie/core/log.h"
+
+namespace reverie {
+namespace {
+
+// Horizons of the logged open-loop model error.
+const std::vector<int64_t> kErrorHorizons{1, 5, 20};
+
+bool LearnsReward(const Mbpo::Config& config, const TaskFunctions& task) {
+  const bool learns = config.model.reward == ModelReward::kLearned || !task.reward;
+  LogInfo(config.env.id + (learns ? ": imagined rewards are learned" : ": imagined rewards are the task's own") +
+          (task.terminated ? ", imagined ends the task's own"
+                           : "; the task has no termination function, so imagined "
+                             "trajectories never end and the model learns no end"));
+  return learns;
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, ModelReward>> EnumNames(ModelReward) {
+  return {{"auto", ModelReward::kAuto}, {"learned", ModelReward::kLearned}, {"known", ModelReward::kKnown}};
+}
+
+void Mbpo::ModelConfig::Visit(Fields& fields) {
+  fields("retrain_every", retrain_every, "env steps from one fit and rollout to the next", AtLeast(1));
+  fields("reward", reward, "imagined rewards: learned, the task's own (known), or known where there is one (auto)");
+  ensemble.Visit(fields);
+}
+
+void Mbpo::Config::Visit(Fields& fields) {
+  run.Visit(fields);
+  fields("env", env, "the environment");
+  fields("updates_per_step", updates_per_step, "gradient updates per env step after exploration (G)", AtLeast(1));
+  fields("real_ratio", real_ratio, "share of real rows in each batch", Between(0, 1));
+  fields("epoch_length", epoch_length, "env steps that the rollout schedule calls an epoch", AtLeast(1));
+  fields("replay_capacity", replay_capacity, "real transitions kept", AtLeast(1));
+  fields("model", model, "the dynamics ensemble");
+  fields.Check([this] {
+    const bool unknown = model.reward == ModelReward::kKnown && !env.maker.task_functions().reward;
+    return unknown ? "reward: known, but the observations of " + env.id + " do not determine its reward"
+                   : std::string();
+  });
+  fields("rollout", rollout, "imagined rollouts");
+  fields("uncertainty", uncertainty, "what is done with the ensemble's disagreement");
+  fields("sac", sac, "the learner");
+}
+
+Mbpo::Mbpo(const Config& config, const torch::Device& device)
+    : config_(config),
+      rng_(static_cast<uint64_t>(config.run.seed)),
+      collector_(config.env.maker.make(), rng_.Split("collector"), device),
+      random_policy_(collector_.spec().act_dim(), device),
+      env_buffer_(collector_.layout(), config.replay_capacity, device),
+      model_(config.model.ensemble, collector_.layout(), LearnsReward(config, config.env.maker.task_functions()),
+             rng_.Split("model"), device),
+      model_env_(model_, config.env.maker.task_functions(), collector_.spec(), device),
+      rollout_(config.rollout, config.uncertainty, rng_.Split("rollout"), device),
+      model_buffer_(collector_.layout(), ModelCapacity(config.rollout.length.At(0)), device),
+      sampler_(env_buffer_, model_buffer_, config.real_ratio),
+      learner_(config.sac, collector_.layout(), rng_.Split("learner"), device) {}
+
+int64_t Mbpo::ModelCapacity(int64_t rollout_length) const {
+  const int64_t rollouts_per_epoch = std::max<int64_t>(1, config_.epoch_length / config_.model.retrain_every);
+  return rollout_length * config_.rollout.start_states * rollouts_per_epoch * config_.rollout.retain_epochs;
+}
+
+Metrics Mbpo::FitModel() {
+  Metrics metrics;
+  if (fits_ > 0) {
+    // What came in since the last fit is new to the model: held-out trajectories.
+    metrics = OpenLoopError(model_, env_buffer_.Newest(config_.model.retrain_every), kErrorHorizons);
+  }
+  const Metrics fit = model_.Fit(env_buffer_, rng_.Split("fit").Split(static_cast<uint64_t>(fits_++)));
+  for (const auto& [name, value] : fit) {
+    metrics.Set(name, value);
+  }
+  return metrics;
+}
+
+void Mbpo::Train(RunContext& run) {
+  while (collector_.env_steps() < config_.run.total_steps && !run.stopping()) {
+    if (collector_.env_steps() < config_.run.exploration_steps) {
+      run.NoteEpisode(collector_.Step(random_policy_, &env_buffer_));
+    } else {
+      if (DueForModel()) {
+        {
+          const auto timing = run.timer().Measure("model_fit");
+          run.Log("model", FitModel());
+        }
+        const auto timing = run.timer().Measure("rollout");
+        const int64_t length = config_.rollout.length.At(Epoch());
+        rollout_.UpdateThreshold(model_);
+        model_buffer_.SetCapacity(ModelCapacity(length));
+        run.Log("rollout", rollout_.Run(length, env_buffer_, model_env_, learner_.actor(), &model_buffer_));
+      }
+      {
+        const auto timing = run.timer().Measure("env");
+        run.NoteEpisode(collector_.Step(learner_.actor(), &env_buffer_));
+      }
+      const auto timing = run.timer().Measure("updates");
+      learner_.Update(sampler_, config_.updates_per_step);
+    }
+    run.Tick(collector_.env_steps(), learner_.updates(), [&] { return learner_.DrainMetrics(); });
+  }
+}
+
+FrozenPolicy Mbpo::Freeze() const { return FreezeActor(learner_.actor(), collector_.spec(), config_.env); }
+
+void Mbpo::VisitState(StateVisitor& state) {
+  state("collector", collector_);
+  state("env_buffer", env_buffer_);
+  state("model", model_);
+  state("rollout", rollout_);
+  state("model_buffer", model_buffer_);
+  state("learner", learner_);
+  state("fits", fits_);
+}
+
+}  // namespace reverie

@@ -1,0 +1,53 @@
+#include "reverie/algorithms/registry.h"
+
+#include <stdexcept>
+#include <utility>
+
+#include "reverie/algorithms/mbpo.h"
+#include "reverie/algorithms/sac.h"
+
+namespace reverie {
+namespace {
+
+// Room: a class with a nested Config (constructed from the known environments, with members `run` and `env`) and a
+// constructor from (config, device).
+template <class Room>
+AlgorithmEntry EntryOf(std::string name, std::string summary) {
+  return {std::move(name), std::move(summary), [](const EnvRegistry& envs) {
+            auto config = std::make_shared<typename Room::Config>(envs);
+            return AlgorithmMaker{.fields = [config] { return Fields::Of(*config); },
+                                  .run = [config]() -> const RunConfig& { return config->run; },
+                                  .env = [config]() -> const EnvConfig& { return config->env; },
+                                  .make = [config](const torch::Device& device) -> std::unique_ptr<Algorithm> {
+                                    return std::make_unique<Room>(*config, device);
+                                  }};
+          }};
+}
+
+}  // namespace
+
+const std::vector<AlgorithmEntry>& Algorithms() {
+  static const std::vector<AlgorithmEntry> table{
+      EntryOf<Mbpo>("mbpo", "model-based policy optimisation (Janner et al. 2019)"),
+      EntryOf<Sac>("sac", "soft actor-critic (Haarnoja et al. 2018)"),
+  };
+  return table;
+}
+
+AlgorithmMaker ReadAlgorithm(const ConfigDocument& document, const EnvRegistry& envs) {
+  const std::string name = document.RequiredString("algorithm");
+  for (const AlgorithmEntry& entry : Algorithms()) {
+    if (entry.name == name) {
+      AlgorithmMaker maker = entry.maker(envs);
+      document.ReadInto(maker.fields());
+      return maker;
+    }
+  }
+  std::string known;
+  for (const AlgorithmEntry& entry : Algorithms()) {
+    known += (known.empty() ? "" : ", ") + entry.name;
+  }
+  throw std::invalid_argument(document.Where("algorithm") + ": algorithm: expected one of " + known + ", got " + name);
+}
+
+}  // namespace reverie

@@ -1,0 +1,50 @@
+#include <cstdio>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "commands.h"
+#include "experiment.h"
+#include "reverie/run/evaluator.h"
+
+namespace reverie {
+namespace {
+
+struct EvalArguments {
+  std::string run_dir;
+  int64_t episodes = 10;
+  uint64_t seed = 0;
+  bool json = false;
+};
+
+void Eval(const EvalArguments& arguments, const EnvRegistry& envs) {
+  const TrainedRun run = LoadTrainedRun(arguments.run_dir, envs);
+  const EvalResult result = Evaluate(run.algorithm->policy(), run.maker.env().maker,
+                                     Rng(arguments.seed).Split("eval command"), arguments.episodes);
+  if (arguments.json) {
+    const nlohmann::ordered_json json{{"env", run.maker.env().id},           {"episodes", result.episodes()},
+                                      {"return_mean", result.return_mean()}, {"return_std", result.return_std()},
+                                      {"return_min", result.return_min()},   {"return_max", result.return_max()},
+                                      {"length_mean", result.length_mean()}, {"returns", result.returns}};
+    std::cout << json.dump() << "\n";
+    return;
+  }
+  std::printf("%s, %ld episodes: return %.2f +- %.2f (min %.2f, max %.2f), length %.1f\n", run.maker.env().id.c_str(),
+              static_cast<long>(result.episodes()), result.return_mean(), result.return_std(), result.return_min(),
+              result.return_max(), result.length_mean());
+}
+
+}  // namespace
+
+void AddEvalCommand(CLI::App& program, const EnvRegistry& envs) {
+  CLI::App* command = program.add_subcommand("eval", "Evaluate the newest policy of a run with the mean action");
+  auto arguments = std::make_shared<EvalArguments>();
+  command->add_option("run_dir", arguments->run_dir, "Folder of the run")->required();
+  command->add_option("--episodes", arguments->episodes, "Whole episodes")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command->add_option("--seed", arguments->seed, "Seed of the start states")->capture_default_str();
+  command->add_flag("--json", arguments->json, "One JSON object on stdout");
+  command->callback([arguments, &envs] { Eval(*arguments, envs); });
+}
+
+}  // namespace reverie

@@ -1,0 +1,67 @@
+#include "experiment.h"
+
+#include <ATen/Parallel.h>
+
+#include <stdexcept>
+#include <thread>
+
+#include "reverie/core/state.h"
+
+namespace reverie {
+namespace {
+
+// Observations that an export is held against the live policy on.
+constexpr int64_t kExportRows = 1000;
+
+}  // namespace
+
+AlgorithmMaker ReadExperiment(const std::filesystem::path& file, const std::vector<std::string>& sets,
+                              const EnvRegistry& envs) {
+  ConfigDocument document = ConfigDocument::FromFile(file);
+  for (const std::string& assignment : sets) {
+    document.Set(assignment);
+  }
+  return ReadAlgorithm(document, envs);
+}
+
+std::unique_ptr<Algorithm> MakeAlgorithm(const AlgorithmMaker& maker, const torch::Device& device) {
+  const int64_t threads = maker.run().threads;
+  at::set_num_threads(threads > 0 ? static_cast<int>(threads)
+                                  : std::max(1, static_cast<int>(std::thread::hardware_concurrency())));
+  return maker.make(device);
+}
+
+TrainedRun LoadTrainedRun(const std::filesystem::path& run_directory, const EnvRegistry& envs) {
+  const RunDirectory directory = RunDirectory::Open(run_directory);
+  const auto checkpoint = directory.NewestCheckpoint();
+  if (!checkpoint) {
+    throw std::invalid_argument(run_directory.string() + " has no checkpoint yet");
+  }
+  TrainedRun run{.maker = ReadExperiment(directory.config_path(), {}, envs)};
+  run.algorithm = MakeAlgorithm(run.maker, torch::kCPU);
+  StateTree tree = StateTree::LoadFile(*checkpoint);
+  StateVisitor visitor = StateVisitor::Loading(tree);
+  run.algorithm->VisitState(visitor);
+  return run;
+}
+
+void ExportPolicyOf(Algorithm& algorithm, const AlgorithmMaker& maker, const std::filesystem::path& torchscript,
+                    const std::filesystem::path& json) {
+  const FrozenPolicy frozen = algorithm.Freeze();
+  torch::Generator generator = MakeGenerator(Rng(0).Split("export"), torch::kCPU);
+  const torch::Tensor obs = torch::randn({kExportRows, frozen.obs_dim()}, generator);
+  const std::unique_ptr<Env> env = maker.env().maker.make();
+  const torch::Tensor low = torch::tensor(env->spec().action_low, torch::kFloat64);
+  const torch::Tensor high = torch::tensor(env->spec().action_high, torch::kFloat64);
+  Policy& policy = algorithm.policy();
+  torch::Generator unused = MakeGenerator(Rng(0), policy.device());
+  ExportPolicy(
+      frozen,
+      [&](const torch::Tensor& rows) {
+        const torch::Tensor action = policy.Act(rows.to(policy.device()), ActMode::kMean, unused);
+        return low + (action.to(torch::kCPU, torch::kFloat64) + 1) / 2 * (high - low);
+      },
+      obs, torchscript, json);
+}
+
+}  // namespace reverie

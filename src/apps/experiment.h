@@ -1,0 +1,36 @@
+// A config and the algorithm it describes: what train, eval and export have in common.
+#ifndef REVERIE_SRC_APPS_EXPERIMENT_H_
+#define REVERIE_SRC_APPS_EXPERIMENT_H_
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "reverie/algorithms/registry.h"
+#include "reverie/run/run_directory.h"
+
+namespace reverie {
+
+// Reads a config strictly, `sets` ("KEY=VALUE") applied. `envs` must outlive the result. Throws std::invalid_argument.
+AlgorithmMaker ReadExperiment(const std::filesystem::path& file, const std::vector<std::string>& sets,
+                              const EnvRegistry& envs);
+
+// Sets the number of threads and makes the algorithm on its device.
+std::unique_ptr<Algorithm> MakeAlgorithm(const AlgorithmMaker& maker, const torch::Device& device);
+
+// The algorithm of a run with the state of its newest checkpoint, on the CPU.
+// Throws std::invalid_argument where the folder is no run or has no checkpoint.
+struct TrainedRun {
+  AlgorithmMaker maker;
+  std::unique_ptr<Algorithm> algorithm;
+};
+TrainedRun LoadTrainedRun(const std::filesystem::path& run_directory, const EnvRegistry& envs);
+
+// Writes the policy as TorchScript and JSON, held against the live one on 1,000 observations.
+void ExportPolicyOf(Algorithm& algorithm, const AlgorithmMaker& maker, const std::filesystem::path& torchscript,
+                    const std::filesystem::path& json);
+
+}  // namespace reverie
+
+#endif  // REVERIE_SRC_APPS_EXPERIMENT_H_

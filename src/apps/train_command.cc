@@ -1,0 +1,119 @@
+#include <stdexcept>
+
+#include "commands.h"
+#include "experiment.h"
+#include "reverie/config/writer.h"
+#include "reverie/core/log.h"
+#include "reverie/run/device.h"
+#include "reverie/run/evaluator.h"
+#include "reverie/run/run_context.h"
+
+namespace reverie {
+namespace {
+
+struct TrainArguments {
+  std::string config;
+  std::vector<std::string> sets;
+  std::optional<int64_t> seed;
+  std::string device;
+  std::string run_dir;
+  std::string resume;
+  bool overwrite = false;
+};
+
+// One training run, from the beginning or from its newest checkpoint. Every check of the input comes before the first
+// file is written.
+void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
+  const bool resume = !arguments.resume.empty();
+  if (resume == !arguments.config.empty()) {
+    throw std::invalid_argument("train: expected a config, or --resume and the folder of a run");
+  }
+  std::optional<RunDirectory> directory;
+  std::vector<std::string> sets = arguments.sets;
+  std::filesystem::path config = arguments.config;
+  if (arguments.seed) {
+    sets.push_back("seed=" + std::to_string(*arguments.seed));
+  }
+  if (!arguments.device.empty()) {
+    sets.push_back("device=" + arguments.device);
+  }
+  if (resume) {
+    directory = RunDirectory::Open(arguments.resume);
+    if (!directory->NewestCheckpoint()) {
+      throw std::invalid_argument(arguments.resume + " has no checkpoint to go on from");
+    }
+    config = directory->config_path();
+  }
+  const AlgorithmMaker maker = ReadExperiment(config, sets, envs);
+  const RunConfig& run_config = maker.run();
+  const torch::Device device = ChooseDevice(run_config.device);
+  const std::unique_ptr<Algorithm> algorithm = MakeAlgorithm(maker, device);
+
+  if (!resume) {
+    const std::filesystem::path path = arguments.run_dir.empty() ? std::filesystem::path("runs") /
+                                                                       (run_config.algorithm + "-" + maker.env().id) /
+                                                                       ("seed-" + std::to_string(run_config.seed))
+                                                                 : std::filesystem::path(arguments.run_dir);
+    directory = RunDirectory::Create(path, ToYaml(maker.fields()),
+                                     {.algorithm = run_config.algorithm,
+                                      .variant = run_config.variant,
+                                      .env = maker.env().id,
+                                      .seed = run_config.seed,
+                                      .device = device.str(),
+                                      .threads = run_config.threads},
+                                     arguments.overwrite);
+  }
+  LogToFile(directory->path() / "log.txt");
+  LogInfo(run_config.algorithm + " on " + maker.env().id + ", seed " + std::to_string(run_config.seed) + ", device " +
+          device.str() + ", run directory " + directory->path().string());
+
+  const Rng eval_rng = Rng(static_cast<uint64_t>(run_config.seed)).Split("eval");
+  RunContext run(run_config, *directory,
+                 {.evaluate =
+                      [&](int64_t env_steps) {
+                        return Evaluate(algorithm->policy(), maker.env().maker,
+                                        eval_rng.Split(static_cast<uint64_t>(env_steps)), run_config.eval.episodes);
+                      },
+                  .visit_state = [&](StateVisitor& state) { state("algorithm", *algorithm); },
+                  .export_policy =
+                      [&] {
+                        ExportPolicyOf(*algorithm, maker, directory->path() / "policy.pt",
+                                       directory->path() / "policy.json");
+                      }});
+  int signal = 0;
+  try {
+    run.Begin(resume);
+    algorithm->Train(run);
+    signal = run.End();
+  } catch (const std::exception& error) {
+    run.Fail(error.what());
+    LogError(error.what());
+    StopLogToFile();
+    throw;
+  }
+  StopLogToFile();
+  if (signal != 0) {
+    throw StoppedBySignal{signal};
+  }
+}
+
+}  // namespace
+
+void AddTrainCommand(CLI::App& program, const EnvRegistry& envs) {
+  CLI::App* command = program.add_subcommand("train", "Train as a config says, or go on with a run");
+  auto arguments = std::make_shared<TrainArguments>();
+  command->add_option("config", arguments->config, "YAML file");
+  command->add_option("--set", arguments->sets, "Override a key: --set rollout.start_states=1000")
+      ->allow_extra_args(false);
+  command->add_option("--seed", arguments->seed, "The same as --set seed=...");
+  command->add_option("--device", arguments->device, "The same as --set device=...");
+  CLI::Option* run_dir = command->add_option("--run-dir", arguments->run_dir,
+                                             "Folder of the run; default runs/<algorithm>-<env>/seed-<n>");
+  CLI::Option* overwrite = command->add_flag("--overwrite", arguments->overwrite, "Replace an existing run");
+  command->add_option("--resume", arguments->resume, "Go on with the run in this folder")
+      ->excludes(run_dir)
+      ->excludes(overwrite);
+  command->callback([arguments, &envs] { Train(*arguments, envs); });
+}
+
+}  // namespace reverie

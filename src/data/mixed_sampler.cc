@@ -1,0 +1,28 @@
+#include "reverie/data/mixed_sampler.h"
+
+#include <cmath>
+
+namespace reverie {
+
+int64_t MixedSampler::RealRows(int64_t batch_size) const {
+  if (model_ == nullptr || model_->size() == 0) {
+    return batch_size;
+  }
+  return static_cast<int64_t>(std::floor(static_cast<double>(batch_size) * real_ratio_));
+}
+
+void MixedSampler::SampleInto(TransitionBatch& batch, torch::Generator& generator) const {
+  const int64_t real_rows = RealRows(batch.size());
+  const int64_t model_rows = batch.size() - real_rows;
+  if (real_rows > 0) {
+    real_.SampleInto(batch.rows.narrow(0, 0, real_rows), generator);
+  }
+  if (model_rows > 0) {
+    const torch::Tensor rows = batch.rows.narrow(0, real_rows, model_rows);
+    model_->SampleInto(rows, generator);
+    torch::Tensor weight = TransitionBatch{batch.layout, rows}.weight();
+    weight.div_(weight.mean());
+  }
+}
+
+}  // namespace reverie

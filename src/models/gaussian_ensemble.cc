@@ -1,0 +1,366 @@
+#include "reverie/models/gaussian_ensemble.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numbers>
+#include <stdexcept>
+#include <tuple>
+
+namespace reverie {
+namespace {
+
+constexpr double kInitialMaxLogVar = 0.5;
+constexpr double kInitialMinLogVar = -10;
+constexpr double kBoundPenalty = 0.01;
+constexpr double kLeastStd = 1e-12;
+
+MlpShape ShapeOf(const GaussianEnsembleConfig& config, const TransitionLayout& layout, int64_t target_dim) {
+  MlpShape shape{
+      .members = config.members, .widths = {layout.obs_dim + layout.act_dim}, .activation = Activation::kSilu};
+  shape.widths.insert(shape.widths.end(), config.hidden.begin(), config.hidden.end());
+  shape.widths.push_back(2 * target_dim);
+  return shape;
+}
+
+// Mean and population standard deviation by column; a column that does not vary gets std 1.
+std::pair<torch::Tensor, torch::Tensor> ColumnStatistics(const torch::Tensor& rows) {
+  const torch::Tensor mean = rows.mean(0);
+  const torch::Tensor std = (rows - mean).square().mean(0).sqrt();
+  return {mean, torch::where(std < kLeastStd, torch::ones_like(std), std)};
+}
+
+// A permutation of [0, n) per member, [E, n].
+torch::Tensor Permutations(int64_t members, int64_t n, torch::Generator& generator, const torch::Device& device) {
+  std::vector<torch::Tensor> list;
+  for (int64_t e = 0; e < members; ++e) {
+    list.push_back(torch::randperm(n, generator, torch::dtype(torch::kInt64).device(device)));
+  }
+  return torch::stack(list);
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, ModelTarget>> EnumNames(ModelTarget) {
+  return {{"delta", ModelTarget::kDelta}, {"next_obs", ModelTarget::kNextObs}};
+}
+
+void GaussianEnsembleConfig::Visit(Fields& fields) {
+  fields("members", members, "networks in the ensemble", AtLeast(2));
+  fields("elites", elites, "members that predict: the best by hold-out error", AtLeast(2));
+  fields.Check([this] { return elites <= members; }, "at most model.members");
+  fields("hidden", hidden, "widths of the hidden layers", AtLeast(1));
+  fields.Check([this] { return !hidden.empty(); }, "at least one hidden layer");
+  fields("learning_rate", learning_rate, "Adam's step size", Above(0));
+  fields("batch_size", batch_size, "rows per member in a minibatch", AtLeast(1));
+  fields("weight_decay", weight_decay, "L2 factor per layer, times 0.5 |W|^2: one for each hidden layer and the output",
+         AtLeast(0));
+  fields.Check([this] { return weight_decay.size() == hidden.size() + 1; },
+               "one number for each hidden layer and one for the output");
+  fields("holdout_ratio", holdout_ratio, "share of the rows held out in a fit",
+         Range{.low = 0, .high = 0.9, .low_open = true});
+  fields("max_holdout", max_holdout, "most rows held out in a fit", AtLeast(1));
+  fields("patience", patience, "epochs in a row without improvement after which a fit goes on; one more ends it",
+         AtLeast(0));
+  fields("max_epochs", max_epochs, "most epochs of one fit; 0: no limit", AtLeast(0));
+  fields("target", target, "what is predicted: the change of the observation, or the next one");
+  fields("normalize_targets", normalize_targets, "standardise every target dimension by the training split");
+}
+
+GaussianEnsemble::GaussianEnsemble(const GaussianEnsembleConfig& config, const TransitionLayout& layout,
+                                   bool learn_reward, const Rng& rng, const torch::Device& device)
+    : config_(config),
+      layout_(layout),
+      learn_reward_(learn_reward),
+      target_dim_(layout.obs_dim + (learn_reward ? 1 : 0)),
+      parameters_(ShapeOf(config, layout, target_dim_).ParameterCount() + 2 * target_dim_, device),
+      mlp_(ShapeOf(config, layout, target_dim_), parameters_),
+      max_log_var_(parameters_.Take({1, target_dim_})),
+      min_log_var_(parameters_.Take({1, target_dim_})),
+      adam_(parameters_, config.learning_rate) {
+  torch::Generator generator = MakeGenerator(rng.Split("init"), device);
+  mlp_.InitTruncatedNormal(generator);
+  max_log_var_.value.fill_(kInitialMaxLogVar);
+  min_log_var_.value.fill_(kInitialMinLogVar);
+
+  FlatParameters decay(parameters_.values().numel(), device);
+  const EnsembleMlp decay_of(mlp_.shape(), decay);
+  for (size_t l = 0; l < decay_of.weights().size(); ++l) {
+    torch::Tensor weight = decay_of.weights()[l];
+    weight.fill_(config_.weight_decay[l]);
+  }
+  decay_ = decay.values();
+
+  const auto options = torch::device(device);
+  input_mean_ = torch::zeros({layout.obs_dim + layout.act_dim}, options);
+  input_std_ = torch::ones({layout.obs_dim + layout.act_dim}, options);
+  target_mean_ = torch::zeros({target_dim_}, options);
+  target_std_ = torch::ones({target_dim_}, options);
+  holdout_ = TransitionBatch::Empty(layout, 0, device);
+  SetElites(torch::arange(config.elites, options.dtype(torch::kInt64)));
+}
+
+void GaussianEnsemble::SetElites(const torch::Tensor& elites) {
+  elites_ = elites;
+  elite_weights_.clear();
+  elite_biases_.clear();
+  for (size_t l = 0; l < mlp_.weights().size(); ++l) {
+    elite_weights_.push_back(mlp_.weights()[l].index_select(0, elites_));
+    elite_biases_.push_back(mlp_.biases()[l].index_select(0, elites_));
+  }
+}
+
+torch::Tensor GaussianEnsemble::Targets(const TransitionBatch& rows) const {
+  torch::Tensor target = config_.target == ModelTarget::kDelta ? rows.next_obs() - rows.obs() : rows.next_obs();
+  if (learn_reward_) {
+    target = torch::cat({target, rows.reward().unsqueeze(1)}, 1);
+  }
+  return target;
+}
+
+std::pair<torch::Tensor, torch::Tensor> GaussianEnsemble::Head(const torch::Tensor& output) const {
+  const torch::Tensor mean = output.slice(-1, 0, target_dim_);
+  const torch::Tensor raw = output.slice(-1, target_dim_, 2 * target_dim_);
+  const torch::Tensor below_max = max_log_var_.value - at::softplus(max_log_var_.value - raw);
+  const torch::Tensor log_var = min_log_var_.value + at::softplus(below_max - min_log_var_.value);
+  return {mean, log_var};
+}
+
+torch::Tensor GaussianEnsemble::ComputeGradients(const torch::Tensor& inputs, const torch::Tensor& targets) {
+  const int64_t rows = inputs.size(1);
+  EnsembleMlp::Tape& tape = rows == config_.batch_size ? tape_ : tail_tape_;
+  const torch::Tensor& output = mlp_.Forward(inputs, tape);
+  const torch::Tensor mean = output.slice(-1, 0, target_dim_);
+  const torch::Tensor raw = output.slice(-1, target_dim_, 2 * target_dim_);
+  const torch::Tensor& l_max = max_log_var_.value;
+  const torch::Tensor& l_min = min_log_var_.value;
+  const torch::Tensor below_max = l_max - at::softplus(l_max - raw);
+  const torch::Tensor log_var = l_min + at::softplus(below_max - l_min);
+
+  const torch::Tensor error = mean - targets;
+  const torch::Tensor precision_error = error * torch::exp(-log_var);
+  const torch::Tensor scaled_square = error * precision_error;
+  const double per_number = 1.0 / static_cast<double>(rows * target_dim_);
+
+  const torch::Tensor by_log_var = (1 - scaled_square) * per_number;
+  const torch::Tensor min_gate = torch::sigmoid(below_max - l_min);
+  const torch::Tensor max_gate = torch::sigmoid(l_max - raw);
+  const torch::Tensor by_below_max = by_log_var * min_gate;
+  const torch::Tensor by_raw = by_below_max * max_gate;
+  const torch::Tensor grad = torch::cat({precision_error * (2 * per_number), by_raw}, -1);
+  mlp_.Backward(grad, tape);
+  // What the gates hold back goes to the bounds; 1 - sigmoid(x) = sigmoid(-x) without cancellation.
+  const std::vector<int64_t> rows_of_all{0, 1};  // of all members
+  max_log_var_.grad.copy_((by_below_max * torch::sigmoid(raw - l_max)).sum(rows_of_all).view_as(l_max))
+      .add_(kBoundPenalty);
+  min_log_var_.grad.copy_((by_log_var * torch::sigmoid(l_min - below_max)).sum(rows_of_all).view_as(l_min))
+      .sub_(kBoundPenalty);
+
+  // Decay of the weights, one pass over the block: it is 0 for biases and bounds.
+  const torch::Tensor decayed = parameters_.values() * decay_;
+  parameters_.grads().add_(decayed);
+  return (scaled_square + log_var).sum() * per_number + kBoundPenalty * (l_max.sum() - l_min.sum()) +
+         0.5 * torch::dot(decayed, parameters_.values());
+}
+
+void GaussianEnsemble::ApplyGradients() { adam_.Step(); }
+
+Metrics GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng& rng) {
+  const torch::NoGradGuard no_grad;
+  const torch::Device device = parameters_.values().device();
+  const auto index_options = torch::dtype(torch::kInt64).device(device);
+  torch::Generator split_generator = MakeGenerator(rng.Split("split"), device);
+  torch::Generator bootstrap_generator = MakeGenerator(rng.Split("bootstrap"), device);
+  torch::Generator shuffle_generator = MakeGenerator(rng.Split("shuffle"), device);
+
+  // A new split.
+  const TransitionBatch all = data.All();
+  const int64_t count = all.size();
+  const auto wanted = static_cast<int64_t>(static_cast<double>(count) * config_.holdout_ratio);
+  const int64_t holdout_count = std::max<int64_t>(1, std::min(wanted, config_.max_holdout));
+  const int64_t train_count = count - holdout_count;
+  if (train_count < 1) {
+    throw std::runtime_error("the model needs at least 2 transitions to fit, got " + std::to_string(count));
+  }
+  const torch::Tensor order = torch::randperm(count, split_generator, index_options);
+  holdout_ = {layout_, all.rows.index_select(0, order.narrow(0, 0, holdout_count))};
+  const TransitionBatch train{layout_, all.rows.index_select(0, order.narrow(0, holdout_count, train_count))};
+
+  // Statistics of the training split.
+  std::tie(input_mean_, input_std_) = ColumnStatistics(train.obs_action());
+  torch::Tensor train_targets = Targets(train);
+  std::tie(target_mean_, target_std_) = ColumnStatistics(train_targets);
+  torch::Tensor holdout_targets = Targets(holdout_);
+  if (config_.normalize_targets) {
+    train_targets = (train_targets - target_mean_) / target_std_;
+    holdout_targets = (holdout_targets - target_mean_) / target_std_;
+  }
+  const torch::Tensor train_inputs = (train.obs_action() - input_mean_) / input_std_;
+  const torch::Tensor holdout_inputs = (holdout_.obs_action() - input_mean_) / input_std_;
+
+  // Each member's own resample, with replacement.
+  const int64_t members = config_.members;
+  const torch::Tensor bootstrap =
+      torch::randint(train_count, {members, train_count}, bootstrap_generator, index_options);
+
+  const auto holdout_error = [&] {
+    const torch::Tensor output = mlp_.Forward(holdout_inputs);
+    return (output.slice(-1, 0, target_dim_) - holdout_targets).square().mean({1, 2});  // [E]
+  };
+
+  torch::Tensor best_error = torch::full({members}, std::numeric_limits<float>::infinity(), torch::device(device));
+  torch::Tensor best = parameters_.values().clone();
+  FlatParameters best_block(parameters_.values().numel(), device);
+  const EnsembleMlp best_mlp(mlp_.shape(), best_block);
+  int64_t epochs = 0;
+  int64_t since_improvement = 0;
+  torch::Tensor loss_sum;
+  int64_t minibatches = 0;
+  while (since_improvement <= config_.patience && (config_.max_epochs == 0 || epochs < config_.max_epochs)) {
+    const torch::Tensor rows = bootstrap.gather(1, Permutations(members, train_count, shuffle_generator, device));
+    loss_sum = torch::zeros({}, torch::device(device));
+    minibatches = 0;
+    for (int64_t begin = 0; begin < train_count; begin += config_.batch_size) {
+      const int64_t size = std::min(config_.batch_size, train_count - begin);
+      const torch::Tensor index = rows.narrow(1, begin, size).reshape({-1});
+      const torch::Tensor inputs = train_inputs.index_select(0, index).view({members, size, -1});
+      const torch::Tensor targets = train_targets.index_select(0, index).view({members, size, -1});
+      loss_sum.add_(ComputeGradients(inputs, targets));
+      ApplyGradients();
+      ++minibatches;
+    }
+    ++epochs;
+    const torch::Tensor error = holdout_error();
+    const torch::Tensor improved = error < best_error * 0.99;
+    best_error = torch::where(improved, error, best_error);
+    const torch::Tensor gate = improved.view({-1, 1, 1});
+    for (size_t l = 0; l < mlp_.weights().size(); ++l) {
+      best_mlp.weights()[l].copy_(torch::where(gate, mlp_.weights()[l], best_mlp.weights()[l]));
+      best_mlp.biases()[l].copy_(torch::where(gate, mlp_.biases()[l], best_mlp.biases()[l]));
+    }
+    // The epoch's one number for the host: how many members improved, not a number where an error is none.
+    const double improvements = (improved.sum() + 0 * error.sum()).item<double>();
+    if (!std::isfinite(improvements)) {
+      throw std::runtime_error("the model's hold-out error became non-finite in epoch " + std::to_string(epochs) +
+                               " of a fit on " + std::to_string(train_count) + " rows");
+    }
+    since_improvement = improvements > 0 ? 0 : since_improvement + 1;
+  }
+  for (size_t l = 0; l < mlp_.weights().size(); ++l) {
+    torch::Tensor weight = mlp_.weights()[l];
+    torch::Tensor bias = mlp_.biases()[l];
+    weight.copy_(best_mlp.weights()[l]);
+    bias.copy_(best_mlp.biases()[l]);
+  }
+
+  const torch::Tensor output = mlp_.Forward(holdout_inputs);
+  const auto [mean, log_var] = Head(output);
+  const torch::Tensor square = (mean - holdout_targets).square();
+  const torch::Tensor mse = square.mean({1, 2});
+  const torch::Tensor nll =
+      0.5 * (square * torch::exp(-log_var) + log_var + std::log(2 * std::numbers::pi)).mean({1, 2});
+  SetElites(mse.argsort().narrow(0, 0, config_.elites).contiguous());
+
+  const torch::Tensor report =
+      torch::cat({mse, nll, elites_.to(torch::kFloat32), (loss_sum / minibatches).view(1)}).cpu();
+  Metrics metrics;
+  metrics.Set("epochs", static_cast<double>(epochs));
+  metrics.Set("train_rows", static_cast<double>(train_count));
+  metrics.Set("holdout_rows", static_cast<double>(holdout_count));
+  const float* numbers = report.data_ptr<float>();
+  metrics.Set("loss", numbers[2 * members + config_.elites]);
+  for (int64_t e = 0; e < members; ++e) {
+    metrics.Set("holdout_mse_" + std::to_string(e), numbers[e]);
+  }
+  for (int64_t e = 0; e < members; ++e) {
+    metrics.Set("holdout_nll_" + std::to_string(e), numbers[members + e]);
+  }
+  for (int64_t i = 0; i < config_.elites; ++i) {
+    metrics.Set("elite_" + std::to_string(i), numbers[2 * members + i]);
+  }
+  return metrics;
+}
+
+GaussianPrediction GaussianEnsemble::Predict(const torch::Tensor& obs, const torch::Tensor& action,
+                                             Members members) const {
+  const torch::Tensor inputs = (torch::cat({obs, action}, -1) - input_mean_) / input_std_;
+  const auto [mean, log_var] =
+      Head(members == Members::kAll ? mlp_.Forward(inputs)
+                                    : MlpForward(inputs, elite_weights_, elite_biases_, Activation::kSilu));
+  GaussianPrediction prediction{.mean = mean, .var = torch::exp(log_var)};
+  if (config_.normalize_targets) {
+    prediction.mean = prediction.mean * target_std_ + target_mean_;
+    prediction.var = prediction.var * target_std_.square();
+  }
+  return prediction;
+}
+
+ModelSample GaussianEnsemble::Sample(const torch::Tensor& obs, const torch::Tensor& action,
+                                     torch::Generator& generator) const {
+  // Rows are dealt to the elites by a random permutation in equal shares: each row's elite is uniform, each elite
+  // computes only its own rows, and no count has to come back to the host.
+  const int64_t rows = obs.size(0);
+  const int64_t elites = config_.elites;
+  const int64_t share = (rows + elites - 1) / elites;
+  const torch::Tensor order = torch::randperm(rows, generator, torch::dtype(torch::kInt64).device(obs.device()));
+  const torch::Tensor padded =
+      share * elites == rows ? order
+                             : order.index_select(0, torch::arange(share * elites, order.options()).remainder(rows));
+  const torch::Tensor inputs =
+      ((torch::cat({obs, action}, -1) - input_mean_) / input_std_).index_select(0, padded).view({elites, share, -1});
+  const auto [mean, log_var] = Head(MlpForward(inputs, elite_weights_, elite_biases_, Activation::kSilu));
+  const torch::Tensor noise = torch::randn(mean.sizes(), generator, mean.options());
+  torch::Tensor target = mean + torch::exp(0.5 * log_var) * noise;
+  if (config_.normalize_targets) {
+    target = target * target_std_ + target_mean_;
+  }
+  // Back to the rows' own order: a row's place among the dealt ones.
+  torch::Tensor place = torch::empty_like(order);
+  place.scatter_(0, order, torch::arange(rows, order.options()));
+  return Decode(target.view({share * elites, target_dim_}).index_select(0, place), obs, place.div(share, "floor"));
+}
+
+ModelSample GaussianEnsemble::SampleFrom(const GaussianPrediction& prediction, const torch::Tensor& obs,
+                                         torch::Generator& generator) const {
+  const int64_t rows = obs.size(0);
+  const torch::Tensor member =
+      torch::randint(config_.elites, {rows}, generator, torch::dtype(torch::kInt64).device(obs.device()));
+  const torch::Tensor index = member.view({1, rows, 1}).expand({1, rows, target_dim_});
+  const torch::Tensor mean = prediction.mean.gather(0, index).squeeze(0);
+  const torch::Tensor std = prediction.var.gather(0, index).squeeze(0).sqrt();
+  const torch::Tensor noise = torch::randn(mean.sizes(), generator, mean.options());
+  return Decode(mean + std * noise, obs, member);
+}
+
+torch::Tensor GaussianEnsemble::DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const {
+  const torch::Tensor observed = target.slice(-1, 0, layout_.obs_dim);
+  return config_.target == ModelTarget::kDelta ? obs + observed : observed;
+}
+
+ModelSample GaussianEnsemble::Decode(const torch::Tensor& target, const torch::Tensor& obs,
+                                     torch::Tensor member) const {
+  ModelSample sample{.next_obs = DecodeObs(target, obs), .reward = {}, .member = std::move(member)};
+  if (learn_reward_) {
+    sample.reward = target.select(-1, layout_.obs_dim);
+  }
+  return sample;
+}
+
+void GaussianEnsemble::VisitState(StateVisitor& state) {
+  state("parameters", parameters_.values());
+  state("adam", adam_);
+  state("input_mean", input_mean_);
+  state("input_std", input_std_);
+  state("target_mean", target_mean_);
+  state("target_std", target_std_);
+  state("elites", elites_);
+  state.Resizable("holdout", holdout_.rows);
+  if (state.loading()) {
+    holdout_.rows = holdout_.rows.to(parameters_.values().device());
+    SetElites(elites_.clone());
+  }
+}
+
+}  // namespace reverie

@@ -1,0 +1,179 @@
+#include "reverie/rollout/branched_rollout.h"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <utility>
+
+namespace reverie {
+namespace {
+
+// Rows rolled at once on the CPU: their activations stay in cache. On a GPU all go at once.
+constexpr int64_t kCpuChunk = 8192;
+// Rows that the logged quantiles are taken over.
+constexpr int64_t kReportRows = 1024;
+
+}  // namespace
+
+void RolloutConfig::Visit(Fields& fields) {
+  fields("start_states", start_states, "start states drawn from the real buffer per call", AtLeast(1));
+  fields("length", length, "rollout length k: x until epoch a, linear to y at epoch b");
+  fields("retain_epochs", retain_epochs, "epochs of imagined data kept", AtLeast(1));
+}
+
+BranchedRollout::BranchedRollout(const RolloutConfig& config, const UncertaintyConfig& uncertainty, const Rng& rng,
+                                 const torch::Device& device)
+    : config_(config),
+      uncertainty_(uncertainty),
+      generator_(MakeGenerator(rng, device)),
+      report_generator_(MakeGenerator(rng.Split("report"), device)),
+      threshold_(uncertainty.ThresholdQuantile() ? std::numeric_limits<double>::infinity()
+                                                 : std::stod(uncertainty.threshold)) {}
+
+void BranchedRollout::UpdateThreshold(const DynamicsModel& model) {
+  const std::optional<double> quantile = uncertainty_.ThresholdQuantile();
+  const bool used = uncertainty_.use == UncertaintyUse::kTerminate || uncertainty_.use == UncertaintyUse::kTruncate;
+  if (!used || !quantile) {
+    return;
+  }
+  const torch::NoGradGuard no_grad;
+  const TransitionBatch& rows = model.holdout();
+  const GaussianPrediction prediction = model.Predict(rows.obs(), rows.action(), uncertainty_.over);
+  const torch::Tensor elite =
+      torch::randint(model.elites().size(0), {rows.size()}, generator_, rows.rows.options().dtype(torch::kInt64));
+  const torch::Tensor u = ScaledUncertainty(uncertainty_.measure, uncertainty_, model, prediction, elite);
+  threshold_ = torch::quantile(u, *quantile).item<double>();
+}
+
+Metrics BranchedRollout::Run(int64_t length, const ReplayBuffer& real_buffer, const ModelEnv& model_env, Policy& policy,
+                             ReplayBuffer* model_buffer) {
+  const torch::NoGradGuard no_grad;
+  const int64_t chunk = real_buffer.device().is_cpu() ? kCpuChunk : config_.start_states;
+  Counts counts;
+  Metrics uncertainty;
+  for (int64_t begin = 0; begin < config_.start_states; begin += chunk) {
+    TransitionBatch starts = TransitionBatch::Empty(real_buffer.layout(), std::min(chunk, config_.start_states - begin),
+                                                    real_buffer.device());
+    real_buffer.SampleInto(starts.rows, generator_);
+    if (begin == 0) {
+      uncertainty = MeasureAll(starts.obs().narrow(0, 0, std::min(kReportRows, starts.size())), model_env, policy);
+    }
+    RunChunk(length, starts.obs(), model_env, policy, model_buffer, &counts);
+  }
+  const auto imagined = static_cast<double>(counts.imagined);
+  Metrics metrics;
+  metrics.Set("length", static_cast<double>(length));
+  metrics.Set("rows", static_cast<double>(counts.stored));
+  metrics.Set("share_ended", static_cast<double>(counts.ended) / imagined);
+  metrics.Set("dropped_rows", static_cast<double>(counts.imagined - counts.stored));
+  metrics.Set("buffer_size", static_cast<double>(model_buffer->size()));
+  if (uncertainty_.use == UncertaintyUse::kTerminate || uncertainty_.use == UncertaintyUse::kTruncate) {
+    metrics.Set("uncertainty_threshold", threshold_);
+    metrics.Set("share_over_threshold", static_cast<double>(counts.exceeded) / imagined);
+  }
+  metrics.Merge("uncertainty", uncertainty);
+  return metrics;
+}
+
+void BranchedRollout::RunChunk(int64_t length, torch::Tensor obs, const ModelEnv& model_env, Policy& policy,
+                               ReplayBuffer* model_buffer, Counts* counts) {
+  const bool need_uncertainty = uncertainty_.use != UncertaintyUse::kNone;
+  const DynamicsModel& model = model_env.model();
+  for (int64_t h = 0; h < length && obs.size(0) > 0; ++h) {
+    const int64_t rows = obs.size(0);
+    const torch::Tensor action = policy.Act(obs, ActMode::kSample, generator_);
+    ImaginedStep step;
+    torch::Tensor u;
+    if (need_uncertainty) {
+      const GaussianPrediction elites = model.Predict(obs, action, Members::kElites);
+      step = model_env.StepFrom(elites, obs, action, generator_);
+      const GaussianPrediction& measured =
+          uncertainty_.over == Members::kElites ? elites : model.Predict(obs, action, Members::kAll);
+      u = ScaledUncertainty(uncertainty_.measure, uncertainty_, model, measured, step.member);
+      step.finite = step.finite.logical_and(torch::isfinite(u));
+    } else {
+      step = model_env.Step(obs, action, generator_);
+    }
+
+    TransitionBatch batch = TransitionBatch::Empty(model_buffer->layout(), rows, obs.device());
+    batch.obs().copy_(obs);
+    batch.action().copy_(action);
+    batch.next_obs().copy_(step.next_obs);
+    batch.reward().copy_(step.reward);
+    batch.truncated().zero_();
+    batch.weight().fill_(1);
+    torch::Tensor ended = step.terminated;
+    torch::Tensor exceeded = torch::zeros_like(ended);
+    switch (uncertainty_.use) {
+      case UncertaintyUse::kNone:
+        break;
+      case UncertaintyUse::kPenalty:
+        batch.reward().sub_(uncertainty_.coefficient * u);
+        break;
+      case UncertaintyUse::kTerminate:
+        exceeded = u > threshold_;
+        batch.reward().masked_fill_(exceeded, -uncertainty_.terminal_penalty);
+        step.terminated = step.terminated.logical_or(exceeded);
+        ended = step.terminated;
+        break;
+      case UncertaintyUse::kTruncate:
+        exceeded = u > threshold_;
+        batch.truncated().copy_(exceeded);
+        ended = ended.logical_or(exceeded);
+        break;
+      case UncertaintyUse::kWeight:
+        batch.weight().copy_(torch::exp(-u / uncertainty_.temperature));
+        break;
+    }
+    batch.terminated().copy_(step.terminated);
+
+    const torch::Tensor live = step.finite.logical_and(ended.logical_not());
+    const torch::Tensor tally =
+        torch::stack({step.finite.sum(), live.sum(), exceeded.logical_and(step.finite).sum()}).cpu();
+    const auto* numbers = tally.data_ptr<int64_t>();
+    const int64_t stored = numbers[0];
+    const int64_t going_on = numbers[1];
+    counts->imagined += rows;
+    counts->stored += stored;
+    counts->ended += stored - going_on;
+    counts->exceeded += numbers[2];
+    if (going_on == rows) {
+      model_buffer->Add(batch);
+      obs = step.next_obs;
+      continue;
+    }
+    // Live rows first, then those that ended, then the dropped ones; the counts are known, so nothing else is fetched.
+    const torch::Tensor rank = torch::where(live, 0, torch::where(step.finite, 1, 2));
+    const torch::Tensor order = std::get<1>(rank.sort(/*stable=*/true, 0, /*descending=*/false));
+    const torch::Tensor kept = batch.rows.index_select(0, order.narrow(0, 0, stored));
+    model_buffer->Add({batch.layout, kept});
+    obs = step.next_obs.index_select(0, order.narrow(0, 0, going_on));
+  }
+}
+
+Metrics BranchedRollout::MeasureAll(const torch::Tensor& obs, const ModelEnv& model_env, Policy& policy) {
+  const DynamicsModel& model = model_env.model();
+  const torch::Tensor action = policy.Act(obs, ActMode::kSample, report_generator_);
+  const GaussianPrediction prediction = model.Predict(obs, action, uncertainty_.over);
+  const torch::Tensor elite =
+      torch::randint(model.elites().size(0), {obs.size(0)}, report_generator_, obs.options().dtype(torch::kInt64));
+  const torch::Tensor levels = torch::tensor({0.5, 0.9, 0.99}, obs.options());
+  const std::vector<std::string> suffixes{"_q50", "_q90", "_q99"};
+  Metrics metrics;
+  for (const auto& [name, measure] : EnumNames(UncertaintyMeasure{})) {
+    const torch::Tensor u = ScaledUncertainty(measure, uncertainty_, model, prediction, elite);
+    const torch::Tensor quantiles = torch::quantile(u, levels).cpu();
+    for (size_t i = 0; i < suffixes.size(); ++i) {
+      metrics.Set(name + suffixes[i], quantiles[static_cast<int64_t>(i)].item<double>());
+    }
+  }
+  return metrics;
+}
+
+void BranchedRollout::VisitState(StateVisitor& state) {
+  state("generator", generator_);
+  state("report_generator", report_generator_);
+  state("threshold", threshold_);
+}
+
+}  // namespace reverie

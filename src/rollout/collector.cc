@@ -1,0 +1,74 @@
+#include "reverie/rollout/collector.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "reverie/env/action_bounds.h"
+
+namespace reverie {
+
+Collector::Collector(std::unique_ptr<Env> env, const Rng& rng, const torch::Device& device)
+    : env_(std::move(env)),
+      reset_engine_(rng.Split("reset").Engine()),
+      action_generator_(MakeGenerator(rng.Split("action"), device)),
+      device_(device),
+      obs_(env_->spec().obs_low.size()),
+      next_obs_(obs_.size()),
+      env_action_(env_->spec().action_low.size()),
+      obs_row_(torch::zeros({1, spec().obs_dim()})),
+      row_(TransitionBatch::Empty({spec().obs_dim(), spec().act_dim()}, 1, torch::kCPU)) {}
+
+std::optional<EpisodeStats> Collector::Step(Policy& policy, ReplayBuffer* buffer) {
+  if (!in_episode_) {
+    env_->Reset(reset_engine_, obs_);
+    policy.Reset();
+    episode_ = {};
+    in_episode_ = true;
+  }
+  std::copy(obs_.begin(), obs_.end(), obs_row_.data_ptr<float>());
+  const torch::Tensor action =
+      policy.Act(obs_row_.to(device_), ActMode::kSample, action_generator_).to(torch::kCPU).contiguous();
+  const std::span<const float> action_values(action.data_ptr<float>(), env_action_.size());
+  ToEnvAction(spec(), action_values, env_action_);
+  const StepResult result = env_->Step(env_action_, next_obs_);
+
+  float* row = row_.rows.data_ptr<float>();
+  row = std::copy(obs_.begin(), obs_.end(), row);
+  row = std::copy(action_values.begin(), action_values.end(), row);
+  row = std::copy(next_obs_.begin(), next_obs_.end(), row);
+  *row++ = static_cast<float>(result.reward);
+  *row++ = result.terminated ? 1.0F : 0.0F;
+  *row++ = result.truncated ? 1.0F : 0.0F;
+  *row = 1.0F;
+  buffer->Add(row_);
+
+  ++env_steps_;
+  episode_.episode_return += result.reward;
+  ++episode_.length;
+  std::swap(obs_, next_obs_);
+  if (result.terminated || result.truncated) {
+    in_episode_ = false;
+    return episode_;
+  }
+  return std::nullopt;
+}
+
+void Collector::VisitState(StateVisitor& state) {
+  std::vector<double> snapshot;
+  if (!state.loading() && in_episode_) {
+    snapshot = env_->Snapshot();
+  }
+  state("in_episode", in_episode_);
+  state("env", snapshot);
+  state("obs", obs_);
+  state("reset_engine", reset_engine_);
+  state("action_generator", action_generator_);
+  state("env_steps", env_steps_);
+  state("episode_return", episode_.episode_return);
+  state("episode_length", episode_.length);
+  if (state.loading() && in_episode_) {
+    env_->Restore(snapshot);
+  }
+}
+
+}  // namespace reverie

@@ -1,0 +1,133 @@
+#include "reverie/data/replay_buffer.h"
+
+#include <gtest/gtest.h>
+
+#include "reverie/data/mixed_sampler.h"
+
+namespace reverie {
+namespace {
+
+const TransitionLayout kLayout{.obs_dim = 2, .act_dim = 1};
+
+// Rows whose first number counts from `first`.
+TransitionBatch Rows(int64_t first, int64_t count) {
+  TransitionBatch batch = TransitionBatch::Empty(kLayout, count, torch::kCPU);
+  batch.rows.zero_();
+  batch.weight().fill_(1);
+  batch.obs().select(1, 0).copy_(torch::arange(first, first + count));
+  return batch;
+}
+
+std::vector<float> FirstNumbers(const TransitionBatch& batch) {
+  const torch::Tensor column = batch.obs().select(1, 0).contiguous();
+  return {column.data_ptr<float>(), column.data_ptr<float>() + column.numel()};
+}
+
+TEST(TransitionBatch, ColumnsArePackedInOrderAndAliasTheRow) {
+  TransitionBatch batch = TransitionBatch::Empty(kLayout, 1, torch::kCPU);
+  batch.rows.copy_(torch::arange(9).view({1, 9}));
+  EXPECT_TRUE(torch::equal(batch.obs(), torch::tensor({{0.F, 1.F}})));
+  EXPECT_TRUE(torch::equal(batch.action(), torch::tensor({{2.F}})));
+  EXPECT_TRUE(torch::equal(batch.obs_action(), torch::tensor({{0.F, 1.F, 2.F}})));
+  EXPECT_TRUE(torch::equal(batch.next_obs(), torch::tensor({{3.F, 4.F}})));
+  EXPECT_EQ(batch.reward().item<float>(), 5);
+  EXPECT_EQ(batch.terminated().item<float>(), 6);
+  EXPECT_EQ(batch.truncated().item<float>(), 7);
+  EXPECT_EQ(batch.weight().item<float>(), 8);
+  batch.reward().fill_(50);
+  EXPECT_EQ(batch.rows[0][5].item<float>(), 50);
+}
+
+TEST(ReplayBuffer, OverwritesOldestWhenFull) {
+  ReplayBuffer buffer(kLayout, 5, torch::kCPU);
+  buffer.Add(Rows(0, 3));
+  EXPECT_EQ(FirstNumbers(buffer.All()), (std::vector<float>{0, 1, 2}));
+  buffer.Add(Rows(3, 4));
+  EXPECT_EQ(buffer.size(), 5);
+  EXPECT_EQ(buffer.total_added(), 7);
+  EXPECT_EQ(FirstNumbers(buffer.All()), (std::vector<float>{2, 3, 4, 5, 6}));
+  EXPECT_EQ(FirstNumbers(buffer.Newest(3)), (std::vector<float>{4, 5, 6}));
+  buffer.Add(Rows(7, 12));
+  EXPECT_EQ(FirstNumbers(buffer.All()), (std::vector<float>{14, 15, 16, 17, 18}));
+}
+
+TEST(ReplayBuffer, ChangingCapacityKeepsTheNewest) {
+  ReplayBuffer buffer(kLayout, 4, torch::kCPU);
+  buffer.Add(Rows(0, 6));
+  buffer.SetCapacity(6);
+  EXPECT_EQ(FirstNumbers(buffer.All()), (std::vector<float>{2, 3, 4, 5}));
+  buffer.Add(Rows(6, 3));
+  EXPECT_EQ(FirstNumbers(buffer.All()), (std::vector<float>{3, 4, 5, 6, 7, 8}));
+  buffer.SetCapacity(2);
+  EXPECT_EQ(FirstNumbers(buffer.All()), (std::vector<float>{7, 8}));
+  EXPECT_EQ(buffer.total_added(), 9);
+}
+
+TEST(ReplayBuffer, SamplesUniformly) {
+  ReplayBuffer buffer(kLayout, 8, torch::kCPU);
+  buffer.Add(Rows(0, 10));  // holds 2 ... 9
+  TransitionBatch drawn = TransitionBatch::Empty(kLayout, 80'000, torch::kCPU);
+  torch::Generator generator = MakeGenerator(Rng(0), torch::kCPU);
+  buffer.SampleInto(drawn.rows, generator);
+  const torch::Tensor counts = torch::bincount(drawn.obs().select(1, 0).to(torch::kInt64), {}, 10);
+  EXPECT_EQ(counts[0].item<int64_t>() + counts[1].item<int64_t>(), 0);
+  for (int64_t i = 2; i < 10; ++i) {
+    EXPECT_NEAR(counts[i].item<double>(), 10'000, 500);  // five standard deviations
+  }
+}
+
+TEST(ReplayBuffer, AnEmptyOneGivesNoBatch) {
+  const ReplayBuffer buffer(kLayout, 8, torch::kCPU);
+  torch::Generator generator = MakeGenerator(Rng(0), torch::kCPU);
+  EXPECT_THROW(buffer.SampleInto(torch::empty({1, kLayout.width()}), generator), std::logic_error);
+  EXPECT_THROW(ReplayBuffer(kLayout, 0, torch::kCPU), std::invalid_argument);
+}
+
+TEST(ReplayBuffer, ARestoredOneDrawsTheSameRowsAndGoesOnTheSame) {
+  ReplayBuffer buffer(kLayout, 5, torch::kCPU);
+  buffer.Add(Rows(0, 7));
+  StateTree tree;
+  StateVisitor saving = StateVisitor::Saving(tree);
+  buffer.VisitState(saving);
+  ReplayBuffer restored(kLayout, 3, torch::kCPU);
+  StateVisitor loading = StateVisitor::Loading(tree);
+  restored.VisitState(loading);
+  for (ReplayBuffer* b : {&buffer, &restored}) {
+    b->Add(Rows(7, 1));
+  }
+  TransitionBatch drawn = TransitionBatch::Empty(kLayout, 50, torch::kCPU);
+  TransitionBatch drawn_again = TransitionBatch::Empty(kLayout, 50, torch::kCPU);
+  torch::Generator generator = MakeGenerator(Rng(0), torch::kCPU);
+  torch::Generator generator_again = MakeGenerator(Rng(0), torch::kCPU);
+  buffer.SampleInto(drawn.rows, generator);
+  restored.SampleInto(drawn_again.rows, generator_again);
+  EXPECT_TRUE(torch::equal(drawn.rows, drawn_again.rows));
+  EXPECT_EQ(FirstNumbers(restored.All()), (std::vector<float>{3, 4, 5, 6, 7}));
+}
+
+TEST(MixedSampler, MixesInsideEachBatchAndScalesImaginedWeightsToMeanOne) {
+  ReplayBuffer real(kLayout, 100, torch::kCPU);
+  ReplayBuffer model(kLayout, 100, torch::kCPU);
+  real.Add(Rows(0, 100));
+  TransitionBatch batch = TransitionBatch::Empty(kLayout, 256, torch::kCPU);
+  torch::Generator generator = MakeGenerator(Rng(0), torch::kCPU);
+  const MixedSampler sampler(real, model, 0.05);
+  sampler.SampleInto(batch, generator);  // nothing imagined yet
+  EXPECT_LT(batch.obs().select(1, 0).max().item<float>(), 100);
+
+  TransitionBatch imagined = Rows(1000, 100);
+  imagined.weight().copy_(torch::linspace(0.1, 0.5, 100));
+  model.Add(imagined);
+  EXPECT_EQ(sampler.RealRows(256), 12);
+  sampler.SampleInto(batch, generator);
+  const torch::Tensor is_model = batch.obs().select(1, 0) >= 1000;
+  EXPECT_EQ(is_model.sum().item<int64_t>(), 244);
+  EXPECT_FALSE(is_model.narrow(0, 0, 12).any().item<bool>());
+  EXPECT_NEAR(batch.weight().narrow(0, 12, 244).mean().item<double>(), 1, 1e-5);
+  EXPECT_GT(batch.weight().narrow(0, 12, 244).std().item<double>(), 0.1);
+  EXPECT_EQ(batch.weight().narrow(0, 0, 12).min().item<float>(), 1);
+  EXPECT_EQ(batch.weight().narrow(0, 0, 12).max().item<float>(), 1);
+}
+
+}  // namespace
+}  // namespace reverie

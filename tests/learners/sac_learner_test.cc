@@ -1,0 +1,160 @@
+#include "reverie/learners/sac_learner.h"
+
+#include <gtest/gtest.h>
+
+#include "oracle.h"
+
+namespace reverie {
+namespace {
+
+const TransitionLayout kLayout{.obs_dim = 11, .act_dim = 3};
+
+TransitionBatch RandomBatch(int64_t rows, torch::Generator& generator) {
+  TransitionBatch batch = TransitionBatch::Empty(kLayout, rows, torch::kCPU);
+  batch.rows.normal_(0, 1, generator);
+  batch.action().tanh_();
+  batch.terminated().copy_(torch::rand({rows}, generator) < 0.2);
+  batch.truncated().zero_();
+  batch.weight().uniform_(0.2, 1.8, generator);
+  return batch;
+}
+
+void AppendMlp(const std::string& name, const EnsembleMlp& mlp, bool grads,
+               std::vector<std::pair<std::string, torch::Tensor>>* out) {
+  for (size_t l = 0; l < mlp.weights().size(); ++l) {
+    out->emplace_back(name + ".weight" + std::to_string(l), (grads ? mlp.weight_grads() : mlp.weights())[l].clone());
+    out->emplace_back(name + ".bias" + std::to_string(l), (grads ? mlp.bias_grads() : mlp.biases())[l].clone());
+  }
+}
+
+TEST(SacLearner, AnUpdateIsPyTorchs) {
+  const TemporaryFolder folder;
+  SacConfig config{.hidden = {32, 24}, .learning_rate = 1e-3, .discount = 0.97, .target_entropy = -2.5};
+  SacLearner learner(config, kLayout, Rng(5), torch::kCPU);
+  torch::Generator generator = MakeGenerator(Rng(6), torch::kCPU);
+  const torch::NoGradGuard no_grad;
+  // Biases, targets and alpha away from where they start.
+  learner.actor().parameters().values().add_(0.1 *
+                                             torch::randn(learner.actor().parameters().values().sizes(), generator));
+  learner.critic_parameters().values().add_(0.1 *
+                                            torch::randn(learner.critic_parameters().values().sizes(), generator));
+  learner.target_parameters().values().add_(0.2 *
+                                            torch::randn(learner.target_parameters().values().sizes(), generator));
+  learner.alpha_parameters().values().fill_(-0.7);
+
+  for (int update = 0; update < 3; ++update) {
+    const TransitionBatch batch = RandomBatch(64, generator);
+    const torch::Tensor next_noise = torch::randn({64, 3}, generator);
+    const torch::Tensor noise = torch::randn({64, 3}, generator);
+    std::vector<std::pair<std::string, torch::Tensor>> dump{{"obs", batch.obs()},
+                                                            {"action", batch.action()},
+                                                            {"next_obs", batch.next_obs()},
+                                                            {"reward", batch.reward()},
+                                                            {"terminated", batch.terminated()},
+                                                            {"weight", batch.weight()},
+                                                            {"next_noise", next_noise},
+                                                            {"noise", noise}};
+    AppendMlp("before.actor", learner.actor().mlp(), false, &dump);
+    AppendMlp("before.critic", learner.critics(), false, &dump);
+    AppendMlp("before.target", learner.target_critics(), false, &dump);
+    dump.emplace_back("before.log_alpha", learner.alpha_parameters().values().clone());
+    learner.DrainMetrics();
+    learner.UpdateOn(batch, next_noise, noise);
+    AppendMlp("grad.actor", learner.actor().mlp(), true, &dump);
+    AppendMlp("grad.critic", learner.critics(), true, &dump);
+    dump.emplace_back("grad.log_alpha", learner.alpha_parameters().grads().clone());
+    AppendMlp("after.actor", learner.actor().mlp(), false, &dump);
+    AppendMlp("after.critic", learner.critics(), false, &dump);
+    AppendMlp("after.target", learner.target_critics(), false, &dump);
+    dump.emplace_back("after.log_alpha", learner.alpha_parameters().values().clone());
+    for (const auto& [name, value] : learner.DrainMetrics()) {
+      dump.emplace_back("metric." + name, torch::tensor(value, torch::kFloat64));
+    }
+    WriteTensors(folder.path() / ("update" + std::to_string(update) + ".pt"), dump);
+  }
+  EXPECT_EQ(RunPython("learners/sac_oracle.py", folder.path(), "update0.pt update1.pt update2.pt"), 0);
+}
+
+TEST(SacLearner, TerminatedRowsAreNotBootstrappedAndTruncatedOnesAre) {
+  SacLearner learner({.hidden = {16}, .discount = 0.9}, kLayout, Rng(1), torch::kCPU);
+  torch::Generator generator = MakeGenerator(Rng(2), torch::kCPU);
+  TransitionBatch batch = RandomBatch(8, generator);
+  const torch::Tensor noise = torch::randn({8, 3}, generator);
+  const auto loss_with = [&](float terminated, float truncated) {
+    batch.terminated().fill_(terminated);
+    batch.truncated().fill_(truncated);
+    return learner.CriticGradients(batch, noise).item<double>();
+  };
+  EXPECT_EQ(loss_with(0, 0), loss_with(0, 1));
+  EXPECT_NE(loss_with(0, 0), loss_with(1, 0));
+  batch.next_obs().mul_(100);  // what comes after a terminated row does not matter
+  const double far = loss_with(1, 0);
+  batch.next_obs().mul_(-1);
+  EXPECT_EQ(loss_with(1, 0), far);
+}
+
+TEST(SacLearner, LearnsAOneStepTask) {
+  // Reward -(a - 0.5)^2, every row terminated: the best mean action is 0.5.
+  const TransitionLayout layout{.obs_dim = 1, .act_dim = 1};
+  ReplayBuffer buffer(layout, 2000, torch::kCPU);
+  torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
+  TransitionBatch rows = TransitionBatch::Empty(layout, 2000, torch::kCPU);
+  rows.rows.zero_();
+  rows.action().uniform_(-1, 1, generator);
+  rows.reward().copy_(-(rows.action().squeeze(1) - 0.5).square());
+  rows.terminated().fill_(1);
+  rows.weight().fill_(1);
+  buffer.Add(rows);
+  SacLearner learner({.hidden = {32, 32}, .learning_rate = 3e-3, .batch_size = 128, .target_entropy = -3}, layout,
+                     Rng(4), torch::kCPU);
+  const MixedSampler sampler(buffer);
+  const auto mean_action = [&] {
+    return learner.actor().Act(torch::zeros({1, 1}), ActMode::kMean, generator).item<double>();
+  };
+  const double before = mean_action();
+  learner.Update(sampler, 600);
+  EXPECT_NEAR(mean_action(), 0.5, 0.1);
+  EXPECT_GT(std::abs(before - 0.5), 0.2);
+  EXPECT_EQ(learner.updates(), 600);
+}
+
+TEST(SacLearner, ANonFiniteLossIsNamed) {
+  SacLearner learner({.hidden = {8}}, kLayout, Rng(1), torch::kCPU);
+  torch::Generator generator = MakeGenerator(Rng(2), torch::kCPU);
+  TransitionBatch batch = RandomBatch(8, generator);
+  const torch::Tensor noise = torch::randn({8, 3}, generator);
+  learner.UpdateOn(batch, noise, noise);
+  EXPECT_NO_THROW(learner.DrainMetrics());
+  batch.reward().fill_(std::numeric_limits<float>::quiet_NaN());
+  learner.UpdateOn(batch, noise, noise);
+  try {
+    learner.DrainMetrics();
+    FAIL();
+  } catch (const std::runtime_error& error) {
+    EXPECT_STREQ(error.what(), "SAC's critic_loss became non-finite within updates 2 to 2");
+  }
+}
+
+TEST(SacLearner, ARestoredOneGoesOnTheSame) {
+  ReplayBuffer buffer(kLayout, 500, torch::kCPU);
+  torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
+  buffer.Add(RandomBatch(500, generator));
+  const MixedSampler sampler(buffer);
+  SacLearner learner({.hidden = {16, 16}, .batch_size = 32}, kLayout, Rng(1), torch::kCPU);
+  learner.Update(sampler, 5);
+  StateTree tree;
+  StateVisitor saving = StateVisitor::Saving(tree);
+  learner.VisitState(saving);
+  SacLearner restored({.hidden = {16, 16}, .batch_size = 32}, kLayout, Rng(99), torch::kCPU);
+  StateVisitor loading = StateVisitor::Loading(tree);
+  restored.VisitState(loading);
+  learner.Update(sampler, 5);
+  restored.Update(sampler, 5);
+  EXPECT_TRUE(torch::equal(learner.actor().parameters().values(), restored.actor().parameters().values()));
+  EXPECT_TRUE(torch::equal(learner.critic_parameters().values(), restored.critic_parameters().values()));
+  EXPECT_TRUE(torch::equal(learner.target_parameters().values(), restored.target_parameters().values()));
+  EXPECT_TRUE(torch::equal(learner.alpha_parameters().values(), restored.alpha_parameters().values()));
+}
+
+}  // namespace
+}  // namespace reverie

@@ -1,0 +1,72 @@
+#include "reverie/nn/squashed_gaussian.h"
+
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <cmath>
+#include <numbers>
+
+namespace reverie {
+namespace {
+
+TEST(SquashedGaussian, LogProbIsTheDensityOfTanh) {
+  // In float64 straight from the change of variables, where it does not cancel yet.
+  const torch::Tensor mean = torch::linspace(-1, 1, 30, torch::kFloat64).view({10, 3});
+  const torch::Tensor log_std = torch::linspace(-2, 1, 30, torch::kFloat64).view({10, 3});
+  const torch::Tensor u = torch::linspace(-3, 3, 30, torch::kFloat64).view({10, 3});
+  const torch::Tensor std = torch::exp(log_std);
+  const torch::Tensor density =
+      torch::exp(-0.5 * ((u - mean) / std).square()) / (std * std::sqrt(2 * std::numbers::pi));
+  const torch::Tensor expected = torch::log(density / (1 - torch::tanh(u).square())).sum(1);
+  EXPECT_TRUE(torch::allclose(SquashedLogProb(mean, log_std, u), expected, 1e-9, 1e-9));
+  EXPECT_TRUE(
+      torch::allclose(SquashedLogProb(mean.to(torch::kFloat32), log_std.to(torch::kFloat32), u.to(torch::kFloat32)),
+                      expected.to(torch::kFloat32), 1e-4, 1e-4));
+}
+
+TEST(SquashedGaussian, LogProbStaysFiniteWhereTanhSaturates) {
+  const torch::Tensor u = torch::tensor({-500.0F, -20.0F, 20.0F, 500.0F}).view({4, 1});
+  const torch::Tensor x = u.clone().requires_grad_();
+  const torch::Tensor log_prob = SquashedLogProb(u.clone(), torch::zeros_like(u), x);
+  EXPECT_TRUE(torch::isfinite(log_prob).all().item<bool>());
+  log_prob.sum().backward();
+  EXPECT_TRUE(torch::isfinite(x.grad()).all().item<bool>());
+  // d/du of -log(1 - tanh^2) = 2 tanh(u): +-2 in the tails; the Gaussian term is flat at its mean.
+  EXPECT_NEAR(x.grad()[3].item<double>(), 2, 1e-5);
+}
+
+TEST(SquashedGaussian, ShapesMustAgree) {
+  EXPECT_THROW(SquashedLogProb(torch::zeros({2, 3}), torch::zeros({2, 3}), torch::zeros({2, 2})), std::logic_error);
+}
+
+TEST(SquashedGaussian, ADrawsLogProbIsThatOfItsAction) {
+  torch::manual_seed(0);
+  const torch::Tensor head = 0.5 * torch::randn({50, 6});  // small enough for atanh to undo tanh in float32
+  const SquashedSample sample = SampleSquashed(head, torch::randn({50, 3}));
+  const torch::Tensor u = torch::atanh(sample.action.to(torch::kFloat64));
+  const torch::Tensor expected =
+      SquashedLogProb(head.slice(1, 0, 3).to(torch::kFloat64), head.slice(1, 3, 6).to(torch::kFloat64), u);
+  EXPECT_TRUE(torch::allclose(sample.log_prob.to(torch::kFloat64), expected, 1e-3, 1e-3));
+}
+
+TEST(SquashedGaussian, HeadGradientIsAutogradsThroughClampAndSquash) {
+  torch::manual_seed(1);
+  torch::Tensor head = torch::randn({40, 6});
+  head[0][3] = 5;  // beyond the clamp, both ways
+  head[1][4] = -30;
+  head.requires_grad_();
+  const torch::Tensor noise = torch::randn({40, 3});
+  const torch::Tensor action_grad = torch::randn({40, 3});
+  const torch::Tensor log_prob_grad = torch::tensor(0.3F);
+  const SquashedSample sample = SampleSquashed(head, noise);
+  const torch::Tensor loss = (sample.action * action_grad).sum() + (sample.log_prob * log_prob_grad).sum();
+  const torch::Tensor expected = torch::autograd::grad({loss}, {head})[0];
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor grad = SquashedHeadGradient(SampleSquashed(head, noise), action_grad, log_prob_grad);
+  EXPECT_LT((grad - expected).abs().max().item<double>(), 1e-5 * expected.abs().max().item<double>());
+  EXPECT_EQ(grad[0][3].item<double>(), 0);
+  EXPECT_EQ(grad[1][4].item<double>(), 0);
+}
+
+}  // namespace
+}  // namespace reverie
