@@ -1,4 +1,5 @@
-# Installs Reverie into a folder of its own, builds the project in consumer/ against it by find_package, and runs it.
+# Installs Reverie into a folder of its own, builds the project in consumer/ against it by find_package, and trains
+# there on that project's environments.
 #
 # cmake -DBUILD_DIR=... -DWORK_DIR=... -DCXX=... -DCXX_FLAGS=... -DBUILD_TYPE=... -DVERSION=... -P consumer_test.cmake
 function(run output)
@@ -17,6 +18,17 @@ function(expect text what)
     message("${text}")
     message(FATAL_ERROR "expected in the output above: ${what}")
   endif()
+endfunction()
+
+# The run ended as asked, evaluated from the first step to the last.
+function(expect_run folder)
+  file(READ "${folder}/run.json" status)
+  string(JSON status GET "${status}" status)
+  expect("${status}" "finished")
+  file(READ "${folder}/eval.csv" rows)
+  foreach(step 0 60 120)
+    expect("${rows}" "\n${step},")
+  endforeach()
 endfunction()
 
 file(REMOVE_RECURSE "${WORK_DIR}")
@@ -39,5 +51,15 @@ expect("${answer}" "Cart-v0")
 expect("${answer}" "HalfCheetah-v5")
 run(answer "${consumer}" envs Cart-v0)
 expect("${answer}" "half the rail's length, in metres")
+
+# MBPO on it: first with its own reward and termination functions, then on the same cart without either.
+set(config "${CMAKE_CURRENT_LIST_DIR}/consumer/mbpo.yaml")
+run(answer "${consumer}" train "${config}" --run-dir "${WORK_DIR}/cart")
+expect("${answer}" "imagined rewards are the task's own, imagined ends the task's own")
+expect_run("${WORK_DIR}/cart")
+run(answer "${consumer}" train "${config}" --run-dir "${WORK_DIR}/plain" --set env.id=PlainCart-v0)
+expect("${answer}" "imagined rewards are learned")
+expect("${answer}" "the model learns no end")
+expect_run("${WORK_DIR}/plain")
 
 file(REMOVE_RECURSE "${WORK_DIR}")

@@ -1,4 +1,4 @@
-// A project of one's own: an environment, registered beside the built-in ones, and the whole program around it.
+// A project of one's own: two environments, registered beside the built-in ones, and the whole program around it.
 #include <reverie/apps/program.h>
 #include <reverie/core/tensor.h>
 #include <reverie/env/env.h>
@@ -15,7 +15,7 @@ namespace {
 // A cart on a rail, pushed by a force: it should come to rest at the goal, and falls off where the rail ends.
 //
 //   v' = v + dt (force - friction v),  x' = x + dt v',  reward = -(x' - goal)^2 - 0.01 force^2
-class Cart final : public reverie::Env {
+class Cart : public reverie::Env {
  public:
   struct Options {
     double goal = 0.5;
@@ -91,10 +91,18 @@ class Cart final : public reverie::Env {
   double velocity_ = 0;
 };
 
+// The same cart for which imagined rollouts are told nothing: its reward is learned, and they never end.
+class PlainCart final : public Cart {
+ public:
+  using Cart::Cart;
+  static reverie::TaskFunctions MakeTaskFunctions(const Options&) { return {}; }
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
   reverie::EnvRegistry envs = reverie::BuiltinEnvs();
   envs.Add<Cart>("Cart-v0", "a cart on a rail that should rest at a goal");
+  envs.Add<PlainCart>("PlainCart-v0", "the same cart, with its reward and end to be found out");
   return reverie::RunProgram(argc, argv, envs);
 }
