@@ -7,16 +7,17 @@
 namespace reverie {
 
 void Env::Reset(RandomEngine& rng, std::span<double> obs) {
+  CheckObsSize(obs.size());
   elapsed_steps_ = 0;
   DoReset(rng, obs);
 }
 
 StepResult Env::Step(std::span<const double> action, std::span<double> obs) {
-  if (action.size() != spec().action_low.size() || obs.size() != spec().obs_low.size()) {
-    throw std::logic_error(spec().id + ": Step got an action of " + std::to_string(action.size()) +
-                           " and an observation of " + std::to_string(obs.size()) + " numbers, expected " +
-                           std::to_string(spec().act_dim()) + " and " + std::to_string(spec().obs_dim()));
+  if (action.size() != spec().action_low.size()) {
+    throw std::logic_error(spec().id + ": an action of " + std::to_string(action.size()) + " numbers, expected " +
+                           std::to_string(spec().act_dim()));
   }
+  CheckObsSize(obs.size());
   StepResult result = DoStep(action, obs);
   ++elapsed_steps_;
   bool finite = std::isfinite(result.reward);
@@ -36,8 +37,16 @@ void Env::SetState(std::span<const double> state, std::span<double> obs) {
     throw std::invalid_argument(spec().id + ": a state has " + std::to_string(spec().state_names.size()) +
                                 " numbers, got " + std::to_string(state.size()));
   }
+  CheckObsSize(obs.size());
   elapsed_steps_ = 0;
   DoSetState(state, obs);
+}
+
+void Env::CheckObsSize(size_t size) const {
+  if (size != spec().obs_low.size()) {
+    throw std::logic_error(spec().id + ": room for an observation of " + std::to_string(size) + " numbers, expected " +
+                           std::to_string(spec().obs_dim()));
+  }
 }
 
 std::vector<double> Env::Snapshot() const {

@@ -182,6 +182,8 @@ TEST_P(EnvContract, WrongSizesAreErrors) {
   action.pop_back();
   obs.push_back(0);
   EXPECT_THROW(env->Step(action, obs), std::logic_error);
+  EXPECT_THROW(env->Reset(rng, obs), std::logic_error);
+  EXPECT_THROW(env->SetState(std::vector<double>(env->spec().state_names.size(), 0.0), obs), std::logic_error);
 }
 
 INSTANTIATE_TEST_SUITE_P(Builtin, EnvContract, testing::ValuesIn(BuiltinEnvs().Ids()), [](const auto& param) {

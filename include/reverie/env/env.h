@@ -2,6 +2,7 @@
 #ifndef REVERIE_ENV_ENV_H_
 #define REVERIE_ENV_ENV_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -33,6 +34,7 @@ struct StepResult {
 // One simulated task, stepped in float64 on the host. Not thread-safe; copies on several threads do not interfere.
 //
 // Reset before the first Step. Stepping goes on past `terminated` and `truncated` if asked to, as Gymnasium's does.
+// Every function throws std::logic_error where an action or observation has not the size that the spec says.
 class Env {
  public:
   virtual ~Env() = default;
@@ -66,6 +68,8 @@ class Env {
   virtual void DoSetState(std::span<const double> state, std::span<double> obs) = 0;
   virtual std::vector<double> DoSnapshot() const = 0;
   virtual void DoRestore(std::span<const double> snapshot) = 0;
+
+  void CheckObsSize(size_t size) const;
 
   int64_t elapsed_steps_ = 0;
 };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <utility>
 
 #include "task_util.h"
 
@@ -48,8 +49,8 @@ void Ant::Options::Visit(Fields& fields) {
   fields("include_cfrc_ext_in_observation", include_cfrc_ext_in_observation, "observe the clipped contact forces");
 }
 
-Ant::Ant(const Options& options, MujocoSimulation& simulation)
-    : options_(options), main_body_(FindBody(options.main_body, simulation)) {
+Ant::Ant(Options options, MujocoSimulation& simulation)
+    : options_(std::move(options)), main_body_(FindBody(options_.main_body, simulation)) {
   simulation.RequireSize(3, 1);
   obs_dim_ = StateSize(simulation, options_.exclude_current_positions_from_observation ? 2 : 0);
   if (options_.include_cfrc_ext_in_observation) {

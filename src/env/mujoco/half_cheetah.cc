@@ -1,5 +1,7 @@
 #include "reverie/env/mujoco/half_cheetah.h"
 
+#include <utility>
+
 #include "task_util.h"
 
 namespace reverie {
@@ -14,7 +16,7 @@ void HalfCheetah::Options::Visit(Fields& fields) {
          "leave x out of the observation");
 }
 
-HalfCheetah::HalfCheetah(const Options& options, MujocoSimulation& simulation) : options_(options) {
+HalfCheetah::HalfCheetah(Options options, MujocoSimulation& simulation) : options_(std::move(options)) {
   simulation.RequireSize(1, 1);
   obs_dim_ = StateSize(simulation, options_.exclude_current_positions_from_observation ? 1 : 0);
 }

@@ -1,6 +1,7 @@
 #include "reverie/env/mujoco/hopper.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "task_util.h"
 
@@ -26,7 +27,7 @@ void Hopper::Options::Visit(Fields& fields) {
          "leave x out of the observation");
 }
 
-Hopper::Hopper(const Options& options, MujocoSimulation& simulation) : options_(options) {
+Hopper::Hopper(Options options, MujocoSimulation& simulation) : options_(std::move(options)) {
   simulation.RequireSize(3, 1);
   obs_dim_ = StateSize(simulation, options_.exclude_current_positions_from_observation ? 1 : 0);
 }

@@ -2,6 +2,8 @@
 
 #include <mujoco/mujoco.h>
 
+#include <utility>
+
 #include "humanoid_obs.h"
 #include "task_util.h"
 
@@ -36,7 +38,7 @@ void Humanoid::Options::Visit(Fields& fields) {
   VisitHumanoidObs(*this, fields);
 }
 
-Humanoid::Humanoid(const Options& options, MujocoSimulation& simulation) : options_(options) {
+Humanoid::Humanoid(Options options, MujocoSimulation& simulation) : options_(std::move(options)) {
   simulation.RequireSize(3, kRootVelocities);
   obs_dim_ = HumanoidObsDim(options_, simulation);
   after_step_ = options_.include_cfrc_ext_in_observation || options_.contact_cost_weight != 0

@@ -3,6 +3,7 @@
 #include <mujoco/mujoco.h>
 
 #include <mutex>
+#include <utility>
 
 #include "humanoid_obs.h"
 #include "reverie/core/log.h"
@@ -21,7 +22,7 @@ void HumanoidStandup::Options::Visit(Fields& fields) {
   VisitHumanoidObs(*this, fields);
 }
 
-HumanoidStandup::HumanoidStandup(const Options& options, MujocoSimulation& simulation) : options_(options) {
+HumanoidStandup::HumanoidStandup(Options options, MujocoSimulation& simulation) : options_(std::move(options)) {
   static std::once_flag warned;
   if (options_.uph_cost_weight != 1) {
     std::call_once(warned, [] {

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <stdexcept>
+#include <utility>
 
 #include "task_util.h"
 
@@ -23,8 +24,8 @@ void InvertedDoublePendulum::Options::Visit(Fields& fields) {
   fields("reset_noise_scale", reset_noise_scale, kResetNoiseDoc, AtLeast(0));
 }
 
-InvertedDoublePendulum::InvertedDoublePendulum(const Options& options, MujocoSimulation& simulation)
-    : options_(options), obs_dim_(kObsDim) {
+InvertedDoublePendulum::InvertedDoublePendulum(Options options, MujocoSimulation& simulation)
+    : options_(std::move(options)), obs_dim_(kObsDim) {
   if (simulation.model().nq != 3 || simulation.model().nv != 3 || simulation.model().nsite < 1) {
     throw std::invalid_argument("xml_file: " + simulation.xml_file() +
                                 ": expected a cart, two hinges and a site at the tip");

@@ -1,6 +1,7 @@
 #include "reverie/env/mujoco/inverted_pendulum.h"
 
 #include <cmath>
+#include <utility>
 
 #include "task_util.h"
 
@@ -17,7 +18,7 @@ void InvertedPendulum::Options::Visit(Fields& fields) {
   fields("reset_noise_scale", reset_noise_scale, kResetNoiseDoc, AtLeast(0));
 }
 
-InvertedPendulum::InvertedPendulum(const Options& options, MujocoSimulation& simulation) : options_(options) {
+InvertedPendulum::InvertedPendulum(Options options, MujocoSimulation& simulation) : options_(std::move(options)) {
   simulation.RequireSize(2, 1);
   obs_dim_ = StateSize(simulation, 0);
 }

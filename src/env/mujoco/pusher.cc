@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <random>
+#include <utility>
 
 #include "task_util.h"
 
@@ -25,8 +26,8 @@ void Pusher::Options::Visit(Fields& fields) {
   fields("reward_control_weight", reward_control_weight, kCtrlCostDoc);
 }
 
-Pusher::Pusher(const Options& options, MujocoSimulation& simulation)
-    : options_(options),
+Pusher::Pusher(Options options, MujocoSimulation& simulation)
+    : options_(std::move(options)),
       obs_dim_(kObsDim),
       tips_arm_(simulation.BodyIndex("tips_arm")),
       object_(simulation.BodyIndex("object")),

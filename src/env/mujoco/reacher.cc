@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <random>
+#include <utility>
 
 #include "task_util.h"
 
@@ -19,8 +20,10 @@ void Reacher::Options::Visit(Fields& fields) {
   fields("reward_control_weight", reward_control_weight, kCtrlCostDoc);
 }
 
-Reacher::Reacher(const Options& options, MujocoSimulation& simulation)
-    : options_(options), fingertip_(simulation.BodyIndex("fingertip")), target_(simulation.BodyIndex("target")) {
+Reacher::Reacher(Options options, MujocoSimulation& simulation)
+    : options_(std::move(options)),
+      fingertip_(simulation.BodyIndex("fingertip")),
+      target_(simulation.BodyIndex("target")) {
   simulation.RequireSize(4, 4);
   obs_dim_ = static_cast<int64_t>(simulation.qpos().size()) + 6;
 }

@@ -74,7 +74,7 @@ std::vector<std::string> StateNames(const mjModel& model) {
 }  // namespace
 
 std::filesystem::path MujocoModelPath(const std::string& xml_file) {
-  const std::filesystem::path path(xml_file);
+  std::filesystem::path path(xml_file);
   if (path.has_parent_path()) {
     const char* home = std::getenv("HOME");
     if (home != nullptr && xml_file.starts_with("~/")) {

@@ -1,5 +1,7 @@
 #include "reverie/env/mujoco/swimmer.h"
 
+#include <utility>
+
 #include "task_util.h"
 
 namespace reverie {
@@ -14,7 +16,7 @@ void Swimmer::Options::Visit(Fields& fields) {
          "leave x and y out of the observation");
 }
 
-Swimmer::Swimmer(const Options& options, MujocoSimulation& simulation) : options_(options) {
+Swimmer::Swimmer(Options options, MujocoSimulation& simulation) : options_(std::move(options)) {
   simulation.RequireSize(2, 1);
   obs_dim_ = StateSize(simulation, options_.exclude_current_positions_from_observation ? 2 : 0);
 }

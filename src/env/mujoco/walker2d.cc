@@ -1,5 +1,7 @@
 #include "reverie/env/mujoco/walker2d.h"
 
+#include <utility>
+
 #include "task_util.h"
 
 namespace reverie {
@@ -23,7 +25,7 @@ void Walker2d::Options::Visit(Fields& fields) {
          "leave x out of the observation");
 }
 
-Walker2d::Walker2d(const Options& options, MujocoSimulation& simulation) : options_(options) {
+Walker2d::Walker2d(Options options, MujocoSimulation& simulation) : options_(std::move(options)) {
   simulation.RequireSize(3, 1);
   obs_dim_ = StateSize(simulation, options_.exclude_current_positions_from_observation ? 1 : 0);
 }

@@ -26,7 +26,7 @@ class InvertedPendulum {
   };
   static constexpr int64_t kTimeLimit = 1000;
 
-  InvertedPendulum(const Options& options, MujocoSimulation& simulation);
+  InvertedPendulum(Options options, MujocoSimulation& simulation);
   int64_t obs_dim() const { return obs_dim_; }
   void Perturb(RandomEngine& rng, std::span<double> qpos, std::span<double> qvel) const;
   StepResult Step(MujocoSimulation& simulation, std::span<const double> action) const;

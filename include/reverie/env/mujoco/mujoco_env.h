@@ -18,7 +18,7 @@ namespace reverie {
 //
 //   struct Options                           with xml_file, frame_skip and its own, and Visit(Fields&)
 //   static constexpr int64_t kTimeLimit      steps per episode
-//   Task(const Options&, MujocoSimulation&)  throws std::invalid_argument where the model does not fit
+//   Task(Options, MujocoSimulation&)         throws std::invalid_argument where the model does not fit
 //   int64_t obs_dim() const
 //   void Perturb(RandomEngine&, std::span<double> qpos, std::span<double> qvel) const   from the model's initial state
 //   StepResult Step(MujocoSimulation&, std::span<const double> action) const            advances and judges

@@ -31,7 +31,7 @@ class Pusher {
   };
   static constexpr int64_t kTimeLimit = 100;
 
-  Pusher(const Options& options, MujocoSimulation& simulation);
+  Pusher(Options options, MujocoSimulation& simulation);
   int64_t obs_dim() const { return obs_dim_; }
   void Perturb(RandomEngine& rng, std::span<double> qpos, std::span<double> qvel) const;
   StepResult Step(MujocoSimulation& simulation, std::span<const double> action) const;

@@ -28,7 +28,7 @@ class Reacher {
   };
   static constexpr int64_t kTimeLimit = 50;
 
-  Reacher(const Options& options, MujocoSimulation& simulation);
+  Reacher(Options options, MujocoSimulation& simulation);
   int64_t obs_dim() const { return obs_dim_; }
   void Perturb(RandomEngine& rng, std::span<double> qpos, std::span<double> qvel) const;
   StepResult Step(MujocoSimulation& simulation, std::span<const double> action) const;

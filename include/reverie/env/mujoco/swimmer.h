@@ -30,7 +30,7 @@ class Swimmer {
   };
   static constexpr int64_t kTimeLimit = 1000;
 
-  Swimmer(const Options& options, MujocoSimulation& simulation);
+  Swimmer(Options options, MujocoSimulation& simulation);
   int64_t obs_dim() const { return obs_dim_; }
   void Perturb(RandomEngine& rng, std::span<double> qpos, std::span<double> qvel) const;
   StepResult Step(MujocoSimulation& simulation, std::span<const double> action) const;

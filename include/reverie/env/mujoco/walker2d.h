@@ -38,7 +38,7 @@ class Walker2d {
   };
   static constexpr int64_t kTimeLimit = 1000;
 
-  Walker2d(const Options& options, MujocoSimulation& simulation);
+  Walker2d(Options options, MujocoSimulation& simulation);
   int64_t obs_dim() const { return obs_dim_; }
   void Perturb(RandomEngine& rng, std::span<double> qpos, std::span<double> qvel) const;
   StepResult Step(MujocoSimulation& simulation, std::span<const double> action) const;
