@@ -194,13 +194,10 @@ ensure_dependencies() {
 
 # Sets `test_python`: an interpreter that sees what the build uses and what only tests need.
 ensure_test_environment() {
-  local sites="" folder name version
-  [[ -z $deps ]] || sites=$(site_packages "$deps")
-  for folder in "${prefixes[@]}"; do
-    if [[ -e $folder/__init__.py && $folder != "$deps"/* ]]; then
-      sites+=${sites:+$'\n'}$(dirname "$folder")
-    fi
-  done
+  local sites folder name version
+  sites=$(for folder in "${prefixes[@]}"; do
+    [[ ! -e $folder/__init__.py ]] || dirname "$folder"
+  done | sort -u)
   version=$("$python" --version)
   name=test-$( (cat "$root"/third_party/requirements{,-test}.txt && printf '%s\n' "$version" "$sites") | digest)
   make_environment "$name" "what the tests need" "$sites" \
