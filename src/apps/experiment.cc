@@ -41,7 +41,7 @@ TrainedRun LoadTrainedRun(const std::filesystem::path& run_directory, const EnvR
   run.algorithm = MakeAlgorithm(run.maker, torch::kCPU);
   StateTree tree = StateTree::LoadFile(*checkpoint);
   StateVisitor visitor = StateVisitor::Loading(tree);
-  run.algorithm->VisitState(visitor);
+  visitor("algorithm", *run.algorithm);
   return run;
 }
 

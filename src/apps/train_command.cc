@@ -87,8 +87,6 @@ void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
     signal = run.End();
   } catch (const std::exception& error) {
     run.Fail(error.what());
-    LogError(error.what());
-    StopLogToFile();
     throw;
   }
   StopLogToFile();

@@ -20,8 +20,8 @@ void MixedSampler::SampleInto(TransitionBatch& batch, torch::Generator& generato
   if (model_rows > 0) {
     const torch::Tensor rows = batch.rows.narrow(0, real_rows, model_rows);
     model_->SampleInto(rows, generator);
-    torch::Tensor weight = TransitionBatch{batch.layout, rows}.weight();
-    weight.div_(weight.mean());
+    torch::Tensor log_weight = TransitionBatch{batch.layout, rows}.log_weight();
+    log_weight.sub_(torch::logsumexp(log_weight, 0) - std::log(static_cast<double>(model_rows)));
   }
 }
 

@@ -60,6 +60,7 @@ void SacLearner::Update(const MixedSampler& sampler, int64_t updates) {
     const torch::Tensor noise = torch::randn({2, config_.batch_size, layout_.act_dim}, generator_, options);
     UpdateOn(batch_, noise[0], noise[1]);
   }
+  FiniteMeans();
 }
 
 void SacLearner::UpdateOn(const TransitionBatch& batch, const torch::Tensor& next_noise, const torch::Tensor& noise) {
@@ -92,7 +93,7 @@ torch::Tensor SacLearner::CriticGradients(const TransitionBatch& batch, const to
   const torch::Tensor target = batch.reward() + config_.discount * (1 - batch.terminated()) * next_value;  // [B]
 
   const torch::Tensor error = critics_.Forward(batch.obs_action(), critic_tape_) - target.unsqueeze(1);  // [2, B, 1]
-  const torch::Tensor weighted = error * batch.weight().unsqueeze(1);
+  const torch::Tensor weighted = error * batch.log_weight().exp().unsqueeze(1);
   critics_.Backward(weighted / static_cast<double>(rows), critic_tape_);
   return 0.5 * (weighted * error).sum() / static_cast<double>(rows);
 }
@@ -121,19 +122,26 @@ torch::Tensor SacLearner::AlphaGradient() {
   return -log_alpha_.values()[0] * excess;
 }
 
+std::vector<double> SacLearner::FiniteMeans() const {
+  const torch::Tensor means = (sums_ / static_cast<double>(drained_updates_)).cpu();
+  std::vector<double> values(means.data_ptr<float>(), means.data_ptr<float>() + means.numel());
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (!std::isfinite(values[i])) {
+      throw std::runtime_error(std::string("SAC's ") + kMetricNames[i] + " is not finite at update " +
+                               std::to_string(updates_));
+    }
+  }
+  return values;
+}
+
 Metrics SacLearner::DrainMetrics() {
   Metrics metrics;
   if (drained_updates_ == 0) {
     return metrics;
   }
-  const torch::Tensor means = (sums_ / static_cast<double>(drained_updates_)).cpu();
+  const std::vector<double> means = FiniteMeans();
   for (size_t i = 0; i < kMetricNames.size(); ++i) {
-    const double value = means.data_ptr<float>()[i];
-    if (!std::isfinite(value)) {
-      throw std::runtime_error(std::string("SAC's ") + kMetricNames[i] + " became non-finite within updates " +
-                               std::to_string(updates_ - drained_updates_ + 1) + " to " + std::to_string(updates_));
-    }
-    metrics.Set(kMetricNames[i], value);
+    metrics.Set(kMetricNames[i], means[i]);
   }
   sums_.zero_();
   drained_updates_ = 0;

@@ -101,7 +101,7 @@ void BranchedRollout::RunChunk(int64_t length, torch::Tensor obs, const ModelEnv
     batch.next_obs().copy_(step.next_obs);
     batch.reward().copy_(step.reward);
     batch.truncated().zero_();
-    batch.weight().fill_(1);
+    batch.log_weight().zero_();
     torch::Tensor ended = step.terminated;
     torch::Tensor exceeded = torch::zeros_like(ended);
     switch (uncertainty_.use) {
@@ -122,7 +122,7 @@ void BranchedRollout::RunChunk(int64_t length, torch::Tensor obs, const ModelEnv
         ended = ended.logical_or(exceeded);
         break;
       case UncertaintyUse::kWeight:
-        batch.weight().copy_(torch::exp(-u / uncertainty_.temperature));
+        batch.log_weight().copy_(-u / uncertainty_.temperature);
         break;
     }
     batch.terminated().copy_(step.terminated);

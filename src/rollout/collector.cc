@@ -39,7 +39,7 @@ std::optional<EpisodeStats> Collector::Step(Policy& policy, ReplayBuffer* buffer
   *row++ = static_cast<float>(result.reward);
   *row++ = result.terminated ? 1.0F : 0.0F;
   *row++ = result.truncated ? 1.0F : 0.0F;
-  *row = 1.0F;
+  *row = 0.0F;
   buffer->Add(row_);
 
   ++env_steps_;

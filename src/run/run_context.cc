@@ -89,6 +89,7 @@ void RunContext::Tick(int64_t env_steps, int64_t updates, const std::function<Me
   }
   if (env_steps % config_.checkpoint.every_steps == 0) {
     Save();
+    hooks_.export_policy();
   }
   ShowProgress();
 }
@@ -182,14 +183,12 @@ void RunContext::VisitState(StateVisitor& state) {
 }
 
 void RunContext::Save() {
-  const Stopwatch pause;
   StateTree tree;
   StateVisitor visitor = StateVisitor::Saving(tree);
   VisitState(visitor);
   directory_.SaveCheckpoint(tree, env_steps_, config_.checkpoint.keep);
-  hooks_.export_policy();
-  directory_.SetStatus(RunStatus::kRunning, "", env_steps_, TrainingSeconds());
   saved_env_steps_ = env_steps_;
+  directory_.SetStatus(RunStatus::kRunning, "", env_steps_, TrainingSeconds());
 }
 
 int RunContext::End() {
@@ -198,6 +197,7 @@ int RunContext::End() {
   if (saved_env_steps_ != env_steps_) {
     Save();
   }
+  hooks_.export_policy();
   if (finished) {
     directory_.SetStatus(RunStatus::kFinished, "", env_steps_, TrainingSeconds());
     LogInfo("finished " + std::to_string(env_steps_) + " env steps in " + Duration(TrainingSeconds()) +

@@ -15,7 +15,7 @@ TransitionBatch RandomBatch(int64_t rows, torch::Generator& generator) {
   batch.action().tanh_();
   batch.terminated().copy_(torch::rand({rows}, generator) < 0.2);
   batch.truncated().zero_();
-  batch.weight().uniform_(0.2, 1.8, generator);
+  batch.log_weight().uniform_(-1.5, 0.5, generator);
   return batch;
 }
 
@@ -51,7 +51,7 @@ TEST(SacLearner, AnUpdateIsPyTorchs) {
                                                             {"next_obs", batch.next_obs()},
                                                             {"reward", batch.reward()},
                                                             {"terminated", batch.terminated()},
-                                                            {"weight", batch.weight()},
+                                                            {"weight", batch.log_weight().exp()},
                                                             {"next_noise", next_noise},
                                                             {"noise", noise}};
     AppendMlp("before.actor", learner.actor().mlp(), false, &dump);
@@ -103,7 +103,6 @@ TEST(SacLearner, LearnsAOneStepTask) {
   rows.action().uniform_(-1, 1, generator);
   rows.reward().copy_(-(rows.action().squeeze(1) - 0.5).square());
   rows.terminated().fill_(1);
-  rows.weight().fill_(1);
   buffer.Add(rows);
   SacLearner learner({.hidden = {32, 32}, .learning_rate = 3e-3, .batch_size = 128, .target_entropy = -3}, layout,
                      Rng(4), torch::kCPU);
@@ -131,7 +130,7 @@ TEST(SacLearner, ANonFiniteLossIsNamed) {
     learner.DrainMetrics();
     FAIL();
   } catch (const std::runtime_error& error) {
-    EXPECT_STREQ(error.what(), "SAC's critic_loss became non-finite within updates 2 to 2");
+    EXPECT_STREQ(error.what(), "SAC's critic_loss is not finite at update 2");
   }
 }
 

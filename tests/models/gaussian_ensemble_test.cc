@@ -22,7 +22,6 @@ ReplayBuffer LinearData(int64_t rows, double noise) {
       torch::stack({batch.action().select(1, 0), batch.action().select(1, 1), batch.obs().select(1, 0)}, 1);
   batch.next_obs().copy_(batch.obs() + 0.1 * delta + noise * torch::randn({rows, 3}, generator));
   batch.reward().copy_(batch.obs().select(1, 1) + noise * torch::randn({rows}, generator));
-  batch.weight().fill_(1);
   ReplayBuffer buffer(kLayout, rows, torch::kCPU);
   buffer.Add(batch);
   return buffer;

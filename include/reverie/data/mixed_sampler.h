@@ -8,7 +8,8 @@
 namespace reverie {
 
 // Draws floor(B real_ratio) rows from `real` and the rest from `model`; all from `real` while `model` is empty or where
-// there is none. Weights of imagined rows are scaled to mean 1 over those of the batch. Borrows the buffers.
+// there is none. The imagined rows' weights exp(log_weight) are
+// scaled to mean 1 over those of the batch. Borrows the buffers.
 class MixedSampler {
  public:
   explicit MixedSampler(const ReplayBuffer& real) : real_(real) {}

@@ -1,9 +1,10 @@
 // Transitions, one packed float32 row each.
 //
-//   row = [obs | action | next_obs | reward | terminated | truncated | weight]
+//   row = [obs | action | next_obs | reward | terminated | truncated | log_weight]
 //
 // A minibatch is then one gather, and [obs | action] one slice of it. terminated and truncated are 0 or 1 and never
-// merged; weight scales the row's critic loss (1 for real rows). Actions are in [-1, 1].
+// merged; exp(log_weight) scales the row's critic loss (log_weight 0 for real rows; kept as a logarithm because exp(-u
+// / T) of a large uncertainty u underflows). Actions are in [-1, 1].
 #ifndef REVERIE_DATA_TRANSITIONS_H_
 #define REVERIE_DATA_TRANSITIONS_H_
 
@@ -39,7 +40,7 @@ struct TransitionBatch {
   torch::Tensor reward() const { return Scalar(0); }      // [B]
   torch::Tensor terminated() const { return Scalar(1); }  // [B]
   torch::Tensor truncated() const { return Scalar(2); }   // [B]
-  torch::Tensor weight() const { return Scalar(3); }      // [B]
+  torch::Tensor log_weight() const { return Scalar(3); }  // [B]
 
  private:
   torch::Tensor Columns(int64_t begin, int64_t count) const { return rows.narrow(1, begin, count); }

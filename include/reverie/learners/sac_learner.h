@@ -1,7 +1,7 @@
 // Soft actor-critic's gradient update, with no environment and no loop.
 //
 //   y       = r + discount (1 - terminated) (min_i Q'_i(s', a') - alpha log pi(a'|s')),   a' ~ pi(s')
-//   critics : 0.5 mean w (Q_i(s, a) - y)^2 for i = 1, 2        (w: the row's weight, 1 for real rows)
+//   critics : 0.5 mean w (Q_i(s, a) - y)^2 for i = 1, 2        (w: exp of the row's log_weight, 1 for real rows)
 //   actor   : mean alpha log pi(a|s) - min_i Q_i(s, a),        a ~ pi(s), through the critics just updated
 //   alpha   : -log_alpha mean(log pi(a|s) + target_entropy),   log pi detached
 //   targets : Q'_i <- Q'_i + tau (Q_i - Q'_i)
@@ -42,7 +42,8 @@ class SacLearner {
  public:
   SacLearner(const SacConfig& config, const TransitionLayout& layout, const Rng& rng, const torch::Device& device);
 
-  // `updates` updates, each on a fresh batch.
+  // `updates` updates, each on a fresh batch. One copy to the host at the end, for the losses to be looked at: throws
+  // std::runtime_error naming the first quantity that is not finite.
   void Update(const MixedSampler& sampler, int64_t updates);
 
   // One update on a given batch and given noise [B, act_dim] for a' and a.
@@ -53,8 +54,8 @@ class SacLearner {
 
   int64_t updates() const { return updates_; }
 
-  // Means since the last call: critic_loss, actor_loss, alpha_loss, alpha, entropy, q. One copy to the host.
-  // Throws std::runtime_error naming the first quantity that is not finite.
+  // Means since the last call: critic_loss, actor_loss, alpha_loss, alpha, entropy, q. One copy to the host; throws as
+  // Update does.
   Metrics DrainMetrics();
 
   void VisitState(StateVisitor& state);
@@ -72,6 +73,9 @@ class SacLearner {
   const EnsembleMlp& target_critics() const { return target_critics_; }
 
  private:
+  // The metrics' means since they were drained. Throws where one is not finite.
+  std::vector<double> FiniteMeans() const;
+
   SacConfig config_;
   TransitionLayout layout_;
   double target_entropy_;

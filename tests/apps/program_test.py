@@ -1,0 +1,332 @@
+"""The program as a user meets it: bad input, every config, every use of uncertainty, repeated and resumed runs.
+
+usage: program_test.py PROGRAM SOURCE_DIR CLASS [unittest arguments]
+"""
+import csv
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+PROGRAM = pathlib.Path(sys.argv[1]).resolve()
+SOURCE = pathlib.Path(sys.argv[2]).resolve()
+
+# A run small enough for a test: everything happens, nothing takes long.
+TINY_MBPO = """algorithm: mbpo
+total_steps: 700
+exploration_steps: 400
+threads: 1
+device: cpu
+env: {id: Hopper-v5}
+updates_per_step: 1
+epoch_length: 100
+replay_capacity: 2000
+model: {members: 3, elites: 2, hidden: [16, 16], weight_decay: [1e-5, 1e-5, 1e-5], retrain_every: 100, max_epochs: 2,
+        reward: learned}
+rollout: {start_states: 300, length: [0, 2, 1, 3]}
+sac: {hidden: [16, 16], batch_size: 32}
+eval: {every_steps: 350, episodes: 2}
+checkpoint: {every_steps: 250}
+log: {every_steps: 100}
+"""
+TINY_SAC = """algorithm: sac
+total_steps: 500
+exploration_steps: 200
+threads: 1
+device: cpu
+env: {id: InvertedPendulum-v5}
+sac: {hidden: [16, 16], batch_size: 32}
+eval: {every_steps: 200, episodes: 2}
+checkpoint: {every_steps: 150}
+log: {every_steps: 100}
+"""
+
+
+def run(*arguments, cwd, timeout=300):
+    return subprocess.run([PROGRAM, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=timeout)
+
+
+def rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def comparable(path):
+    """The rows without what may differ between equal runs."""
+    return [{k: v for k, v in row.items() if not k.startswith(("time/", "rate/", "memory/")) and k != "wall_s"}
+            for row in rows(path)]
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.cwd = pathlib.Path(self.folder.name)
+        self.addCleanup(self.folder.cleanup)
+
+    def write(self, text, name="c.yaml"):
+        (self.cwd / name).write_text(text)
+        return name
+
+    def train(self, *arguments, code=0, timeout=300):
+        result = run("train", *arguments, cwd=self.cwd, timeout=timeout)
+        self.assertEqual(result.returncode, code, result.stderr)
+        return result
+
+
+class BadInput(Case):
+    """Exit code 2, one line that says what is wrong and where, and not a file left behind."""
+
+    BROKEN = {
+        "unknown key": (TINY_MBPO.replace("length: [0", "lenght: [0"),
+                        "c.yaml:12: rollout.lenght: no such key; did you mean rollout.length?"),
+        "unknown top-level key": (TINY_SAC + "gama: 0.99\n", "c.yaml:11: gama: no such key"),
+        "no algorithm": (TINY_SAC.replace("algorithm: sac\n", ""), "c.yaml: algorithm: missing"),
+        "unknown algorithm": (TINY_SAC.replace("sac\n", "sacc\n", 1), "c.yaml:1: algorithm: expected one of mbpo, sac"),
+        "no environment": (TINY_SAC.replace("env: {id: InvertedPendulum-v5}\n", ""), "env.id: missing"),
+        "unknown environment": (TINY_SAC.replace("InvertedPendulum-v5", "InvertedPendulun-v5"),
+                                "c.yaml:6: env.id: no environment named InvertedPendulun-v5; "
+                                "did you mean InvertedPendulum-v5?"),
+        "unknown option": (TINY_SAC.replace("-v5}", "-v5, options: {reset_noise: 1}}"),
+                           "c.yaml:6: env.options.reset_noise: no such key"),
+        "option of the wrong type": (TINY_SAC.replace("-v5}", "-v5, options: {reset_noise_scale: much}}"),
+                                     "c.yaml:6: env.options.reset_noise_scale: expected a number"),
+        "wrong type": (TINY_SAC.replace("500", "many"), "c.yaml:2: total_steps: expected an integer"),
+        "a list for a number": (TINY_SAC.replace("500", "[1, 2]"), "c.yaml:2: total_steps: expected an integer"),
+        "out of range": (TINY_SAC.replace("[16, 16]", "[16, 0]"), "c.yaml:7: sac.hidden: expected an integer at least 1"),
+        "negative": (TINY_SAC.replace("200\n", "-200\n", 1), "c.yaml:3: exploration_steps: expected an integer"),
+        "ratio above 1": (TINY_MBPO + "real_ratio: 1.5\n", "real_ratio: expected a number at least 0 and at most 1"),
+        "duplicate key": (TINY_SAC + "seed: 1\nseed: 2\n", "c.yaml:12: seed: given twice"),
+        "not YAML": (TINY_SAC + "sac: [\n", "not YAML"),
+        "empty file": ("", "c.yaml:"),
+        "a list": ("- 1\n", "c.yaml: expected a file of keys and values"),
+        "elites above members": (TINY_MBPO.replace("elites: 2", "elites: 4"), "model.elites: expected at most model.members"),
+        "decay of other length": (TINY_MBPO.replace("[1e-5, 1e-5, 1e-5]", "[1e-5]"), "model.weight_decay: expected one number"),
+        "known reward where there is none": (TINY_MBPO.replace("reward: learned", "reward: known"), "model: reward: known"),
+        "unknown measure": (TINY_MBPO + "uncertainty: {measure: guess}\n",
+                            "uncertainty.measure: expected one of max_aleatoric"),
+        "bad threshold": (TINY_MBPO + "uncertainty: {threshold: q1.5}\n", "uncertainty.threshold: expected a number, or"),
+        "bad schedule": (TINY_MBPO.replace("[0, 2, 1, 3]", "[0, 2, 1]"), "rollout.length: expected a length or"),
+        "bad device": (TINY_SAC.replace("device: cpu", "device: gpu"), "c.yaml:5: device: expected auto, cpu, cuda"),
+        "section as a number": (TINY_SAC.replace("sac: {hidden: [16, 16], batch_size: 32}", "sac: 3"),
+                                "c.yaml:7: sac: expected a section of keys, got 3"),
+    }
+
+    def check(self, arguments, expected):
+        before = sorted(self.cwd.rglob("*"))
+        result = run("train", *arguments, cwd=self.cwd)
+        self.assertEqual(result.returncode, 2, result.stderr)
+        lines = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+        self.assertEqual(len(lines), 1, result.stderr)
+        self.assertEqual(result.stderr.splitlines()[-1], lines[0])
+        self.assertIn(expected, lines[0])
+        self.assertEqual(sorted(self.cwd.rglob("*")), before)
+
+    def test_broken_configs(self):
+        self.assertGreaterEqual(len(self.BROKEN), 20)
+        for name, (text, expected) in self.BROKEN.items():
+            with self.subTest(name):
+                self.write(text)
+                self.check(["c.yaml"], expected)
+
+    def test_broken_arguments(self):
+        self.write(TINY_SAC)
+        self.check(["none.yaml"], "none.yaml: no such file")
+        self.check(["."], ".: expected a YAML file, got a folder")
+        self.check(["c.yaml", "--set", "sac.hiden=[1]"], "--set sac.hiden=[1]: sac.hiden: no such key")
+        self.check(["c.yaml", "--set", "seed"], "--set seed: expected KEY=VALUE")
+        self.check(["c.yaml", "--seed", "-1"], "seed: expected an integer at least 0")
+        self.check(["--resume", "nowhere"], "nowhere is not the folder of a run")
+        self.check([], "expected a config, or --resume")
+        (self.cwd / "taken").mkdir()
+        self.check(["c.yaml", "--run-dir", "taken"], "taken exists already")
+        self.check(["c.yaml", "--run-dir", "taken", "--overwrite"], "taken is not the folder of a run")
+
+    @unittest.skipIf(pathlib.Path("/dev/nvidia0").exists(), "there is a GPU")
+    def test_cuda_without_a_gpu(self):
+        self.write(TINY_SAC)
+        self.check(["c.yaml", "--device", "cuda"], "device: cuda was asked for")
+
+
+class Runs(Case):
+    """What a run leaves behind, repeats, survives."""
+
+    def test_a_run_directory_is_whole(self):
+        self.write(TINY_MBPO)
+        self.train("c.yaml", "--seed", 3)
+        folder = self.cwd / "runs/mbpo-Hopper-v5/seed-3"
+        facts = json.loads((folder / "run.json").read_text())
+        self.assertEqual((facts["status"], facts["seed"], facts["algorithm"], facts["env"], facts["env_steps"]),
+                         ("finished", 3, "mbpo", "Hopper-v5", 700))
+        self.assertIn("LibTorch", facts["libraries"])
+        header = (folder / "eval.csv").read_text().splitlines()[0]
+        self.assertTrue(header.startswith(
+            "env_step,wall_s,return_mean,return_std,return_min,return_max,length_mean,episodes"), header)
+        self.assertEqual([row["env_step"] for row in rows(folder / "eval.csv")], ["0", "350", "700"])
+        train = rows(folder / "train.csv")
+        self.assertEqual([int(row["env_step"]) for row in train], list(range(100, 701, 100)))
+        last = train[-1]
+        self.assertEqual(int(last["updates"]), 300)
+        for column in ("sac/critic_loss", "sac/alpha", "sac/entropy", "sac/q", "model/epochs", "model/holdout_nll_0",
+                       "model/elite_0", "model/open_loop_error_1", "rollout/rows", "rollout/length",
+                       "rollout/share_ended", "time/updates_s", "rate/env_steps_per_s", "memory/resident_mib"):
+            self.assertNotEqual(last[column], "", column)
+        for measure in ("max_aleatoric", "ensemble_std", "max_pairwise", "jensen_renyi", "one_vs_rest"):
+            self.assertNotEqual(last[f"rollout/uncertainty/{measure}_q90"], "", measure)
+        lengths = [row["rollout/length"] for row in train if row["rollout/length"]]
+        self.assertEqual([float(x) for x in lengths], [1, 2, 3])
+        self.assertEqual([p.name for p in (folder / "checkpoints").iterdir()], ["step-000000000700.pt"])
+        for name in ("config.yaml", "log.txt", "policy.pt", "policy.json"):
+            self.assertTrue((folder / name).exists(), name)
+        # The resolved config is a config: it repeats the run.
+        self.train(folder / "config.yaml", "--run-dir", "again")
+        self.assertEqual(comparable(folder / "train.csv"), comparable(self.cwd / "again/train.csv"))
+
+    def test_the_same_seed_gives_the_same_run_and_another_does_not(self):
+        for name, text in (("sac", TINY_SAC), ("mbpo", TINY_MBPO)):
+            self.write(text)
+            for run_dir, seed in (("a", 1), ("b", 1), ("c", 2)):
+                self.train("c.yaml", "--seed", seed, "--run-dir", f"{name}-{run_dir}")
+            for file in ("train.csv", "eval.csv"):
+                a, b, c = (comparable(self.cwd / f"{name}-{x}" / file) for x in "abc")
+                self.assertEqual(a, b)
+                self.assertNotEqual(a, c)
+
+    def test_a_stopped_run_goes_on_as_if_it_had_not_been(self):
+        for text, total in ((TINY_MBPO, 3000), (TINY_SAC, 6000)):
+            name = text.split()[1]
+            self.write(text)
+            sets = ("--set", f"total_steps={total}", "--set", "env.id=InvertedPendulum-v5", "--set", "eval.every_steps=500")
+            self.train("c.yaml", *sets, "--run-dir", name + "-whole")
+            stopped = subprocess.Popen([PROGRAM, "train", "c.yaml", *sets, "--run-dir", name + "-parts"], cwd=self.cwd,
+                                       stderr=subprocess.DEVNULL)
+            log = self.cwd / (name + "-parts") / "train.csv"
+            while not log.exists() or len(rows(log)) < 8:  # past exploration
+                self.assertIsNone(stopped.poll(), "ended before it could be stopped")
+                time.sleep(0.01)
+            stopped.send_signal(signal.SIGTERM)
+            self.assertEqual(stopped.wait(60), 143)
+            facts = json.loads((self.cwd / (name + "-parts") / "run.json").read_text())
+            self.assertEqual((facts["status"], facts["reason"]), ("interrupted", "SIGTERM"))
+            self.assertLess(facts["env_steps"], total)
+            self.train("--resume", name + "-parts")
+            for file in ("train.csv", "eval.csv"):
+                self.assertEqual(comparable(self.cwd / (name + "-whole") / file),
+                                 comparable(self.cwd / (name + "-parts") / file))
+            walls = [float(row["wall_s"]) for row in rows(self.cwd / (name + "-parts") / "eval.csv")]
+            self.assertEqual(walls, sorted(walls))
+            facts = json.loads((self.cwd / (name + "-parts") / "run.json").read_text())
+            self.assertEqual((facts["status"], facts["env_steps"]), ("finished", total))
+
+    def test_an_existing_run_is_refused_or_overwritten(self):
+        self.write(TINY_SAC)
+        self.train("c.yaml", "--run-dir", "r")
+        self.assertIn("r exists already", self.train("c.yaml", "--run-dir", "r", code=2).stderr)
+        self.train("c.yaml", "--run-dir", "r", "--overwrite", "--seed", 9)
+        self.assertEqual(json.loads((self.cwd / "r/run.json").read_text())["seed"], 9)
+
+    def test_eval_and_export(self):
+        self.write(TINY_SAC)
+        self.train("c.yaml", "--run-dir", "r")
+        first, second, other = (run("eval", "r", "--episodes", 3, "--seed", seed, "--json", cwd=self.cwd)
+                                for seed in (5, 5, 6))
+        result = json.loads(first.stdout)
+        self.assertEqual(list(result), ["env", "episodes", "return_mean", "return_std", "return_min", "return_max",
+                                        "length_mean", "returns"])
+        self.assertEqual((result["env"], result["episodes"], len(result["returns"])), ("InvertedPendulum-v5", 3, 3))
+        self.assertAlmostEqual(result["return_mean"], sum(result["returns"]) / 3)
+        self.assertEqual(first.stdout, second.stdout)
+        self.assertNotEqual(first.stdout, other.stdout)
+        exported = run("export", "r", "--out", "p.pt", cwd=self.cwd)
+        self.assertEqual(exported.returncode, 0, exported.stderr)
+        self.assertEqual((self.cwd / "p.json").read_text(), (self.cwd / "r/policy.json").read_text())
+        self.assertTrue((self.cwd / "p.pt").exists())
+        self.assertEqual(run("eval", "nowhere", cwd=self.cwd).returncode, 2)
+        self.assertEqual(run("export", "r", "--out", "p.onnx", cwd=self.cwd).returncode, 2)
+
+
+class Uncertainty(Case):
+    """Every use with every measure: 300 steps past exploration, every kind of update."""
+
+    def test_every_use_and_measure(self):
+        for use in ("none", "penalty", "terminate", "truncate", "weight"):
+            for measure in ("max_aleatoric", "ensemble_std", "max_pairwise", "jensen_renyi", "one_vs_rest"):
+                with self.subTest(use=use, measure=measure):
+                    self.write(TINY_MBPO)
+                    self.train("c.yaml", "--set", f"uncertainty.use={use}", "--set", f"uncertainty.measure={measure}",
+                               "--set", "eval.episodes=1", "--run-dir", "r", "--overwrite")
+                    train = rows(self.cwd / "r/train.csv")
+                    self.assertEqual(int(train[-1]["updates"]), 300)
+                    self.assertEqual(sum(1 for row in train if row["model/epochs"]), 3)
+                    self.assertTrue(all(float(row["rollout/rows"]) >= 300 for row in train if row["rollout/rows"]))
+                    over = [float(row["rollout/share_over_threshold"]) for row in train
+                            if row.get("rollout/share_over_threshold")]
+                    if use in ("terminate", "truncate"):
+                        self.assertEqual(len(over), 3)
+                        self.assertGreater(max(over), 0)
+
+    def test_options_change_the_run(self):
+        def last(*sets):
+            arguments = [x for s in sets for x in ("--set", s)]
+            self.write(TINY_MBPO)
+            self.train("c.yaml", *arguments, "--run-dir", "r", "--overwrite", "--set", "eval.episodes=1")
+            return comparable(self.cwd / "r/train.csv")[-1]
+        penalty = "uncertainty.use=penalty"
+        base = last(penalty)
+        for change in ("uncertainty.coefficient=5", "uncertainty.scale=raw", "uncertainty.over=all"):
+            self.assertNotEqual(last(penalty, change), base, change)
+        base = last("uncertainty.use=terminate")
+        for change in ("uncertainty.threshold=q0.5", "uncertainty.threshold=0.1", "uncertainty.terminal_penalty=5"):
+            self.assertNotEqual(last("uncertainty.use=terminate", change), base, change)
+        self.assertNotEqual(last("uncertainty.use=weight", "uncertainty.temperature=0.1"), last("uncertainty.use=weight"))
+        base = last()
+        for change in ("real_ratio=0.5", "updates_per_step=2", "epoch_length=50", "replay_capacity=300",
+                       "model.retrain_every=50", "model.target=next_obs", "model.normalize_targets=true",
+                       "model.learning_rate=1e-2", "model.batch_size=64", "model.holdout_ratio=0.4",
+                       "model.max_holdout=20", "model.max_epochs=3", "model.weight_decay=[1, 1, 1]", "model.elites=3",
+                       "rollout.start_states=200", "rollout.length=2", "sac.learning_rate=1e-2", "sac.discount=0.9",
+                       "sac.batch_size=64", "sac.target_entropy=-1", "sac.tau=0.5", "exploration_steps=500"):
+            self.assertNotEqual(last(change), base, change)
+
+
+class Configs(Case):
+    """Every config that comes with Reverie: it resolves, and a short run of it makes every kind of update."""
+
+    def test_configs(self):
+        files = sorted((SOURCE / "configs").rglob("*.yaml"))
+        self.assertGreater(len(files), 15)
+        for file in files:
+            with self.subTest(file.relative_to(SOURCE)):
+                mbpo = "algorithm: mbpo" in file.read_text()
+                sets = ["total_steps=310", "exploration_steps=300", "threads=1", "device=cpu", "eval.episodes=1",
+                        "replay_capacity=1000", "log.every_steps=310"]
+                sets += ["rollout.start_states=200", "model.max_epochs=1", "updates_per_step=2"] if mbpo else []
+                self.train(file, *(x for s in sets for x in ("--set", s)), "--run-dir", "r", "--overwrite")
+                last = rows(self.cwd / "r/train.csv")[-1]
+                self.assertEqual(int(last["updates"]), 20 if mbpo else 10)
+                self.assertNotEqual(last["sac/critic_loss"], "")
+                if mbpo:
+                    self.assertEqual(float(last["model/epochs"]), 1)
+                    self.assertGreaterEqual(float(last["rollout/rows"]), 190)
+
+    def test_a_resolved_config_resolves_to_itself(self):
+        for file in sorted((SOURCE / "configs").rglob("*.yaml")):
+            once = run("config", file, cwd=self.cwd).stdout
+            self.assertGreater(len(once), 100)
+            self.write(once)
+            self.assertEqual(run("config", "c.yaml", cwd=self.cwd).stdout, once)
+
+    def test_the_reference_explains_every_key(self):
+        reference = run("config", "--reference", cwd=self.cwd).stdout
+        for key in ("algorithm", "seed", "env.id", "eval.every_steps", "checkpoint.keep", "real_ratio",
+                    "model.retrain_every", "rollout.length", "uncertainty.measure", "sac.target_entropy"):
+            self.assertIn("\n" + key + "\n", "\n" + reference)
+
+
+if __name__ == "__main__":
+    os.environ["OMP_NUM_THREADS"] = "1"
+    unittest.main(argv=sys.argv[2:])
