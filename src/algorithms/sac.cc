@@ -31,7 +31,7 @@ void Sac::Train(RunContext& run) {
       const auto timing = run.timer().Measure("updates");
       learner_.Update(sampler_, config_.updates_per_step);
     }
-    run.Tick(collector_.env_steps(), learner_.updates(), [&] { return learner_.DrainMetrics(); });
+    run.Tick(collector_.env_steps(), learner_.updates(), "sac", [&] { return learner_.DrainMetrics(); });
   }
 }
 

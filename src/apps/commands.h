@@ -33,6 +33,9 @@ struct StoppedBySignal {
   int signal;
 };
 
+// Thrown by a callback that failed while running and has said why.
+struct FailureLogged {};
+
 }  // namespace reverie
 
 #endif  // REVERIE_SRC_APPS_COMMANDS_H_

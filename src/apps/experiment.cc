@@ -1,11 +1,9 @@
 #include "experiment.h"
 
-#include <ATen/Parallel.h>
-
 #include <stdexcept>
-#include <thread>
 
 #include "reverie/core/state.h"
+#include "reverie/run/device.h"
 
 namespace reverie {
 namespace {
@@ -25,9 +23,7 @@ AlgorithmMaker ReadExperiment(const std::filesystem::path& file, const std::vect
 }
 
 std::unique_ptr<Algorithm> MakeAlgorithm(const AlgorithmMaker& maker, const torch::Device& device) {
-  const int64_t threads = maker.run().threads;
-  at::set_num_threads(threads > 0 ? static_cast<int>(threads)
-                                  : std::max(1, static_cast<int>(std::thread::hardware_concurrency())));
+  UseThreads(maker.run().threads);
   return maker.make(device);
 }
 

@@ -37,6 +37,8 @@ int RunProgram(int argc, char** argv, const EnvRegistry& envs) {
     return code == 0 ? 0 : 2;
   } catch (const StoppedBySignal& stopped) {
     return 128 + stopped.signal;
+  } catch (const FailureLogged&) {
+    return 1;
   } catch (const std::invalid_argument& error) {
     LogError(error.what());
     return 2;

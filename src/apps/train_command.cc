@@ -28,7 +28,6 @@ void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
   if (resume == !arguments.config.empty()) {
     throw std::invalid_argument("train: expected a config, or --resume and the folder of a run");
   }
-  std::optional<RunDirectory> directory;
   std::vector<std::string> sets = arguments.sets;
   std::filesystem::path config = arguments.config;
   if (arguments.seed) {
@@ -38,47 +37,38 @@ void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
     sets.push_back("device=" + arguments.device);
   }
   if (resume) {
-    directory = RunDirectory::Open(arguments.resume);
-    if (!directory->NewestCheckpoint()) {
-      throw std::invalid_argument(arguments.resume + " has no checkpoint to go on from");
-    }
-    config = directory->config_path();
+    config = RunDirectory::Open(arguments.resume).config_path();
   }
   const AlgorithmMaker maker = ReadExperiment(config, sets, envs);
   const RunConfig& run_config = maker.run();
   const torch::Device device = ChooseDevice(run_config.device);
   const std::unique_ptr<Algorithm> algorithm = MakeAlgorithm(maker, device);
 
-  if (!resume) {
-    const std::filesystem::path path = arguments.run_dir.empty() ? std::filesystem::path("runs") /
-                                                                       (run_config.algorithm + "-" + maker.env().id) /
-                                                                       ("seed-" + std::to_string(run_config.seed))
-                                                                 : std::filesystem::path(arguments.run_dir);
-    directory = RunDirectory::Create(path, ToYaml(maker.fields()),
-                                     {.algorithm = run_config.algorithm,
-                                      .variant = run_config.variant,
-                                      .env = maker.env().id,
-                                      .seed = run_config.seed,
-                                      .device = device.str(),
-                                      .threads = run_config.threads},
-                                     arguments.overwrite);
-  }
-  LogToFile(directory->path() / "log.txt");
+  const RunFacts facts{.algorithm = run_config.algorithm,
+                       .variant = run_config.variant,
+                       .env = maker.env().id,
+                       .seed = run_config.seed,
+                       .device = device.str(),
+                       .threads = UseThreads(run_config.threads)};
+  Evaluator evaluator(maker.env().maker, run_config.eval.episodes);
+  const std::filesystem::path path =
+      arguments.run_dir.empty() ? RunDirectory::DefaultPath(facts) : std::filesystem::path(arguments.run_dir);
+  RunDirectory directory = resume ? RunDirectory::Resume(arguments.resume, facts)
+                                  : RunDirectory::Create(path, ToYaml(maker.fields()), facts, arguments.overwrite);
   LogInfo(run_config.algorithm + " on " + maker.env().id + ", seed " + std::to_string(run_config.seed) + ", device " +
-          device.str() + ", run directory " + directory->path().string());
+          device.str() + ", run directory " + directory.path().string());
 
   const Rng eval_rng = Rng(static_cast<uint64_t>(run_config.seed)).Split("eval");
-  RunContext run(run_config, *directory,
+  RunContext run(run_config, directory,
                  {.evaluate =
                       [&](int64_t env_steps) {
-                        return Evaluate(algorithm->policy(), maker.env().maker,
-                                        eval_rng.Split(static_cast<uint64_t>(env_steps)), run_config.eval.episodes);
+                        return evaluator.Run(algorithm->policy(), eval_rng.Split(static_cast<uint64_t>(env_steps)));
                       },
                   .visit_state = [&](StateVisitor& state) { state("algorithm", *algorithm); },
                   .export_policy =
                       [&] {
-                        ExportPolicyOf(*algorithm, maker, directory->path() / "policy.pt",
-                                       directory->path() / "policy.json");
+                        ExportPolicyOf(*algorithm, maker, directory.path() / "policy.pt",
+                                       directory.path() / "policy.json");
                       }});
   int signal = 0;
   try {
@@ -87,9 +77,8 @@ void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
     signal = run.End();
   } catch (const std::exception& error) {
     run.Fail(error.what());
-    throw;
+    throw FailureLogged{};
   }
-  StopLogToFile();
   if (signal != 0) {
     throw StoppedBySignal{signal};
   }

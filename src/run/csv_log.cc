@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <sstream>
 #include <stdexcept>
 
 #include "reverie/config/writer.h"
+#include "write_file.h"
 
 namespace reverie {
 namespace {
@@ -15,25 +15,35 @@ std::string Number(double value) {
   if (std::isnan(value)) {
     return "nan";
   }
-  return std::isinf(value) ? (value > 0 ? "inf" : "-inf") : ShortestDouble(value);
+  if (std::isinf(value)) {
+    return value > 0 ? "inf" : "-inf";
+  }
+  constexpr double kAllExact = 9007199254740992.0;  // 2^53
+  if (value == std::trunc(value) && std::abs(value) < kAllExact && !(value == 0 && std::signbit(value))) {
+    return std::to_string(static_cast<int64_t>(value));
+  }
+  return ShortestDouble(value);
 }
 
 std::vector<std::string> SplitLine(const std::string& line) {
-  std::vector<std::string> cells;
-  std::istringstream stream(line);
-  for (std::string cell; std::getline(stream, cell, ',');) {
-    cells.push_back(cell);
+  std::vector<std::string> cells(1);
+  for (const char c : line) {
+    if (c == ',') {
+      cells.emplace_back();
+    } else {
+      cells.back() += c;
+    }
   }
   return cells;
 }
 
 struct CsvText {
   std::vector<std::string> columns;  // without env_step
-  std::vector<std::string> rows;
+  std::vector<std::string> rows;     // whole lines
 };
 
 CsvText ReadCsv(const std::filesystem::path& path) {
-  std::ifstream file(path);
+  std::ifstream file(path, std::ios::binary);
   std::string line;
   CsvText text;
   if (!std::getline(file, line) || !(line + ",").starts_with("env_step,")) {
@@ -42,7 +52,9 @@ CsvText ReadCsv(const std::filesystem::path& path) {
   text.columns = SplitLine(line);
   text.columns.erase(text.columns.begin());
   while (std::getline(file, line)) {
-    text.rows.push_back(line);
+    if (!file.eof()) {
+      text.rows.push_back(line);
+    }
   }
   return text;
 }
@@ -61,41 +73,37 @@ CsvLog CsvLog::Resume(const std::filesystem::path& path, int64_t last_step) {
   CsvText text = ReadCsv(path);
   log.columns_ = text.columns;
   std::vector<std::string> kept;
-  for (const std::string& row : text.rows) {
+  for (size_t i = 0; i < text.rows.size(); ++i) {
+    const std::vector<std::string> cells = SplitLine(text.rows[i]);
+    const char* const end = cells[0].data() + cells[0].size();
     int64_t step = 0;
-    const auto [end, error] = std::from_chars(row.data(), row.data() + row.size(), step);
-    if (error != std::errc() || step > last_step) {
-      break;
+    const auto [parsed, error] = std::from_chars(cells[0].data(), end, step);
+    if (error != std::errc() || parsed != end || cells.size() != log.columns_.size() + 1) {
+      throw std::runtime_error(path.string() + ":" + std::to_string(i + 2) + ": expected a whole number and " +
+                               std::to_string(log.columns_.size()) + " more cells");
     }
-    kept.push_back(row);
-    log.last_step_ = step;
+    if (step <= last_step) {
+      kept.push_back(text.rows[i]);
+      log.last_step_ = step;
+    }
   }
   log.Rewrite(kept);
   return log;
 }
 
 void CsvLog::Rewrite(const std::vector<std::string>& rows) {
-  file_.close();
-  std::filesystem::path temporary = path_;
-  temporary += ".partial";
-  {
-    std::ofstream out(temporary, std::ios::trunc);
-    out << "env_step";
-    for (const std::string& column : columns_) {
-      out << "," << column;
-    }
-    out << "\n";
-    for (const std::string& row : rows) {
-      const auto cells = static_cast<size_t>(std::count(row.begin(), row.end(), ','));
-      out << row << std::string(columns_.size() - std::min(columns_.size(), cells), ',') << "\n";
-    }
-    out.flush();
-    if (!out) {
-      throw std::runtime_error("cannot write " + temporary.string());
-    }
+  std::string text = "env_step";
+  for (const std::string& column : columns_) {
+    text += "," + column;
   }
-  std::filesystem::rename(temporary, path_);
-  file_.open(path_, std::ios::app);
+  text += "\n";
+  for (const std::string& row : rows) {
+    const auto cells = static_cast<size_t>(std::count(row.begin(), row.end(), ','));
+    text += row + std::string(columns_.size() - cells, ',') + "\n";
+  }
+  file_ = std::ofstream();
+  WriteFileWhole(path_, text);
+  file_.open(path_, std::ios::binary | std::ios::app);
   if (!file_) {
     throw std::runtime_error("cannot write " + path_.string());
   }
@@ -105,6 +113,9 @@ void CsvLog::Append(int64_t env_step, const Metrics& metrics) {
   bool wider = false;
   for (const auto& [name, value] : metrics) {
     if (std::find(columns_.begin(), columns_.end(), name) == columns_.end()) {
+      if (name.empty() || name.find_first_of(",\"\r\n") != std::string::npos) {
+        throw std::logic_error("\"" + name + "\" cannot name a column of a CSV file");
+      }
       columns_.push_back(name);
       wider = true;
     }

@@ -1,48 +1,96 @@
 #include "reverie/run/device.h"
 
+#include <ATen/Parallel.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <torch/cuda.h>
 
 #include <algorithm>
 #include <stdexcept>
+#include <thread>
 
 #include "reverie/core/log.h"
 
 namespace reverie {
+namespace {
+
+// Why the GPU of that index cannot be used; empty where it can.
+std::string WhyNotCuda([[maybe_unused]] int index) {
+#if REVERIE_WITH_CUDA
+  const int count = torch::cuda::device_count();
+  if (count == 0) {
+    return "no GPU with a working driver was found";
+  }
+  if (index >= count) {
+    return "there are " + std::to_string(count) + " GPUs, cuda:0 to cuda:" + std::to_string(count - 1);
+  }
+  try {
+    const torch::Device device(torch::kCUDA, static_cast<c10::DeviceIndex>(index));
+    const auto sum = torch::arange(4, torch::TensorOptions(device).dtype(torch::kFloat32)).sum().item<float>();
+    return sum == 6.0F ? "" : "its arithmetic is wrong";
+  } catch (const std::exception& error) {
+    const std::string text = error.what();
+    return text.substr(0, text.find('\n'));
+  }
+#else
+  return "this build is without CUDA";
+#endif
+}
+
+}  // namespace
 
 bool IsDeviceText(const std::string& text) {
   if (text == "auto" || text == "cpu" || text == "cuda") {
     return true;
   }
   const std::string prefix = "cuda:";
-  return text.starts_with(prefix) && text.size() > prefix.size() && text.size() <= prefix.size() + 3 &&
-         std::all_of(text.begin() + static_cast<std::ptrdiff_t>(prefix.size()), text.end(),
-                     [](unsigned char c) { return std::isdigit(c) != 0; });
+  if (!text.starts_with(prefix)) {
+    return false;
+  }
+  // Two digits at most: LibTorch's device index is a signed byte.
+  const std::string index = text.substr(prefix.size());
+  return (index.size() == 1 || (index.size() == 2 && index[0] != '0')) &&
+         std::all_of(index.begin(), index.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
 torch::Device ChooseDevice(const std::string& text) {
   if (!IsDeviceText(text)) {
-    throw std::invalid_argument("device: expected auto, cpu, cuda or cuda:INDEX, got " + text);
+    throw std::invalid_argument("device: " + text + ": expected auto, cpu, cuda or cuda:INDEX");
   }
   if (text == "cpu") {
     return torch::kCPU;
   }
-  const auto gpus = torch::cuda::is_available() ? static_cast<int64_t>(torch::cuda::device_count()) : 0;
-  if (text == "auto") {
-    if (gpus > 0) {
-      LogInfo("device auto: cuda:0, the first of " + std::to_string(gpus) + " usable GPUs");
-      return {torch::kCUDA, 0};
+  const size_t colon = text.find(':');
+  const int index = colon == std::string::npos ? 0 : std::stoi(text.substr(colon + 1));
+  const std::string why_not = WhyNotCuda(index);
+  const torch::Device cuda(torch::kCUDA, static_cast<c10::DeviceIndex>(index));
+  if (text != "auto") {
+    if (!why_not.empty()) {
+      throw std::invalid_argument("device: " + text + " was asked for, but " + why_not);
     }
-    LogInfo(REVERIE_WITH_CUDA ? "device auto: the CPU, because no usable GPU was found"
-                              : "device auto: the CPU, because this program was built without CUDA");
-    return torch::kCPU;
+    return cuda;
   }
-  const int64_t index = text == "cuda" ? 0 : std::stoll(text.substr(5));
-  if (index >= gpus) {
-    throw std::invalid_argument("device: " + text + " was asked for, but " +
-                                (REVERIE_WITH_CUDA ? "there are " + std::to_string(gpus) + " usable GPUs"
-                                                   : std::string("this program was built without CUDA")));
+  if (why_not.empty()) {
+    LogInfo("device auto: took " + cuda.str() + ", the first GPU");
+    return cuda;
   }
-  return {torch::kCUDA, static_cast<c10::DeviceIndex>(index)};
+  LogInfo("device auto: took the CPU: " + why_not);
+  return torch::kCPU;
+}
+
+int64_t UseThreads(int64_t threads) {
+  const int64_t cores = std::max<int64_t>(1, std::thread::hardware_concurrency());
+  const int64_t chosen = threads == 0 ? cores : threads;
+  at::set_num_threads(static_cast<int>(chosen));
+  return chosen;
+}
+
+std::optional<double> PeakDeviceMib(const torch::Device& device) {
+  if (device.is_cpu()) {
+    return std::nullopt;
+  }
+  const auto stats = c10::getDeviceAllocator(device.type())->getDeviceStats(device.index());
+  constexpr size_t kAllPools = 0;
+  return static_cast<double>(stats.allocated_bytes[kAllPools].peak) / (1024.0 * 1024.0);
 }
 
 }  // namespace reverie

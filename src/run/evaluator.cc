@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <span>
 #include <stdexcept>
+#include <string>
+#include <utility>
 
 #include "reverie/core/state.h"
 #include "reverie/env/action_bounds.h"
@@ -31,48 +34,71 @@ double EvalResult::length_mean() const {
          static_cast<double>(lengths.size());
 }
 
-EvalResult Evaluate(Policy& policy, const EnvMaker& maker, const Rng& rng, int64_t episodes) {
-  std::vector<std::unique_ptr<Env>> envs;
-  std::vector<std::vector<double>> obs;
-  for (int64_t i = 0; i < episodes; ++i) {
-    envs.push_back(maker.make());
-    if (envs.back()->spec().time_limit <= 0) {
-      throw std::invalid_argument(envs.back()->spec().id + " has no time limit: its episodes may never end");
-    }
-    obs.emplace_back(envs.back()->spec().obs_low.size());
-    RandomEngine engine = rng.Split(static_cast<uint64_t>(i)).Engine();
-    envs.back()->Reset(engine, obs.back());
+Evaluator::Evaluator(const EnvMaker& maker, int64_t episodes, int64_t time_limit) : episodes_(episodes) {
+  if (episodes < 1 || time_limit < 1) {
+    throw std::logic_error("an evaluation of " + std::to_string(episodes) + " episodes of at most " +
+                           std::to_string(time_limit) + " steps; expected at least 1 of each");
   }
-  policy.Reset();
-  torch::Generator generator = MakeGenerator(rng.Split("policy"), policy.device());
+  for (int64_t i = 0; i < std::min(episodes, kMaxBatch); ++i) {
+    envs_.push_back(maker.make());
+  }
+  const int64_t own_limit = envs_[0]->spec().time_limit;
+  time_limit_ = own_limit > 0 ? own_limit : time_limit;
+}
 
-  const EnvSpec& spec = envs.front()->spec();
-  std::vector<double> env_action(spec.action_low.size());
-  EvalResult result{.returns = std::vector<double>(envs.size()), .lengths = std::vector<int64_t>(envs.size())};
-  std::vector<size_t> running(envs.size());
-  std::iota(running.begin(), running.end(), size_t{0});
-  while (!running.empty()) {
-    torch::Tensor batch = torch::empty({static_cast<int64_t>(running.size()), spec.obs_dim()});
-    for (size_t row = 0; row < running.size(); ++row) {
-      const std::vector<double>& from = obs[running[row]];
-      std::copy(from.begin(), from.end(), batch.data_ptr<float>() + row * from.size());
+EvalResult Evaluator::Run(Policy& policy, const Rng& rng) {
+  const EnvSpec& spec = envs_[0]->spec();
+  const auto obs_dim = static_cast<size_t>(spec.obs_dim());
+  const auto act_dim = static_cast<size_t>(spec.act_dim());
+  const auto episodes = static_cast<size_t>(episodes_);
+  torch::Generator generator = MakeGenerator(rng.Split("policy"), policy.device());
+  std::vector<double> env_action(act_dim);
+  EvalResult result{.returns = std::vector<double>(episodes), .lengths = std::vector<int64_t>(episodes)};
+
+  for (size_t first = 0; first < episodes; first += envs_.size()) {
+    const size_t batch = std::min(envs_.size(), episodes - first);
+    std::vector<std::vector<double>> obs(batch, std::vector<double>(obs_dim));
+    std::vector<size_t> running(batch);
+    std::iota(running.begin(), running.end(), size_t{0});
+    policy.Reset();
+    for (const size_t i : running) {
+      RandomEngine engine = rng.Split(first + i).Engine();
+      envs_[i]->Reset(engine, obs[i]);
     }
-    const torch::Tensor actions =
-        policy.Act(batch.to(policy.device()), ActMode::kMean, generator).to(torch::kCPU).contiguous();
-    std::vector<size_t> still;
-    for (size_t row = 0; row < running.size(); ++row) {
-      const size_t i = running[row];
-      ToEnvAction(spec, {actions.data_ptr<float>() + row * env_action.size(), env_action.size()}, env_action);
-      const StepResult step = envs[i]->Step(env_action, obs[i]);
-      result.returns[i] += step.reward;
-      ++result.lengths[i];
-      if (!step.terminated && !step.truncated) {
-        still.push_back(i);
+    while (!running.empty()) {
+      torch::Tensor rows = torch::empty({static_cast<int64_t>(running.size()), spec.obs_dim()}, torch::kFloat32);
+      float* to = rows.data_ptr<float>();
+      for (const size_t i : running) {
+        to = std::transform(obs[i].begin(), obs[i].end(), to, [](double x) { return static_cast<float>(x); });
       }
+      const torch::Tensor action =
+          policy.Act(rows.to(policy.device()), ActMode::kMean, generator).to(torch::kCPU).contiguous();
+      if (!torch::isfinite(action).all().item<bool>()) {
+        throw std::runtime_error("evaluation in " + spec.id + ": the policy's action is not finite");
+      }
+      if (action.sizes() != torch::IntArrayRef{static_cast<int64_t>(running.size()), spec.act_dim()}) {
+        throw std::logic_error("evaluation in " + spec.id + ": the policy's actions have the wrong shape");
+      }
+      const std::span<const float> actions(action.data_ptr<float>(), running.size() * act_dim);
+      std::vector<size_t> still_running;
+      for (size_t row = 0; row < running.size(); ++row) {
+        const size_t i = running[row];
+        ToEnvAction(spec, actions.subspan(row * act_dim, act_dim), env_action);
+        const StepResult step = envs_[i]->Step(env_action, obs[i]);
+        result.returns[first + i] += step.reward;
+        ++result.lengths[first + i];
+        if (!step.terminated && !step.truncated && envs_[i]->elapsed_steps() < time_limit_) {
+          still_running.push_back(i);
+        }
+      }
+      running = std::move(still_running);
     }
-    running = std::move(still);
   }
   return result;
+}
+
+EvalResult Evaluate(Policy& policy, const EnvMaker& maker, const Rng& rng, int64_t episodes, int64_t time_limit) {
+  return Evaluator(maker, episodes, time_limit).Run(policy, rng);
 }
 
 }  // namespace reverie

@@ -1,29 +1,24 @@
 #include "reverie/run/run_context.h"
 
-#include <unistd.h>
-
 #include <array>
 #include <csignal>
 #include <cstdio>
-#include <fstream>
 #include <stdexcept>
 #include <utility>
 
 #include "reverie/core/log.h"
+#include "reverie/core/memory.h"
+#include "reverie/run/device.h"
 
 namespace reverie {
 namespace {
 
 const std::vector<std::string> kEvalColumns{"wall_s",     "return_mean", "return_std", "return_min",
                                             "return_max", "length_mean", "episodes"};
+const std::vector<std::string> kTrainColumns{"updates", "episode/count", "episode/return", "episode/length"};
 
-double ResidentMebibytes() {
-  std::ifstream statm("/proc/self/statm");
-  int64_t total = 0;
-  int64_t resident = 0;
-  statm >> total >> resident;
-  return static_cast<double>(resident) * static_cast<double>(sysconf(_SC_PAGESIZE)) / (1024.0 * 1024.0);
-}
+// Whether a multiple of `every` lies in (before, now].
+bool Due(int64_t every, int64_t before, int64_t now) { return now / every > before / every; }
 
 std::string Duration(double seconds) {
   const auto s = static_cast<int64_t>(seconds);
@@ -38,8 +33,8 @@ std::string Duration(double seconds) {
 
 }  // namespace
 
-RunContext::RunContext(const RunConfig& config, const RunDirectory& directory, RunHooks hooks)
-    : config_(config), directory_(directory), hooks_(std::move(hooks)), terminal_(isatty(STDERR_FILENO) == 1) {}
+RunContext::RunContext(const RunConfig& config, RunDirectory& directory, RunHooks hooks)
+    : config_(config), directory_(directory), hooks_(std::move(hooks)), device_(directory.record().facts.device) {}
 
 void RunContext::Begin(bool resume) {
   const std::filesystem::path& path = directory_.path();
@@ -53,16 +48,16 @@ void RunContext::Begin(bool resume) {
     VisitState(visitor);
     train_csv_ = CsvLog::Resume(path / "train.csv", env_steps_);
     eval_csv_ = CsvLog::Resume(path / "eval.csv", env_steps_);
+    tensorboard_.emplace(path, env_steps_ + 1);
     LogInfo("going on from " + checkpoint->string() + ", env step " + std::to_string(env_steps_));
   } else {
-    train_csv_ = CsvLog::Create(path / "train.csv", {});
+    train_csv_ = CsvLog::Create(path / "train.csv", kTrainColumns);
     eval_csv_ = CsvLog::Create(path / "eval.csv", kEvalColumns);
+    tensorboard_.emplace(path);
   }
-  begin_env_steps_ = env_steps_;
   saved_env_steps_ = resume ? env_steps_ : -1;
-  directory_.SetStatus(RunStatus::kRunning, "", env_steps_, wall_s_before_);
+  progress_.emplace(config_.total_steps, StandardProgressOutput());
   watch_.Restart();
-  logged_s_ = TrainingSeconds();
   if (!resume) {
     Evaluate();
   }
@@ -73,49 +68,52 @@ void RunContext::NoteEpisode(const std::optional<EpisodeStats>& episode) {
     return_sum_ += episode->episode_return;
     length_sum_ += episode->length;
     ++episodes_;
-    last_return_ = episode->episode_return;
+    progress_->SetLastReturn(episode->episode_return);
   }
 }
 
-void RunContext::Tick(int64_t env_steps, int64_t updates, const std::function<Metrics()>& learner_metrics) {
-  env_steps_ = env_steps;
+void RunContext::Tick(int64_t env_steps, int64_t updates, std::string_view prefix,
+                      const std::function<Metrics()>& learner_metrics) {
+  const int64_t before = std::exchange(env_steps_, env_steps);
   updates_ = updates;
+  progress_->Update(env_steps, updates);
   const bool done = env_steps >= config_.total_steps;
-  if (env_steps % config_.log.every_steps == 0 || done) {
-    WriteTrainRow(learner_metrics);
+  if (Due(config_.log.every_steps, before, env_steps) || done) {
+    WriteTrainRow(prefix, learner_metrics());
+    directory_.SetStatus(RunStatus::kRunning, "", env_steps_, TrainingSeconds());
+    progress_->Report();
   }
-  if (env_steps % config_.eval.every_steps == 0 || done) {
+  if (Due(config_.eval.every_steps, before, env_steps) || done) {
     Evaluate();
   }
-  if (env_steps % config_.checkpoint.every_steps == 0) {
+  if (Due(config_.checkpoint.every_steps, before, env_steps)) {
     Save();
     hooks_.export_policy();
   }
-  ShowProgress();
 }
 
-void RunContext::WriteTrainRow(const std::function<Metrics()>& learner_metrics) {
+void RunContext::WriteTrainRow(std::string_view prefix, const Metrics& learner_metrics) {
   Metrics row;
+  row.Set("updates", static_cast<double>(updates_));
+  row.Set("episode/count", static_cast<double>(episodes_));
   if (episodes_ > 0) {
     row.Set("episode/return", return_sum_ / static_cast<double>(episodes_));
     row.Set("episode/length", static_cast<double>(length_sum_) / static_cast<double>(episodes_));
   }
-  row.Set("episode/count", static_cast<double>(episodes_));
-  row.Set("updates", static_cast<double>(updates_));
-  row.Merge("sac", learner_metrics());
-  for (const auto& [name, value] : pending_) {
-    row.Set(name, value);
-  }
+  row.Merge(prefix, learner_metrics);
+  row.Merge("", pending_);
   const double now = TrainingSeconds();
   const double elapsed = now - logged_s_;
   row.Set("time/wall_s", now);
-  for (const auto& [name, value] : timer_.Drain()) {
-    row.Set(name, value);
+  row.Merge("", timer_.Drain());
+  row.Set("memory/resident_mib", ResidentMib());
+  if (const std::optional<double> peak = PeakDeviceMib(device_)) {
+    row.Set("memory/device_peak_mib", *peak);
   }
   row.Set("rate/env_steps_per_s", static_cast<double>(env_steps_ - logged_env_steps_) / elapsed);
   row.Set("rate/updates_per_s", static_cast<double>(updates_ - logged_updates_) / elapsed);
-  row.Set("memory/resident_mib", ResidentMebibytes());
   train_csv_->Append(env_steps_, row);
+  tensorboard_->Append(env_steps_, row);
   pending_.Clear();
   return_sum_ = 0;
   length_sum_ = 0;
@@ -131,16 +129,25 @@ void RunContext::Evaluate() {
   }
   const double wall_s = TrainingSeconds();
   const Stopwatch pause;
-  const EvalResult result = hooks_.evaluate(env_steps_);
+  progress_->Pause();
+  const EvalResult result = [&] {
+    const auto timing = timer_.Measure("evaluate");
+    return hooks_.evaluate(env_steps_);
+  }();
+  Metrics returns;
+  returns.Set("return_mean", result.return_mean());
+  returns.Set("return_std", result.return_std());
+  returns.Set("return_min", result.return_min());
+  returns.Set("return_max", result.return_max());
+  returns.Set("length_mean", result.length_mean());
+  returns.Set("episodes", static_cast<double>(result.episodes()));
   Metrics row;
   row.Set("wall_s", wall_s);
-  row.Set("return_mean", result.return_mean());
-  row.Set("return_std", result.return_std());
-  row.Set("return_min", result.return_min());
-  row.Set("return_max", result.return_max());
-  row.Set("length_mean", result.length_mean());
-  row.Set("episodes", static_cast<double>(result.episodes()));
+  row.Merge("", returns);
   eval_csv_->Append(env_steps_, row);
+  Metrics scalars;
+  scalars.Merge("eval", returns);
+  tensorboard_->Append(env_steps_, scalars);
   paused_s_ += pause.Seconds();
   std::array<char, 160> text{};
   std::snprintf(text.data(), text.size(), "step %ld: evaluation return %.1f +- %.1f over %ld episodes, after %s",
@@ -159,6 +166,7 @@ void RunContext::VisitState(StateVisitor& state) {
   state("updates", updates_);
   state("logged_env_steps", logged_env_steps_);
   state("logged_updates", logged_updates_);
+  state("logged_s", logged_s_);
   state("return_sum", return_sum_);
   state("length_sum", length_sum_);
   state("episodes", episodes_);
@@ -182,11 +190,16 @@ void RunContext::VisitState(StateVisitor& state) {
   hooks_.visit_state(state);
 }
 
-void RunContext::Save() {
+StateTree RunContext::State() {
   StateTree tree;
   StateVisitor visitor = StateVisitor::Saving(tree);
   VisitState(visitor);
-  directory_.SaveCheckpoint(tree, env_steps_, config_.checkpoint.keep);
+  return tree;
+}
+
+void RunContext::Save() {
+  const auto timing = timer_.Measure("checkpoint");
+  directory_.SaveCheckpoint(State(), env_steps_, config_.checkpoint.keep);
   saved_env_steps_ = env_steps_;
   directory_.SetStatus(RunStatus::kRunning, "", env_steps_, TrainingSeconds());
 }
@@ -198,6 +211,7 @@ int RunContext::End() {
     Save();
   }
   hooks_.export_policy();
+  progress_.reset();
   if (finished) {
     directory_.SetStatus(RunStatus::kFinished, "", env_steps_, TrainingSeconds());
     LogInfo("finished " + std::to_string(env_steps_) + " env steps in " + Duration(TrainingSeconds()) +
@@ -211,32 +225,27 @@ int RunContext::End() {
   return signal;
 }
 
-void RunContext::Fail(const std::string& reason) {
-  try {
-    Save();
-  } catch (const std::exception& error) {
-    LogError(std::string("the state at the failure could not be saved: ") + error.what());
+void RunContext::Fail(const std::string& what_happened) noexcept {
+  const std::string reason =
+      progress_ ? "after env step " + std::to_string(env_steps_) + ": " + what_happened : what_happened;
+  const auto attempt = [](const std::string& what, const std::function<void()>& act) {
+    try {
+      act();
+    } catch (const std::exception& error) {
+      LogError(what + " could not be written: " + error.what());
+    }
+  };
+  if (progress_) {  // Begin came to its end, or nearly
+    attempt("the last row", [this] {
+      if (env_steps_ > logged_env_steps_) {
+        WriteTrainRow("", {});
+      }
+    });
+    attempt("the state at the failure", [this] { directory_.SaveFailedState(State(), env_steps_); });
+    progress_.reset();
   }
-  directory_.SetStatus(RunStatus::kFailed, reason, env_steps_, TrainingSeconds());
-}
-
-void RunContext::ShowProgress() {
-  const double now = watch_.Seconds();
-  if (!terminal_ || now - shown_s_ < 0.2) {
-    return;
-  }
-  shown_s_ = now;
-  const double elapsed = std::max(1e-9, TrainingSeconds() - wall_s_before_);
-  const double rate = static_cast<double>(env_steps_ - begin_env_steps_) / elapsed;
-  const auto left = static_cast<double>(config_.total_steps - env_steps_);
-  std::array<char, 200> text{};
-  std::snprintf(text.data(), text.size(),
-                "\r\033[K%5.1f%%  step %ld/%ld  ETA %s  %.0f env steps/s  %.0f updates/s  last return %.1f",
-                100.0 * static_cast<double>(env_steps_) / static_cast<double>(config_.total_steps),
-                static_cast<long>(env_steps_), static_cast<long>(config_.total_steps), Duration(left / rate).c_str(),
-                rate, static_cast<double>(updates_) / elapsed, last_return_);
-  std::fputs(text.data(), stderr);
-  std::fflush(stderr);
+  LogError(reason);
+  attempt("run.json", [&] { directory_.SetStatus(RunStatus::kFailed, reason, env_steps_, TrainingSeconds()); });
 }
 
 }  // namespace reverie

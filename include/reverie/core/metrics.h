@@ -23,10 +23,10 @@ class Metrics {
     items_.emplace_back(std::string(name), value);
   }
 
-  // Sets every number of `other` as "prefix/name".
+  // Sets every number of `other` as "prefix/name", or "name" where the prefix is empty.
   void Merge(std::string_view prefix, const Metrics& other) {
     for (const auto& [name, value] : other.items_) {
-      Set(std::string(prefix) + "/" + name, value);
+      Set(prefix.empty() ? name : std::string(prefix) + "/" + name, value);
     }
   }
 

@@ -5,9 +5,9 @@
 #include <chrono>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
+#include "reverie/core/memory.h"
 #include "reverie/core/metrics.h"
 
 namespace reverie {
@@ -23,14 +23,15 @@ class Stopwatch {
   Clock::time_point start_ = Clock::now();
 };
 
-// Adds up the time spent in named phases. Phases may nest; an inner one counts in the outer one too. One thread.
+// Adds up the time spent in named phases. Phases may nest; an inner one counts in the outer one too. Work that was only
+// queued on a GPU counts where the host waits for it. One thread.
 class PhaseTimer {
  public:
   // The time from here to the end of the returned object's life counts for that phase.
   class Scope {
    public:
     Scope(PhaseTimer& timer, size_t phase) : timer_(timer), phase_(phase) {}
-    ~Scope() { timer_.phases_[phase_].second += watch_.Seconds(); }
+    ~Scope() { timer_.phases_[phase_].Add(watch_.Seconds()); }
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
 
@@ -40,28 +41,48 @@ class PhaseTimer {
     Stopwatch watch_;
   };
 
+  // Allocates only the first time it hears a name.
   [[nodiscard]] Scope Measure(std::string_view phase) {
     for (size_t i = 0; i < phases_.size(); ++i) {
-      if (phases_[i].first == phase) {
+      if (phases_[i].name == phase) {
         return {*this, i};
       }
     }
-    phases_.emplace_back(phase, 0.0);
+    phases_.push_back({.name = std::string(phase)});
     return {*this, phases_.size() - 1};
   }
 
-  // Seconds per phase since the last call, as "time/<phase>_s".
+  // For every phase so far "time/<phase>_s", the seconds since the last call, and "memory/<phase>_mib", the process'
+  // resident memory at the end of the phase (looked at once a second at most).
   Metrics Drain() {
     Metrics metrics;
-    for (auto& [phase, seconds] : phases_) {
-      metrics.Set("time/" + phase + "_s", seconds);
-      seconds = 0;
+    for (Phase& phase : phases_) {
+      metrics.Set("time/" + phase.name + "_s", phase.seconds);
+      phase.seconds = 0;
+    }
+    for (const Phase& phase : phases_) {
+      metrics.Set("memory/" + phase.name + "_mib", phase.resident_mib);
     }
     return metrics;
   }
 
  private:
-  std::vector<std::pair<std::string, double>> phases_;
+  struct Phase {
+    std::string name;
+    double seconds = 0;
+    double resident_mib = 0;
+    Stopwatch since_look;
+
+    void Add(double spent) {
+      seconds += spent;
+      if (resident_mib == 0 || since_look.Seconds() >= 1) {
+        resident_mib = ResidentMib();
+        since_look.Restart();
+      }
+    }
+  };
+
+  std::vector<Phase> phases_;
 };
 
 }  // namespace reverie

@@ -3,16 +3,19 @@
 #define REVERIE_RUN_EVALUATOR_H_
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "reverie/core/rng.h"
+#include "reverie/env/env.h"
 #include "reverie/env/registry.h"
 #include "reverie/policies/policy.h"
 
 namespace reverie {
 
+// In the order in which the episodes were begun.
 struct EvalResult {
-  std::vector<double> returns;  // one per episode
+  std::vector<double> returns;  // one per episode: the sum of its rewards, undiscounted
   std::vector<int64_t> lengths;
 
   int64_t episodes() const { return static_cast<int64_t>(returns.size()); }
@@ -23,10 +26,36 @@ struct EvalResult {
   double length_mean() const;
 };
 
-// Whole episodes with the mean action, each in an environment of its own whose start is drawn from rng.Split(episode).
-// All are stepped side by side, so the policy is called once a step; one that ended leaves the batch.
-// Throws std::invalid_argument where the environment has no time limit and so may never end; what Env::Step throws.
-EvalResult Evaluate(Policy& policy, const EnvMaker& maker, const Rng& rng, int64_t episodes);
+// Where an environment has no time limit of its own, an episode of an evaluation ends after that many steps.
+inline constexpr int64_t kEvalTimeLimit = 1000;
+
+// Environments kept for one evaluation after another.
+class Evaluator {
+ public:
+  // Episodes stepped side by side, at most; more are played one such batch after another.
+  static constexpr int64_t kMaxBatch = 128;
+
+  // Makes its own copies of the environment. Throws std::logic_error where `episodes` or `time_limit` is below 1; what
+  // making the environment throws. `time_limit` is for an environment that has none.
+  Evaluator(const EnvMaker& maker, int64_t episodes, int64_t time_limit = kEvalTimeLimit);
+
+  // Whole episodes with the mean action, ended by terminated or truncated; the start of each is drawn from
+  // rng.Split(episode), so equal rng give equal starts. The policy is called once a step, for all episodes that still
+  // run (one that ended leaves the batch), and Reset before each batch of episodes.
+  //
+  // Throws std::logic_error where the actions have the wrong shape, std::runtime_error where one is not finite; what
+  // Env::Step throws.
+  EvalResult Run(Policy& policy, const Rng& rng);
+
+ private:
+  std::vector<std::unique_ptr<Env>> envs_;
+  int64_t episodes_;
+  int64_t time_limit_;  // of the environment, or the one given
+};
+
+// One evaluation with environments of its own.
+EvalResult Evaluate(Policy& policy, const EnvMaker& maker, const Rng& rng, int64_t episodes,
+                    int64_t time_limit = kEvalTimeLimit);
 
 }  // namespace reverie
 

@@ -1,10 +1,20 @@
 // What an algorithm's Train talks to: evaluation, logs, checkpoints and the wish to stop, each when it is due.
+//
+// Files, in the run directory:
+//   eval.csv   env_step,wall_s,return_mean,return_std,return_min,return_max,length_mean,episodes
+//              rows at step 0, every eval.every_steps env steps, and where the run is complete (never two of a step);
+//              wall_s is training time without evaluation, over all processes of the run
+//   train.csv  env_step,updates,episode/count,episode/return,episode/length, what was logged, time/*, memory/*, rate/*
+//              rows every log.every_steps env steps and where the run is complete
+//   events.out.tfevents.*   the same for TensorBoard, eval.csv's columns as eval/*
+// Two equal runs on one machine differ there only in wall_s and in columns named time/, memory/ or rate/.
 #ifndef REVERIE_RUN_RUN_CONTEXT_H_
 #define REVERIE_RUN_RUN_CONTEXT_H_
 
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "reverie/core/metrics.h"
 #include "reverie/core/state.h"
@@ -12,9 +22,11 @@
 #include "reverie/rollout/collector.h"
 #include "reverie/run/csv_log.h"
 #include "reverie/run/evaluator.h"
+#include "reverie/run/progress.h"
 #include "reverie/run/run_config.h"
 #include "reverie/run/run_directory.h"
 #include "reverie/run/signals.h"
+#include "reverie/run/tensorboard.h"
 
 namespace reverie {
 
@@ -27,57 +39,58 @@ struct RunHooks {
 
 class RunContext {
  public:
-  // Borrows the directory, which must outlive this.
-  RunContext(const RunConfig& config, const RunDirectory& directory, RunHooks hooks);
+  // Borrows the directory, which must outlive this. Notes signals from here on (StopSignals).
+  RunContext(const RunConfig& config, RunDirectory& directory, RunHooks hooks);
 
   // Before Train. Fresh: new logs, and an evaluation at step 0. Resumed: loads the newest checkpoint and cuts the logs
   // back to it. Throws std::runtime_error where there is none or it does not fit.
   void Begin(bool resume);
 
-  // For Train: numbers for the next row of train.csv, as "<prefix>/<name>".
+  // For Train: numbers for the next row of train.csv, as "<prefix>/<name>"; of a name logged twice the last one.
   void Log(std::string_view prefix, const Metrics& metrics) { pending_.Merge(prefix, metrics); }
-  // For Train: an episode of data collection that ended, if one did.
+  // For Train: an episode of data collection that ended, if one did. episode/* are means since the last row.
   void NoteEpisode(const std::optional<EpisodeStats>& episode);
-  // For Train, after every env step: evaluates, logs and saves what is due. `learner_metrics` is called only then.
-  void Tick(int64_t env_steps, int64_t updates, const std::function<Metrics()>& learner_metrics);
+  // For Train, after every env step: evaluates, logs and saves what is due. `learner_metrics` is called only for a row,
+  // which gets its numbers as "<prefix>/<name>". Throws std::runtime_error naming the file where one cannot be written.
+  void Tick(int64_t env_steps, int64_t updates, std::string_view prefix,
+            const std::function<Metrics()>& learner_metrics);
   // For Train: a signal asked to stop.
   bool stopping() const { return StopSignals::Received() != 0; }
   PhaseTimer& timer() { return timer_; }
 
-  // After Train: a last evaluation (where the run is complete), checkpoint, export and status. Returns the signal that
-  // stopped it, or 0.
+  // After Train: checkpoint, export and status. Returns the signal that stopped it, or 0 where the run is complete.
   int End();
-  // After Train threw: saves the state and writes the reason.
-  void Fail(const std::string& reason);
+  // After anything above threw: what was logged as a last row, the state as a file that no run goes on from, and what
+  // happened after which step in run.json and the log. What cannot be written is said in the log.
+  void Fail(const std::string& what_happened) noexcept;
 
  private:
   void Evaluate();
-  void WriteTrainRow(const std::function<Metrics()>& learner_metrics);
+  void WriteTrainRow(std::string_view prefix, const Metrics& learner_metrics);
   void Save();
+  StateTree State();
   void VisitState(StateVisitor& state);
-  void ShowProgress();
   double TrainingSeconds() const { return wall_s_before_ + watch_.Seconds() - paused_s_; }
 
   RunConfig config_;
-  const RunDirectory& directory_;
+  RunDirectory& directory_;
   RunHooks hooks_;
+  torch::Device device_;
   StopSignals signals_;
   std::optional<CsvLog> train_csv_, eval_csv_;
+  std::optional<TensorBoardWriter> tensorboard_;
+  std::optional<ProgressLine> progress_;
   PhaseTimer timer_;
   Metrics pending_;
   int64_t env_steps_ = 0, updates_ = 0;
-  int64_t begin_env_steps_ = 0;  // where this process began
   int64_t logged_env_steps_ = 0, logged_updates_ = 0;
   double logged_s_ = 0;
   int64_t saved_env_steps_ = -1;
   double return_sum_ = 0;
   int64_t length_sum_ = 0, episodes_ = 0;  // since the last row
-  double last_return_ = 0;
   Stopwatch watch_;
   double wall_s_before_ = 0;  // training time before this process
   double paused_s_ = 0;       // evaluation in this process
-  double shown_s_ = -1;
-  bool terminal_;
 };
 
 }  // namespace reverie

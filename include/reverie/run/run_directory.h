@@ -1,10 +1,10 @@
-// The folder that holds everything of one run.
+// The folder that holds everything about one training run.
 //
-//   config.yaml        resolved; training it again repeats the run
-//   run.json           what ran, where, with which versions, and how it stands
-//   train.csv eval.csv log.txt   TensorBoard's event files
-//   checkpoints/step-<env step>.pt
-//   policy.pt policy.json
+//   config.yaml   the resolved config; training it again repeats the run
+//   run.json      what ran, on what, and how it ended (RunRecord)
+//   log.txt       every message of the program
+//   checkpoints/  step-<9 digits>.pt, the newest few; failed-step-<9 digits>.pt where the run failed
+//   train.csv, eval.csv, events.out.tfevents.*, policy.pt, policy.json   written by others
 #ifndef REVERIE_RUN_RUN_DIRECTORY_H_
 #define REVERIE_RUN_RUN_DIRECTORY_H_
 
@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "reverie/core/state.h"
@@ -20,43 +21,83 @@ namespace reverie {
 
 enum class RunStatus { kRunning, kFinished, kInterrupted, kFailed };
 
-// What run.json says beside versions and machine.
+// What run.json says beside versions, machine and status.
 struct RunFacts {
   std::string algorithm;
   std::string variant;
   std::string env;
   int64_t seed = 0;
-  std::string device;
+  std::string device;  // as chosen: "cpu", "cuda:0"
   int64_t threads = 0;
+};
+
+// run.json. Times are UTC, "2026-01-31T12:00:00Z".
+struct RunRecord {
+  std::string version;       // of Reverie
+  std::string git_revision;  // of the sources it was built from
+  RunFacts facts;
+  std::vector<std::pair<std::string, std::string>> libraries;
+  std::string hostname;
+  std::string started;
+  std::vector<std::string> resumed;       // when it was taken up again
+  RunStatus status{RunStatus::kRunning};  // a process that was killed leaves "running"
+  std::string reason;                     // of interrupted and failed
+  int64_t env_steps = 0;
+  double wall_s = 0;  // training time without evaluation
 };
 
 class RunDirectory {
  public:
-  // A new folder with config.yaml and run.json. An existing one is refused with std::invalid_argument unless
-  // `overwrite`, which replaces a run's folder and refuses any other.
+  // runs/<algorithm>-<env>/seed-<n>.
+  static std::filesystem::path DefaultPath(const RunFacts& facts);
+
+  // A new folder with config.yaml, run.json (running) and checkpoints/; from here on the log also goes to its log.txt.
+  // Call it when everything else has been checked. Throws std::invalid_argument, before it changes anything, where
+  //   there is something at `path` and `overwrite` is not set,
+  //   `overwrite` is set and what is there is neither a folder with our run.json (all that is in it is removed) nor an
+  //   empty one,
+  //   it belongs to a run that is still going on;
+  // std::runtime_error naming what could not be written.
   static RunDirectory Create(const std::filesystem::path& path, const std::string& config_yaml, const RunFacts& facts,
                              bool overwrite);
 
-  // An existing run. Throws std::invalid_argument where there is none.
+  // An existing run, to look at. Throws std::invalid_argument where there is none.
   static RunDirectory Open(const std::filesystem::path& path);
+
+  // An existing run, to go on with: run.json says running again, with this program's version, machine, device and
+  // threads; the log also goes to its log.txt. Throws std::invalid_argument where `path` is no run, has no checkpoint,
+  // or belongs to a run that is still going on.
+  static RunDirectory Resume(const std::filesystem::path& path, const RunFacts& facts);
+
+  // Ends log.txt, and gives the folder free for other processes.
+  ~RunDirectory();
+  RunDirectory(RunDirectory&& other) noexcept;
+  RunDirectory& operator=(RunDirectory&& other) noexcept;
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path config_path() const { return path_ / "config.yaml"; }
+  const RunRecord& record() const { return record_; }
 
   // Replaces the status in run.json.
-  void SetStatus(RunStatus status, const std::string& reason, int64_t env_steps, double wall_s) const;
+  void SetStatus(RunStatus status, const std::string& reason, int64_t env_steps, double wall_s);
 
-  // Writes a checkpoint and removes all but the newest `keep`.
+  // Writes checkpoints/step-<9 digits>.pt and removes all but the newest `keep`. Throws std::runtime_error naming the
+  // file where it cannot be written; the older ones are then untouched.
   void SaveCheckpoint(const StateTree& state, int64_t env_steps, int64_t keep) const;
 
-  // The newest checkpoint's file.
+  // Writes checkpoints/failed-step-<9 digits>.pt: a state to look into, that no run goes on from. Removes nothing.
+  void SaveFailedState(const StateTree& state, int64_t env_steps) const;
+
+  // The file of the checkpoint with the most env steps.
   std::optional<std::filesystem::path> NewestCheckpoint() const;
 
  private:
-  explicit RunDirectory(std::filesystem::path path) : path_(std::move(path)) {}
-  std::vector<std::filesystem::path> Checkpoints() const;  // oldest first
+  RunDirectory(std::filesystem::path path, RunRecord record, int lock);
+  void WriteRecord() const;
 
   std::filesystem::path path_;
+  RunRecord record_;
+  int lock_;  // file descriptor of the locked folder; -1: only looked at
 };
 
 }  // namespace reverie

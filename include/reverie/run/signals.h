@@ -2,9 +2,14 @@
 #ifndef REVERIE_RUN_SIGNALS_H_
 #define REVERIE_RUN_SIGNALS_H_
 
+#include <array>
+#include <csignal>
+
 namespace reverie {
 
-// While one lives, the first SIGINT or SIGTERM is only noted; a second one ends the process at once. One at a time.
+// While one lives, the first SIGINT or SIGTERM is only noted. A SIGINT after that ends the process at once, by the
+// default action; further SIGTERMs change nothing. Forgets an earlier note when made, puts the former handlers back
+// when destroyed. Throws std::logic_error where another one lives.
 class StopSignals {
  public:
   StopSignals();
@@ -12,8 +17,11 @@ class StopSignals {
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
 
-  // SIGINT, SIGTERM, or 0 where none has come.
+  // SIGINT or SIGTERM, whichever came first, or 0 where none has come.
   static int Received();
+
+ private:
+  std::array<struct sigaction, 2> former_{};
 };
 
 }  // namespace reverie

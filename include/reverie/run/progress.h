@@ -1,0 +1,70 @@
+// How far a run is, for who watches it.
+#ifndef REVERIE_RUN_PROGRESS_H_
+#define REVERIE_RUN_PROGRESS_H_
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <limits>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace reverie {
+
+struct ProgressOutput {
+  bool terminal = false;                          // one live line, redrawn in place; otherwise plain lines
+  std::function<void(std::string_view)> write;    // to the terminal; may be called from any thread
+  std::function<void(std::string_view)> message;  // a plain line
+  std::function<double()> now;                    // seconds, steady
+  std::function<int()> columns;                   // of the terminal
+};
+
+// Standard error, where it is a terminal; LogInfo for plain lines.
+ProgressOutput StandardProgressOutput();
+
+// A text such as
+//   12,300 of 125,000 steps (9%)  ETA 1:23:45  152 env steps/s  3,040 updates/s  return 1234.5
+// Rates are those of the last half minute. On a terminal it is redrawn at most five times a second and wiped before the
+// log writes there (SetBeforeConsoleMessage).
+class ProgressLine {
+ public:
+  ProgressLine(int64_t total_steps, ProgressOutput output);
+  ~ProgressLine();  // wipes the line
+  ProgressLine(const ProgressLine&) = delete;
+  ProgressLine& operator=(const ProgressLine&) = delete;
+
+  // Cheap; call it every step. Both counts are of the whole run.
+  void Update(int64_t env_steps, int64_t updates);
+  void SetLastReturn(double episode_return) { last_return_ = episode_return; }
+
+  // Writes the text as a plain line; nothing on a terminal.
+  void Report();
+
+  // Time passed that was not training: what was measured so far does not count into the rates.
+  void Pause() { samples_.clear(); }
+
+ private:
+  struct Sample {
+    double time;
+    int64_t env_steps;
+    int64_t updates;
+  };
+
+  std::string Text() const;
+  void Wipe();
+
+  int64_t total_steps_;
+  ProgressOutput output_;
+  std::deque<Sample> samples_;  // about one a second, oldest first
+  Sample latest_{};
+  std::optional<double> last_return_;
+  double drawn_at_ = -std::numeric_limits<double>::infinity();
+  std::mutex mutex_;    // of what the log's threads use
+  bool drawn_ = false;  // a line is on the terminal
+};
+
+}  // namespace reverie
+
+#endif  // REVERIE_RUN_PROGRESS_H_

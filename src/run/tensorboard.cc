@@ -1,0 +1,135 @@
+#include "reverie/run/tensorboard.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <bit>
+#include <chrono>
+#include <cstdio>
+#include <stdexcept>
+#include <string>
+
+namespace reverie {
+namespace {
+
+constexpr std::array<uint32_t, 256> MakeCrcTable() {
+  constexpr uint32_t kReversedPolynomial = 0x82f63b78;
+  std::array<uint32_t, 256> table{};
+  for (uint32_t i = 0; i < 256; ++i) {
+    uint32_t crc = i;
+    for (int bit = 0; bit < 8; ++bit) {
+      crc = (crc >> 1U) ^ ((crc & 1U) != 0 ? kReversedPolynomial : 0);
+    }
+    table[i] = crc;
+  }
+  return table;
+}
+
+constexpr std::array<uint32_t, 256> kCrcTable = MakeCrcTable();
+
+template <class T>
+void AppendLittleEndian(std::string& out, T value) {
+  for (size_t i = 0; i < sizeof(T); ++i) {
+    out += static_cast<char>(value >> (8 * i) & 0xff);
+  }
+}
+
+void AppendVarint(std::string& out, uint64_t value) {
+  while (value >= 0x80) {
+    out += static_cast<char>((value & 0x7f) | 0x80);
+    value >>= 7U;
+  }
+  out += static_cast<char>(value);
+}
+
+enum WireType : uint32_t { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
+
+void AppendKey(std::string& out, uint32_t field, WireType type) { AppendVarint(out, field << 3U | type); }
+
+void AppendInt(std::string& out, uint32_t field, int64_t value) {
+  AppendKey(out, field, kVarint);
+  AppendVarint(out, static_cast<uint64_t>(value));
+}
+
+void AppendBytes(std::string& out, uint32_t field, std::string_view bytes) {
+  AppendKey(out, field, kBytes);
+  AppendVarint(out, bytes.size());
+  out += bytes;
+}
+
+double UnixTime() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
+
+// Event: wall_time = 1, step = 2.
+std::string NewEvent(int64_t step) {
+  std::string event;
+  AppendKey(event, 1, kFixed64);
+  AppendLittleEndian(event, std::bit_cast<uint64_t>(UnixTime()));
+  AppendInt(event, 2, step);
+  return event;
+}
+
+std::string HostName() {
+  std::array<char, 256> name{};
+  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
+}
+
+uint32_t MaskedCrc(std::string_view bytes) { return std::rotr(Crc32c(bytes), 15) + 0xa282ead8U; }
+
+}  // namespace
+
+uint32_t Crc32c(std::string_view bytes) {
+  uint32_t crc = 0xffffffff;
+  for (const char c : bytes) {
+    crc = kCrcTable[(crc ^ static_cast<unsigned char>(c)) & 0xffU] ^ (crc >> 8U);
+  }
+  return ~crc;
+}
+
+TensorBoardWriter::TensorBoardWriter(const std::filesystem::path& folder, std::optional<int64_t> restart_step) {
+  // Readers order files by name: the time, in digits of one length, makes that the order of beginning.
+  std::array<char, 32> time{};
+  std::snprintf(time.data(), time.size(), "%017.6f", UnixTime());
+  path_ = folder / ("events.out.tfevents." + std::string(time.data()) + "." + HostName());
+  file_.open(path_, std::ios::binary | std::ios::trunc);
+  std::string version = NewEvent(0);
+  AppendBytes(version, 3, "brain.Event:2");
+  WriteRecord(version);
+  if (restart_step) {
+    constexpr int64_t kStart = 1;
+    std::string session_log;
+    AppendInt(session_log, 1, kStart);
+    std::string event = NewEvent(*restart_step);
+    AppendBytes(event, 7, session_log);
+    WriteRecord(event);
+  }
+}
+
+void TensorBoardWriter::Append(int64_t step, const Metrics& scalars) {
+  std::string summary;
+  for (const auto& [tag, number] : scalars) {
+    std::string value;
+    AppendBytes(value, 1, tag);
+    AppendKey(value, 2, kFixed32);
+    AppendLittleEndian(value, std::bit_cast<uint32_t>(static_cast<float>(number)));
+    AppendBytes(summary, 1, value);
+  }
+  std::string event = NewEvent(step);
+  AppendBytes(event, 5, summary);
+  WriteRecord(event);
+}
+
+void TensorBoardWriter::WriteRecord(std::string_view payload) {
+  std::string length;
+  AppendLittleEndian(length, static_cast<uint64_t>(payload.size()));
+  std::string record = length;
+  AppendLittleEndian(record, MaskedCrc(length));
+  record += payload;
+  AppendLittleEndian(record, MaskedCrc(payload));
+  file_ << record;
+  file_.flush();
+  if (!file_) {
+    throw std::runtime_error("cannot write to " + path_.string());
+  }
+}
+
+}  // namespace reverie
