@@ -201,7 +201,7 @@ RunDirectory RunDirectory::Create(const fs::path& path, const std::string& confi
       throw std::invalid_argument(path.string() + " exists already; go on with it by --resume, or replace it with " +
                                   "--overwrite");
     }
-    if (exists && !IsRun(path) && !(fs::is_directory(path) && fs::is_empty(path))) {
+    if (exists && !IsRun(path)) {
       throw std::invalid_argument(path.string() + " is not the folder of a run; --overwrite replaces only those");
     }
     fs::create_directories(path);

@@ -54,8 +54,7 @@ class RunDirectory {
   // A new folder with config.yaml, run.json (running) and checkpoints/; from here on the log also goes to its log.txt.
   // Call it when everything else has been checked. Throws std::invalid_argument, before it changes anything, where
   //   there is something at `path` and `overwrite` is not set,
-  //   `overwrite` is set and what is there is neither a folder with our run.json (all that is in it is removed) nor an
-  //   empty one,
+  //   `overwrite` is set and what is there has no run.json of ours (with one, all that is in it is removed),
   //   it belongs to a run that is still going on;
   // std::runtime_error naming what could not be written.
   static RunDirectory Create(const std::filesystem::path& path, const std::string& config_yaml, const RunFacts& facts,
