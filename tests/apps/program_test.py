@@ -143,6 +143,7 @@ class BadInput(Case):
         self.check(["--resume", "nowhere"], "nowhere is not the folder of a run")
         self.check([], "expected a config, or --resume")
         (self.cwd / "taken").mkdir()
+        (self.cwd / "taken/thesis.txt").write_text("not a run")
         self.check(["c.yaml", "--run-dir", "taken"], "taken exists already")
         self.check(["c.yaml", "--run-dir", "taken", "--overwrite"], "taken is not the folder of a run")
 
