@@ -1,0 +1,205 @@
+#include "reverie/run/evaluator.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <stdexcept>
+
+namespace reverie {
+namespace {
+
+using testing::Each;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::ThrowsMessage;
+
+// Ends after a number of steps drawn at reset; the reward of step t is t times the action; bounds [-2, 6]. The
+// observation is (steps left, steps done).
+class Countdown : public Env {
+ public:
+  explicit Countdown(int64_t time_limit, bool ends = true) : ends_(ends) {
+    spec_.id = "Countdown-v0";
+    spec_.obs_low = {0, 0};
+    spec_.obs_high = {100, 100};
+    spec_.action_low = {-2};
+    spec_.action_high = {6};
+    spec_.time_limit = time_limit;
+  }
+
+  // The length of the episode that starts at the beginning of that stream.
+  static int64_t Length(const Rng& rng) {
+    RandomEngine engine = rng.Engine();
+    return 1 + static_cast<int64_t>(engine() % 9);
+  }
+
+  const EnvSpec& spec() const override { return spec_; }
+
+ private:
+  void DoReset(RandomEngine& rng, std::span<double> obs) override {
+    left_ = 1 + static_cast<int64_t>(rng() % 9);
+    done_ = 0;
+    Write(obs);
+  }
+  StepResult DoStep(std::span<const double> action, std::span<double> obs) override {
+    --left_;
+    ++done_;
+    Write(obs);
+    return {.reward = static_cast<double>(done_) * action[0], .terminated = ends_ && left_ <= 0};
+  }
+  void DoSetState(std::span<const double>, std::span<double>) override {}
+  std::vector<double> DoSnapshot() const override { return {}; }
+  void DoRestore(std::span<const double>) override {}
+  void Write(std::span<double> obs) const {
+    obs[0] = static_cast<double>(left_);
+    obs[1] = static_cast<double>(done_);
+  }
+
+  EnvSpec spec_;
+  bool ends_;
+  int64_t left_ = 0;
+  int64_t done_ = 0;
+};
+
+EnvMaker MakerOf(int64_t time_limit, bool ends = true) {
+  EnvMaker maker;
+  maker.make = [=] { return std::make_unique<Countdown>(time_limit, ends); };
+  return maker;
+}
+
+// Acts 0.25, which is 3 within [-2, 6], and remembers what it was asked.
+class Witness : public Policy {
+ public:
+  torch::Tensor Act(const torch::Tensor& obs, ActMode mode, torch::Generator&) override {
+    batches.push_back(obs.size(0));
+    modes.push_back(mode);
+    seen.push_back(obs.clone());
+    return torch::full({obs.size(0), 1}, action);
+  }
+  void Reset() override { resets.push_back(batches.size()); }
+  torch::Device device() const override { return torch::kCPU; }
+
+  float action = 0.25F;
+  std::vector<int64_t> batches;
+  std::vector<ActMode> modes;
+  std::vector<torch::Tensor> seen;
+  std::vector<size_t> resets;  // calls of Act before each Reset
+};
+
+double Return(int64_t length) { return 3.0 * static_cast<double>(length * (length + 1)) / 2; }
+
+TEST(Evaluator, ReturnsAndLengthsAreThoseOfWholeEpisodes) {
+  const Rng rng(5);
+  Witness policy;
+  const EvalResult result = Evaluate(policy, MakerOf(100), rng, 20);
+  ASSERT_EQ(result.episodes(), 20);
+  bool lengths_differ = false;
+  for (size_t i = 0; i < 20; ++i) {
+    const int64_t length = Countdown::Length(rng.Split(i));
+    EXPECT_EQ(result.lengths[i], length);
+    EXPECT_EQ(result.returns[i], Return(length));
+    lengths_differ = lengths_differ || length != result.lengths[0];
+  }
+  EXPECT_TRUE(lengths_differ);
+}
+
+TEST(Evaluator, TheTimeLimitOfTheEnvironmentEndsAnEpisode) {
+  const Rng rng(5);
+  Witness policy;
+  const EvalResult result = Evaluate(policy, MakerOf(4), rng, 20, /*time_limit=*/2);
+  for (size_t i = 0; i < 20; ++i) {
+    EXPECT_EQ(result.lengths[i], std::min<int64_t>(4, Countdown::Length(rng.Split(i))));
+  }
+}
+
+TEST(Evaluator, AnEnvironmentWithoutTimeLimitGetsTheOneGiven) {
+  Witness policy;
+  EXPECT_THAT(Evaluate(policy, MakerOf(0, /*ends=*/false), Rng(1), 3, 17).lengths, ElementsAre(17, 17, 17));
+  EXPECT_THAT(Evaluate(policy, MakerOf(0, /*ends=*/false), Rng(1), 1).lengths, ElementsAre(kEvalTimeLimit));
+}
+
+TEST(Evaluator, ThePolicyIsAskedOnceAStepForTheEpisodesThatStillRun) {
+  const Rng rng(5);
+  Witness policy;
+  const EvalResult result = Evaluate(policy, MakerOf(100), rng, 10);
+  std::vector<int64_t> expected;
+  for (int64_t step = 1; step <= *std::max_element(result.lengths.begin(), result.lengths.end()); ++step) {
+    expected.push_back(
+        std::count_if(result.lengths.begin(), result.lengths.end(), [&](int64_t n) { return n >= step; }));
+  }
+  EXPECT_EQ(policy.batches, expected);
+  EXPECT_THAT(policy.modes, Each(ActMode::kMean));
+  EXPECT_THAT(policy.resets, ElementsAre(0));
+}
+
+TEST(Evaluator, RowsAreTheObservationsOfTheEpisodesInTheirOrder) {
+  const Rng rng(5);
+  Witness policy;
+  Evaluate(policy, MakerOf(100), rng, 10);
+  for (size_t step = 0; step < policy.seen.size(); ++step) {
+    int64_t row = 0;
+    for (size_t i = 0; i < 10; ++i) {
+      const int64_t left = Countdown::Length(rng.Split(i)) - static_cast<int64_t>(step);
+      if (left > 0) {
+        EXPECT_EQ(policy.seen[step][row][0].item<float>(), static_cast<float>(left));
+        EXPECT_EQ(policy.seen[step][row][1].item<float>(), static_cast<float>(step));
+        ++row;
+      }
+    }
+    EXPECT_EQ(policy.seen[step].size(0), row);
+  }
+}
+
+TEST(Evaluator, AnEpisodeIsTheSameWhateverRunsBesideIt) {
+  const Rng rng(5);
+  Witness policy;
+  const EvalResult few = Evaluate(policy, MakerOf(100), rng, 3);
+  const EvalResult many = Evaluate(policy, MakerOf(100), rng, 30);
+  EXPECT_TRUE(std::equal(few.returns.begin(), few.returns.end(), many.returns.begin()));
+}
+
+TEST(Evaluator, MoreEpisodesThanABatchHoldsArePlayedBatchAfterBatch) {
+  const Rng rng(5);
+  Witness policy;
+  const int64_t episodes = Evaluator::kMaxBatch + 5;
+  const EvalResult result = Evaluate(policy, MakerOf(100), rng, episodes);
+  for (int64_t i = 0; i < episodes; ++i) {
+    EXPECT_EQ(result.lengths[i], Countdown::Length(rng.Split(static_cast<uint64_t>(i))));
+  }
+  ASSERT_EQ(policy.resets.size(), 2U);
+  EXPECT_EQ(policy.batches[0], Evaluator::kMaxBatch);
+  EXPECT_EQ(policy.batches[policy.resets[1]], 5);
+}
+
+TEST(Evaluator, AKeptEvaluatorRepeatsItselfForTheSameStreamOnly) {
+  Witness policy;
+  Evaluator evaluator(MakerOf(100), 10);
+  const std::vector<double> first = evaluator.Run(policy, Rng(1)).returns;
+  EXPECT_NE(evaluator.Run(policy, Rng(2)).returns, first);
+  EXPECT_EQ(evaluator.Run(policy, Rng(1)).returns, first);
+}
+
+TEST(EvalResult, SummarisesByThePopulation) {
+  const EvalResult result{.returns = {2, 4, 4, 4, 5, 5, 7, 9}, .lengths = {1, 2, 3, 4, 5, 6, 7, 9}};
+  EXPECT_EQ(result.episodes(), 8);
+  EXPECT_EQ(result.return_mean(), 5);
+  EXPECT_EQ(result.return_std(), 2);
+  EXPECT_EQ(result.return_min(), 2);
+  EXPECT_EQ(result.return_max(), 9);
+  EXPECT_EQ(result.length_mean(), 37.0 / 8);
+}
+
+TEST(Evaluator, ANonFiniteActionIsAnError) {
+  Witness policy;
+  policy.action = std::nanf("");
+  EXPECT_THAT([&] { Evaluate(policy, MakerOf(100), Rng(1), 2); },
+              ThrowsMessage<std::runtime_error>(HasSubstr("Countdown-v0")));
+}
+
+TEST(Evaluator, NoEpisodesAreOurBug) {
+  EXPECT_THROW(Evaluator(MakerOf(100), 0), std::logic_error);
+  EXPECT_THROW(Evaluator(MakerOf(100), 1, 0), std::logic_error);
+}
+
+}  // namespace
+}  // namespace reverie

@@ -1,0 +1,134 @@
+#include "reverie/run/progress.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "reverie/core/log.h"
+
+namespace reverie {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+// A terminal on paper, with a clock set by hand.
+struct Screen {
+  double now = 0;
+  int columns = 200;
+  std::vector<std::string> written;
+  std::vector<std::string> messages;
+
+  ProgressOutput Output(bool terminal) {
+    return {.terminal = terminal,
+            .write = [this](std::string_view text) { written.emplace_back(text); },
+            .message = [this](std::string_view text) { messages.emplace_back(text); },
+            .now = [this] { return now; },
+            .columns = [this] { return columns; }};
+  }
+};
+
+constexpr const char* kWipe = "\r\x1b[K";
+
+TEST(ProgressLine, TellsProgressEtaRatesAndTheLastReturn) {
+  Screen screen;
+  ProgressLine line(125'000, screen.Output(false));
+  line.Update(12'200, 0);
+  screen.now = 0.5;
+  line.Update(12'300, 1234);
+  line.SetLastReturn(-17.25);
+  line.Report();
+  // 100 steps in half a second; 112,700 left of them take 563.5 s.
+  EXPECT_THAT(screen.messages,
+              ElementsAre("12,300 of 125,000 steps (9%)  ETA 9:24  200 env steps/s  2,468 updates/s  return -17.2"));
+  EXPECT_THAT(screen.written, IsEmpty());
+}
+
+TEST(ProgressLine, LongTimesHaveHours) {
+  Screen screen;
+  ProgressLine line(10'000, screen.Output(false));
+  line.Update(0, 0);
+  screen.now = 10;
+  line.Update(10, 0);
+  line.Report();
+  EXPECT_THAT(screen.messages[0], HasSubstr("ETA 2:46:30  1.0 env steps/s  0.0 updates/s"));
+}
+
+TEST(ProgressLine, RatesForgetWhatIsHalfAMinuteOld) {
+  Screen screen;
+  ProgressLine line(1'000'000, screen.Output(false));
+  int64_t steps = 0;
+  for (int second = 0; second <= 100; ++second) {  // 1000 a second at first, 20 a second in the last 50
+    screen.now = second;
+    line.Update(steps, 0);
+    steps += second < 50 ? 1000 : 20;
+  }
+  line.Report();
+  EXPECT_THAT(screen.messages[0], HasSubstr("  20 env steps/s"));
+}
+
+TEST(ProgressLine, APauseIsNotPartOfTheRates) {
+  Screen screen;
+  ProgressLine line(1000, screen.Output(false));
+  line.Update(0, 0);
+  screen.now = 1;
+  line.Update(100, 0);
+  line.Pause();
+  screen.now = 1000;
+  line.Update(101, 0);
+  screen.now = 1001;
+  line.Update(201, 0);
+  line.Report();
+  EXPECT_THAT(screen.messages[0], HasSubstr("  100 env steps/s"));
+}
+
+TEST(ProgressLine, ATerminalIsRedrawnAtMostFiveTimesASecond) {
+  Screen screen;
+  ProgressLine line(1000, screen.Output(true));
+  for (int i = 0; i < 1000; ++i) {
+    screen.now = i / 1000.0;
+    line.Update(i, 0);
+  }
+  EXPECT_EQ(screen.written.size(), 5U);
+  line.Report();
+  EXPECT_THAT(screen.messages, IsEmpty());
+}
+
+TEST(ProgressLine, TheLiveLineStaysOnOneLineOfTheTerminal) {
+  Screen screen;
+  screen.columns = 20;
+  ProgressLine line(125'000, screen.Output(true));
+  line.Update(12'300, 0);
+  EXPECT_THAT(screen.written, ElementsAre("\r12,300 of 125,000 s\x1b[K"));
+}
+
+TEST(ProgressLine, TheLogWipesTheLiveLineFirstAndOnlyWhereThereIsOne) {
+  Screen screen;
+  {
+    ProgressLine line(1000, screen.Output(true));
+    LogInfo("before anything is drawn");
+    EXPECT_THAT(screen.written, IsEmpty());
+    line.Update(1, 0);
+    LogInfo("over the live line");
+    LogInfo("after that");
+    EXPECT_THAT(screen.written, ElementsAre(HasSubstr("1 of 1,000"), kWipe));
+    screen.now = 1;
+    line.Update(2, 0);
+  }
+  EXPECT_EQ(screen.written.back(), kWipe);
+  const size_t writes = screen.written.size();
+  LogInfo("when it is gone");
+  EXPECT_EQ(screen.written.size(), writes);
+}
+
+TEST(ProgressLine, WithoutATerminalTheLogIsNotTouched) {
+  Screen screen;
+  ProgressLine line(1000, screen.Output(false));
+  line.Update(1, 0);
+  LogInfo("a message");
+  EXPECT_THAT(screen.written, IsEmpty());
+}
+
+}  // namespace
+}  // namespace reverie

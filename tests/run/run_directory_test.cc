@@ -1,0 +1,237 @@
+#include "reverie/run/run_directory.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <regex>
+#include <stdexcept>
+
+#include "oracle.h"
+#include "reverie/core/log.h"
+#include "reverie/core/version.h"
+#include "run/file_size_limit.h"
+
+namespace reverie {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::ThrowsMessage;
+using testing::UnorderedElementsAre;
+
+const RunFacts kFacts{
+    .algorithm = "mbpo", .variant = "no penalty", .env = "Hopper-v5", .seed = 7, .device = "cpu", .threads = 2};
+
+std::string Text(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+std::vector<std::string> Names(const fs::path& folder) {
+  std::vector<std::string> names;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+StateTree StateOf(int64_t number) {
+  StateTree tree;
+  StateVisitor visitor = StateVisitor::Saving(tree);
+  visitor("number", number);
+  return tree;
+}
+
+int64_t NumberIn(const fs::path& checkpoint) {
+  StateTree tree = StateTree::LoadFile(checkpoint);
+  StateVisitor visitor = StateVisitor::Loading(tree);
+  int64_t number = 0;
+  visitor("number", number);
+  return number;
+}
+
+class RunDirectoryTest : public testing::Test {
+ protected:
+  RunDirectory Create(bool overwrite = false) { return RunDirectory::Create(path_, "seed: 7\n", kFacts, overwrite); }
+
+  TemporaryFolder folder_;
+  fs::path path_ = folder_.path() / "runs" / "one";
+};
+
+TEST_F(RunDirectoryTest, TheDefaultPathNamesAlgorithmEnvAndSeed) {
+  EXPECT_EQ(RunDirectory::DefaultPath(kFacts), fs::path("runs/mbpo-Hopper-v5/seed-7"));
+}
+
+TEST_F(RunDirectoryTest, ANewOneHoldsConfigRecordLogAndCheckpoints) {
+  const RunDirectory directory = Create();
+  LogInfo("hello");
+  EXPECT_THAT(Names(path_), ElementsAre("checkpoints", "config.yaml", "log.txt", "run.json"));
+  EXPECT_EQ(Text(directory.config_path()), "seed: 7\n");
+  EXPECT_THAT(Text(path_ / "log.txt"), HasSubstr("info: hello"));
+}
+
+TEST_F(RunDirectoryTest, TheRecordSaysWhatRunsOnWhat) {
+  const RunDirectory directory = Create();
+  const auto json = nlohmann::json::parse(Text(path_ / "run.json"));
+  EXPECT_EQ(json["version"], Version());
+  EXPECT_EQ(json["git_revision"], GitRevision());
+  EXPECT_EQ(json["algorithm"], "mbpo");
+  EXPECT_EQ(json["variant"], "no penalty");
+  EXPECT_EQ(json["env"], "Hopper-v5");
+  EXPECT_EQ(json["seed"], 7);
+  EXPECT_EQ(json["device"], "cpu");
+  EXPECT_EQ(json["threads"], 2);
+  EXPECT_EQ(json["status"], "running");
+  EXPECT_EQ(json["reason"], "");
+  for (const auto& [library, version] : LibraryVersions()) {
+    EXPECT_EQ(json["libraries"][library], version);
+  }
+  EXPECT_TRUE(std::regex_match(json["started"].get<std::string>(), std::regex(R"(20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ)")));
+}
+
+TEST_F(RunDirectoryTest, TheStatusIsReplacedAndReadBack) {
+  {
+    RunDirectory directory = Create();
+    directory.SetStatus(RunStatus::kFailed, "a \"quoted\" reason\nin two lines", 1234, 5.25);
+  }
+  const RunRecord record = RunDirectory::Open(path_).record();
+  EXPECT_EQ(record.status, RunStatus::kFailed);
+  EXPECT_EQ(record.reason, "a \"quoted\" reason\nin two lines");
+  EXPECT_EQ(record.env_steps, 1234);
+  EXPECT_EQ(record.wall_s, 5.25);
+  EXPECT_EQ(record.facts.variant, "no penalty");
+  EXPECT_THAT(record.resumed, ElementsAre());
+}
+
+TEST_F(RunDirectoryTest, AnExistingOneIsRefusedAndLeftAlone) {
+  { const RunDirectory first = Create(); }
+  std::ofstream(path_ / "mine.txt") << "kept";
+  EXPECT_THAT([&] { Create(); }, ThrowsMessage<std::invalid_argument>(AllOf(
+                                     HasSubstr(path_.string()), HasSubstr("--overwrite"), HasSubstr("--resume"))));
+  EXPECT_EQ(Text(path_ / "mine.txt"), "kept");
+}
+
+TEST_F(RunDirectoryTest, OverwriteBeginsAnEmptyOne) {
+  {
+    const RunDirectory first = Create();
+    first.SaveCheckpoint(StateOf(1), 100, 1);
+    std::ofstream(path_ / "train.csv") << "old";
+  }
+  const RunDirectory second = Create(/*overwrite=*/true);
+  EXPECT_THAT(Names(path_), ElementsAre("checkpoints", "config.yaml", "log.txt", "run.json"));
+  EXPECT_EQ(second.NewestCheckpoint(), std::nullopt);
+}
+
+TEST_F(RunDirectoryTest, OverwriteRemovesNothingButARun) {
+  fs::create_directories(path_);
+  std::ofstream(path_ / "run.json") << "{\"algorithm\": \"of another program\"}";
+  EXPECT_THAT([&] { Create(/*overwrite=*/true); },
+              ThrowsMessage<std::invalid_argument>(HasSubstr("is not the folder of a run")));
+  EXPECT_THAT(Names(path_), ElementsAre("run.json"));
+
+  const fs::path file = folder_.path() / "file";
+  std::ofstream(file) << "text";
+  EXPECT_THROW(RunDirectory::Create(file, "", kFacts, true), std::invalid_argument);
+  EXPECT_EQ(Text(file), "text");
+}
+
+TEST_F(RunDirectoryTest, ARunThatIsStillGoingOnIsNotTouched) {
+  const RunDirectory running = Create();
+  running.SaveCheckpoint(StateOf(1), 100, 1);
+  EXPECT_THAT([&] { Create(/*overwrite=*/true); }, ThrowsMessage<std::invalid_argument>(HasSubstr("still going on")));
+  EXPECT_THAT([&] { RunDirectory::Resume(path_, kFacts); },
+              ThrowsMessage<std::invalid_argument>(HasSubstr("still going on")));
+  EXPECT_TRUE(running.NewestCheckpoint());
+  EXPECT_NO_THROW(RunDirectory::Open(path_));
+}
+
+TEST_F(RunDirectoryTest, ResumingKeepsTheBeginningAndDescribesTheNewProcess) {
+  std::string started;
+  {
+    RunDirectory directory = Create();
+    started = directory.record().started;
+    directory.SaveCheckpoint(StateOf(1), 100, 1);
+    directory.SetStatus(RunStatus::kInterrupted, "SIGTERM", 100, 3.5);
+  }
+  RunFacts facts = kFacts;
+  facts.threads = 16;
+  const RunDirectory directory = RunDirectory::Resume(path_, facts);
+  const RunRecord record = RunDirectory::Open(path_).record();
+  EXPECT_EQ(record.started, started);
+  EXPECT_EQ(record.resumed.size(), 1U);
+  EXPECT_EQ(record.status, RunStatus::kRunning);
+  EXPECT_EQ(record.reason, "");
+  EXPECT_EQ(record.facts.threads, 16);
+  EXPECT_EQ(record.wall_s, 3.5);
+}
+
+TEST_F(RunDirectoryTest, ResumingNeedsARunWithACheckpoint) {
+  EXPECT_THROW(RunDirectory::Resume(path_, kFacts), std::invalid_argument);
+  EXPECT_FALSE(fs::exists(path_));
+  {
+    const RunDirectory directory = Create();
+    directory.SaveFailedState(StateOf(1), 100);
+  }
+  const std::string before = Text(path_ / "run.json");
+  EXPECT_THAT([&] { RunDirectory::Resume(path_, kFacts); },
+              ThrowsMessage<std::invalid_argument>(HasSubstr("no checkpoint")));
+  EXPECT_EQ(Text(path_ / "run.json"), before);
+}
+
+TEST_F(RunDirectoryTest, TheNewestCheckpointsAreKept) {
+  const RunDirectory directory = Create();
+  for (const int64_t step : {900, 1000, 20'000, 3'000'000}) {
+    directory.SaveCheckpoint(StateOf(step), step, 2);
+  }
+  EXPECT_THAT(Names(path_ / "checkpoints"), ElementsAre("step-000020000.pt", "step-003000000.pt"));
+  EXPECT_EQ(NumberIn(directory.NewestCheckpoint().value()), 3'000'000);
+}
+
+TEST_F(RunDirectoryTest, AFailedStateIsNeitherNewestNorRemoved) {
+  const RunDirectory directory = Create();
+  directory.SaveCheckpoint(StateOf(1), 100, 1);
+  directory.SaveFailedState(StateOf(2), 150);
+  EXPECT_EQ(NumberIn(directory.NewestCheckpoint().value()), 1);
+  directory.SaveCheckpoint(StateOf(3), 200, 1);
+  EXPECT_THAT(Names(path_ / "checkpoints"), ElementsAre("failed-step-000000150.pt", "step-000000200.pt"));
+}
+
+TEST_F(RunDirectoryTest, ACheckpointWithoutRoomLeavesTheOlderOnes) {
+  const RunDirectory directory = Create();
+  directory.SaveCheckpoint(StateOf(1), 100, 1);
+  {
+    const FileSizeLimit limit(10);
+    EXPECT_THAT([&] { directory.SaveCheckpoint(StateOf(2), 200, 1); },
+                ThrowsMessage<std::runtime_error>(HasSubstr("step-000000200.pt")));
+  }
+  EXPECT_THAT(Names(path_ / "checkpoints"), ElementsAre("step-000000100.pt"));
+}
+
+TEST_F(RunDirectoryTest, ARecordWithoutRoomIsAnErrorThatNamesTheFileAndLeavesTheOldOne) {
+  RunDirectory directory = Create();
+  {
+    const FileSizeLimit limit(10);
+    EXPECT_THAT([&] { directory.SetStatus(RunStatus::kFinished, "", 1, 1); },
+                ThrowsMessage<std::runtime_error>(HasSubstr((path_ / "run.json").string())));
+  }
+  EXPECT_EQ(RunDirectory::Open(path_).record().status, RunStatus::kRunning);
+}
+
+TEST_F(RunDirectoryTest, AFolderThatCannotBeMadeIsAnErrorThatNamesIt) {
+  std::ofstream(folder_.path() / "runs") << "a file in the way";
+  EXPECT_THAT([&] { Create(); }, ThrowsMessage<std::runtime_error>(HasSubstr(path_.string())));
+}
+
+TEST_F(RunDirectoryTest, AnotherRunMayBeginWhereOneWasLetGo) {
+  std::optional<RunDirectory> directory(Create());
+  directory.reset();
+  EXPECT_NO_THROW(Create(/*overwrite=*/true));
+}
+
+}  // namespace
+}  // namespace reverie

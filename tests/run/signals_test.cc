@@ -1,0 +1,62 @@
+#include "reverie/run/signals.h"
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <stdexcept>
+
+namespace reverie {
+namespace {
+
+// Signals are sent in a child process, which exits with what it has to say.
+
+[[noreturn]] void ExitWithNote(const std::vector<int>& signals) {
+  const StopSignals guard;
+  for (const int signal : signals) {
+    std::raise(signal);
+  }
+  std::_Exit(StopSignals::Received());
+}
+
+TEST(StopSignals, NoteSigint) { EXPECT_EXIT(ExitWithNote({SIGINT}), testing::ExitedWithCode(SIGINT), ""); }
+
+TEST(StopSignals, NoteSigterm) { EXPECT_EXIT(ExitWithNote({SIGTERM}), testing::ExitedWithCode(SIGTERM), ""); }
+
+TEST(StopSignals, NoteNothingWhereNoneCame) { EXPECT_EXIT(ExitWithNote({}), testing::ExitedWithCode(0), ""); }
+
+TEST(StopSignals, ASecondSigintEndsTheProcess) {
+  EXPECT_EXIT(ExitWithNote({SIGINT, SIGINT}), testing::KilledBySignal(SIGINT), "");
+}
+
+TEST(StopSignals, ASigintAfterSigtermEndsTheProcess) {
+  EXPECT_EXIT(ExitWithNote({SIGTERM, SIGINT}), testing::KilledBySignal(SIGINT), "");
+}
+
+TEST(StopSignals, AFurtherSigtermChangesNothing) {
+  EXPECT_EXIT(ExitWithNote({SIGINT, SIGTERM, SIGTERM}), testing::ExitedWithCode(SIGINT), "");
+}
+
+int former_calls = 0;
+
+TEST(StopSignals, PutTheFormerHandlerBackAndForgetTheNote) {
+  const auto run = [] {
+    std::signal(SIGINT, [](int) { ++former_calls; });
+    {
+      const StopSignals guard;
+      std::raise(SIGINT);
+    }
+    std::raise(SIGINT);
+    const StopSignals guard;
+    std::_Exit(former_calls == 1 && StopSignals::Received() == 0 ? 0 : 1);
+  };
+  EXPECT_EXIT(run(), testing::ExitedWithCode(0), "");
+}
+
+TEST(StopSignals, TwoAtOnceAreOurBug) {
+  const StopSignals guard;
+  EXPECT_THROW(StopSignals(), std::logic_error);
+}
+
+}  // namespace
+}  // namespace reverie
