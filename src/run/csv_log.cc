@@ -84,7 +84,6 @@ CsvLog CsvLog::Resume(const std::filesystem::path& path, int64_t last_step) {
     }
     if (step <= last_step) {
       kept.push_back(text.rows[i]);
-      log.last_step_ = step;
     }
   }
   log.Rewrite(kept);
@@ -134,7 +133,6 @@ void CsvLog::Append(int64_t env_step, const Metrics& metrics) {
   if (!file_) {
     throw std::runtime_error("cannot write " + path_.string());
   }
-  last_step_ = env_step;
 }
 
 }  // namespace reverie

@@ -124,9 +124,6 @@ void RunContext::WriteTrainRow(std::string_view prefix, const Metrics& learner_m
 }
 
 void RunContext::Evaluate() {
-  if (eval_csv_->last_step() >= env_steps_) {
-    return;
-  }
   const double wall_s = TrainingSeconds();
   const Stopwatch pause;
   progress_->Pause();

@@ -28,9 +28,6 @@ class CsvLog {
   // Throws std::logic_error where a new name has a comma, quote or line break in it.
   void Append(int64_t env_step, const Metrics& metrics);
 
-  // env_step of the last row, -1 where there is none.
-  int64_t last_step() const { return last_step_; }
-
  private:
   explicit CsvLog(std::filesystem::path path) : path_(std::move(path)) {}
   void Rewrite(const std::vector<std::string>& rows);
@@ -38,7 +35,6 @@ class CsvLog {
   std::filesystem::path path_;
   std::vector<std::string> columns_;  // without env_step
   std::ofstream file_;
-  int64_t last_step_ = -1;
 };
 
 }  // namespace reverie
