@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "reverie/core/state.h"
+#include "reverie/env/action_bounds.h"
 #include "reverie/run/device.h"
 
 namespace reverie {
@@ -22,11 +23,6 @@ AlgorithmMaker ReadExperiment(const std::filesystem::path& file, const std::vect
   return ReadAlgorithm(document, envs);
 }
 
-std::unique_ptr<Algorithm> MakeAlgorithm(const AlgorithmMaker& maker, const torch::Device& device) {
-  UseThreads(maker.run().threads);
-  return maker.make(device);
-}
-
 TrainedRun LoadTrainedRun(const std::filesystem::path& run_directory, const EnvRegistry& envs) {
   const RunDirectory directory = RunDirectory::Open(run_directory);
   const auto checkpoint = directory.NewestCheckpoint();
@@ -34,28 +30,26 @@ TrainedRun LoadTrainedRun(const std::filesystem::path& run_directory, const EnvR
     throw std::invalid_argument(run_directory.string() + " has no checkpoint yet");
   }
   TrainedRun run{.maker = ReadExperiment(directory.config_path(), {}, envs)};
-  run.algorithm = MakeAlgorithm(run.maker, torch::kCPU);
+  UseThreads(run.maker.run().threads);
+  run.algorithm = run.maker.make(torch::kCPU);
   StateTree tree = StateTree::LoadFile(*checkpoint);
   StateVisitor visitor = StateVisitor::Loading(tree);
   visitor("algorithm", *run.algorithm);
   return run;
 }
 
-void ExportPolicyOf(Algorithm& algorithm, const AlgorithmMaker& maker, const std::filesystem::path& torchscript,
-                    const std::filesystem::path& json) {
+void ExportPolicyOf(Algorithm& algorithm, const std::filesystem::path& torchscript, const std::filesystem::path& json) {
   const FrozenPolicy frozen = algorithm.Freeze();
   torch::Generator generator = MakeGenerator(Rng(0).Split("export"), torch::kCPU);
   const torch::Tensor obs = torch::randn({kExportRows, frozen.obs_dim()}, generator);
-  const std::unique_ptr<Env> env = maker.env().maker.make();
-  const torch::Tensor low = torch::tensor(env->spec().action_low, torch::kFloat64);
-  const torch::Tensor high = torch::tensor(env->spec().action_high, torch::kFloat64);
+  const BatchedActionBounds bounds(frozen.action_low, frozen.action_high, torch::kFloat64);
   Policy& policy = algorithm.policy();
   torch::Generator unused = MakeGenerator(Rng(0), policy.device());
   ExportPolicy(
       frozen,
       [&](const torch::Tensor& rows) {
         const torch::Tensor action = policy.Act(rows.to(policy.device()), ActMode::kMean, unused);
-        return low + (action.to(torch::kCPU, torch::kFloat64) + 1) / 2 * (high - low);
+        return bounds.ToEnvAction(action.to(torch::kCPU, torch::kFloat64));
       },
       obs, torchscript, json);
 }

@@ -16,10 +16,7 @@ namespace reverie {
 AlgorithmMaker ReadExperiment(const std::filesystem::path& file, const std::vector<std::string>& sets,
                               const EnvRegistry& envs);
 
-// Sets the number of threads and makes the algorithm on its device.
-std::unique_ptr<Algorithm> MakeAlgorithm(const AlgorithmMaker& maker, const torch::Device& device);
-
-// The algorithm of a run with the state of its newest checkpoint, on the CPU.
+// The algorithm of a run with the state of its newest checkpoint, on the CPU with the threads its config says.
 // Throws std::invalid_argument where the folder is no run or has no checkpoint.
 struct TrainedRun {
   AlgorithmMaker maker;
@@ -28,8 +25,7 @@ struct TrainedRun {
 TrainedRun LoadTrainedRun(const std::filesystem::path& run_directory, const EnvRegistry& envs);
 
 // Writes the policy as TorchScript and JSON, held against the live one on 1,000 observations.
-void ExportPolicyOf(Algorithm& algorithm, const AlgorithmMaker& maker, const std::filesystem::path& torchscript,
-                    const std::filesystem::path& json);
+void ExportPolicyOf(Algorithm& algorithm, const std::filesystem::path& torchscript, const std::filesystem::path& json);
 
 }  // namespace reverie
 

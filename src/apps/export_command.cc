@@ -20,7 +20,7 @@ void Export(const ExportArguments& arguments, const EnvRegistry& envs) {
   const TrainedRun run = LoadTrainedRun(arguments.run_dir, envs);
   std::filesystem::path json = out;
   json.replace_extension(".json");
-  ExportPolicyOf(*run.algorithm, run.maker, out, json);
+  ExportPolicyOf(*run.algorithm, out, json);
   std::cout << "wrote " << out.string() << " and " << json.string() << "\n";
 }
 

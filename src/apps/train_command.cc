@@ -42,14 +42,15 @@ void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
   const AlgorithmMaker maker = ReadExperiment(config, sets, envs);
   const RunConfig& run_config = maker.run();
   const torch::Device device = ChooseDevice(run_config.device);
-  const std::unique_ptr<Algorithm> algorithm = MakeAlgorithm(maker, device);
+  const int64_t threads = UseThreads(run_config.threads);
+  const std::unique_ptr<Algorithm> algorithm = maker.make(device);
 
   const RunFacts facts{.algorithm = run_config.algorithm,
                        .variant = run_config.variant,
                        .env = maker.env().id,
                        .seed = run_config.seed,
                        .device = device.str(),
-                       .threads = UseThreads(run_config.threads)};
+                       .threads = threads};
   Evaluator evaluator(maker.env().maker, run_config.eval.episodes);
   const std::filesystem::path path =
       arguments.run_dir.empty() ? RunDirectory::DefaultPath(facts) : std::filesystem::path(arguments.run_dir);
@@ -59,17 +60,15 @@ void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
           device.str() + ", run directory " + directory.path().string());
 
   const Rng eval_rng = Rng(static_cast<uint64_t>(run_config.seed)).Split("eval");
-  RunContext run(run_config, directory,
-                 {.evaluate =
-                      [&](int64_t env_steps) {
-                        return evaluator.Run(algorithm->policy(), eval_rng.Split(static_cast<uint64_t>(env_steps)));
-                      },
-                  .visit_state = [&](StateVisitor& state) { state("algorithm", *algorithm); },
-                  .export_policy =
-                      [&] {
-                        ExportPolicyOf(*algorithm, maker, directory.path() / "policy.pt",
-                                       directory.path() / "policy.json");
-                      }});
+  RunContext run(
+      run_config, directory,
+      {.evaluate =
+           [&](int64_t env_steps) {
+             return evaluator.Run(algorithm->policy(), eval_rng.Split(static_cast<uint64_t>(env_steps)));
+           },
+       .visit_state = [&](StateVisitor& state) { state("algorithm", *algorithm); },
+       .export_policy =
+           [&] { ExportPolicyOf(*algorithm, directory.path() / "policy.pt", directory.path() / "policy.json"); }});
   int signal = 0;
   try {
     run.Begin(resume);

@@ -3,6 +3,7 @@
 
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/ringbuffer_sink.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
@@ -42,10 +43,17 @@ class ConsoleSink : public spdlog::sinks::base_sink<std::mutex> {
   std::function<void()> wipe_;
 };
 
+constexpr size_t kKeptMessages = 100;
+
 struct Sinks {
   std::shared_ptr<ConsoleSink> console = std::make_shared<ConsoleSink>();
   std::mutex file_mutex;
   std::shared_ptr<spdlog::sinks::basic_file_sink_mt> file;
+  std::unique_ptr<spdlog::sinks::ringbuffer_sink_st> before_file = NewRing();
+
+  static std::unique_ptr<spdlog::sinks::ringbuffer_sink_st> NewRing() {
+    return std::make_unique<spdlog::sinks::ringbuffer_sink_st>(kKeptMessages);
+  }
   Sinks() { console->set_pattern("%^%l%$: %v"); }
 };
 
@@ -80,6 +88,8 @@ void Log(LogLevel level, std::string_view message) {
   if (sinks.file) {
     sinks.file->log(record);
     sinks.file->flush();
+  } else {
+    sinks.before_file->log(record);
   }
 }
 
@@ -94,6 +104,11 @@ void LogToFile(const std::filesystem::path& path) {
   Sinks& sinks = TheSinks();
   const std::lock_guard<std::mutex> lock(sinks.file_mutex);
   sinks.file = std::move(file);
+  for (const spdlog::details::log_msg_buffer& message : sinks.before_file->last_raw()) {
+    sinks.file->log(message);
+  }
+  sinks.file->flush();
+  sinks.before_file = Sinks::NewRing();
 }
 
 void StopLogToFile() {

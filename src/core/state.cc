@@ -4,11 +4,12 @@
 #include <ATen/Context.h>
 #include <torch/csrc/jit/serialization/pickle.h>
 
-#include <cstdio>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
 #include <utility>
+
+#include "reverie/core/file.h"
 
 namespace reverie {
 
@@ -31,17 +32,7 @@ StateTree& StateTree::operator=(StateTree&&) noexcept = default;
 
 void StateTree::SaveFile(const std::filesystem::path& path) const {
   const std::vector<char> bytes = torch::jit::pickle_save(root_->dict);
-  std::filesystem::path temporary = path;
-  temporary += ".partial";
-  {
-    std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
-    file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    file.flush();
-    if (!file) {
-      throw std::runtime_error("cannot write " + temporary.string());
-    }
-  }
-  std::filesystem::rename(temporary, path);
+  WriteFileWhole(path, {bytes.data(), bytes.size()});
 }
 
 StateTree StateTree::LoadFile(const std::filesystem::path& path) {

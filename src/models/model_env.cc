@@ -8,14 +8,12 @@
 namespace reverie {
 
 ModelEnv::ModelEnv(const DynamicsModel& model, TaskFunctions task, const EnvSpec& spec, const torch::Device& device)
-    : model_(model), task_(std::move(task)) {
+    : model_(model),
+      task_(std::move(task)),
+      bounds_(spec.action_low, spec.action_high, torch::dtype(torch::kFloat32).device(device)) {
   if (!model.learns_reward() && !task_.reward) {
     throw std::logic_error(spec.id + ": the model learns no reward and the task knows none");
   }
-  const torch::Tensor low = torch::tensor(spec.action_low, torch::kFloat64);
-  const torch::Tensor high = torch::tensor(spec.action_high, torch::kFloat64);
-  action_center_ = ((high + low) / 2).to(device, torch::kFloat32);
-  action_half_range_ = ((high - low) / 2).to(device, torch::kFloat32);
 }
 
 ImaginedStep ModelEnv::Step(const torch::Tensor& obs, const torch::Tensor& action, torch::Generator& generator) const {
@@ -32,7 +30,7 @@ ImaginedStep ModelEnv::Complete(const ModelSample& sample, const torch::Tensor& 
   ImaginedStep step{.next_obs = sample.next_obs, .reward = sample.reward, .member = sample.member};
   torch::Tensor env_action;
   if (task_.terminated || !model_.learns_reward()) {
-    env_action = action_center_ + action_half_range_ * action;
+    env_action = bounds_.ToEnvAction(action);
   }
   if (!model_.learns_reward()) {
     step.reward = task_.reward(obs, env_action, step.next_obs);

@@ -13,6 +13,8 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "reverie/core/file.h"
+
 namespace reverie {
 namespace {
 
@@ -190,42 +192,6 @@ torch::Tensor Activate(const torch::Tensor& x, const std::string& activation) {
   }
   return activation == "silu" ? torch::silu(x) : x;
 }
-
-// ---- Files ----
-
-// A file under a temporary name beside its own: gone again unless it is moved into place.
-class PartialFile {
- public:
-  explicit PartialFile(const fs::path& path) : path_(path), partial_(path) {
-    partial_ += ".partial";
-    if (fs::is_directory(path)) {
-      throw std::runtime_error("cannot write " + path.string() + ": it is a folder");
-    }
-  }
-  ~PartialFile() {
-    std::error_code ignored;
-    fs::remove(partial_, ignored);
-  }
-  PartialFile(const PartialFile&) = delete;
-  PartialFile& operator=(const PartialFile&) = delete;
-
-  const fs::path& partial() const { return partial_; }
-
-  void Write(const std::string& bytes) const {
-    std::ofstream file(partial_, std::ios::binary | std::ios::trunc);
-    file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    file.close();
-    if (!file) {
-      throw std::runtime_error("cannot write " + path_.string());
-    }
-  }
-
-  // std::filesystem's own error is a std::runtime_error and names both paths.
-  void MoveIntoPlace() const { fs::rename(partial_, path_); }
-
- private:
-  fs::path path_, partial_;
-};
 
 // ---- TorchScript ----
 

@@ -6,7 +6,7 @@
 #include <stdexcept>
 
 #include "reverie/config/writer.h"
-#include "write_file.h"
+#include "reverie/core/file.h"
 
 namespace reverie {
 namespace {

@@ -9,6 +9,7 @@
 #include <cstdio>
 
 #include "reverie/core/log.h"
+#include "reverie/core/timer.h"
 
 namespace reverie {
 namespace {
@@ -28,19 +29,6 @@ std::string Grouped(int64_t value) {
     text += digits[i];
   }
   return text;
-}
-
-// "1:23:45", "3:05"
-std::string Duration(double seconds) {
-  const auto s = static_cast<int64_t>(std::llround(seconds));
-  std::array<char, 48> text{};
-  if (s >= 3600) {
-    std::snprintf(text.data(), text.size(), "%lld:%02d:%02d", static_cast<long long>(s / 3600),
-                  static_cast<int>(s / 60 % 60), static_cast<int>(s % 60));
-  } else {
-    std::snprintf(text.data(), text.size(), "%d:%02d", static_cast<int>(s / 60), static_cast<int>(s % 60));
-  }
-  return text.data();
 }
 
 // Whole numbers from ten on, one digit after the point below.
@@ -72,8 +60,8 @@ ProgressOutput StandardProgressOutput() {
           }};
 }
 
-ProgressLine::ProgressLine(int64_t total_steps, ProgressOutput output)
-    : total_steps_(total_steps), output_(std::move(output)) {
+ProgressLine::ProgressLine(int64_t total_steps, int64_t exploration_steps, ProgressOutput output)
+    : total_steps_(total_steps), exploration_steps_(exploration_steps), output_(std::move(output)) {
   if (output_.terminal) {
     SetBeforeConsoleMessage([this] { Wipe(); });
   }
@@ -87,6 +75,9 @@ ProgressLine::~ProgressLine() {
 }
 
 void ProgressLine::Update(int64_t env_steps, int64_t updates) {
+  if (exploration_steps_ > 0 && latest_.env_steps <= exploration_steps_ && env_steps > exploration_steps_) {
+    samples_.clear();
+  }
   latest_ = {output_.now(), env_steps, updates};
   if (samples_.empty() || latest_.time - samples_.back().time >= kSampleSeconds) {
     samples_.push_back(latest_);
@@ -118,8 +109,10 @@ std::string ProgressLine::Text() const {
   if (seconds > 0 && steps > 0) {
     const double steps_per_s = static_cast<double>(steps) / seconds;
     const double updates_per_s = static_cast<double>(latest_.updates - samples_.front().updates) / seconds;
-    text += "  ETA " + Duration(static_cast<double>(total_steps_ - latest_.env_steps) / steps_per_s) + "  " +
-            Rate(steps_per_s) + " env steps/s  " + Rate(updates_per_s) + " updates/s";
+    if (latest_.env_steps > exploration_steps_) {
+      text += "  ETA " + DurationText(static_cast<double>(total_steps_ - latest_.env_steps) / steps_per_s);
+    }
+    text += "  " + Rate(steps_per_s) + " env steps/s  " + Rate(updates_per_s) + " updates/s";
   }
   if (last_return_) {
     std::array<char, 48> number{};

@@ -20,17 +20,6 @@ const std::vector<std::string> kTrainColumns{"updates", "episode/count", "episod
 // Whether a multiple of `every` lies in (before, now].
 bool Due(int64_t every, int64_t before, int64_t now) { return now / every > before / every; }
 
-std::string Duration(double seconds) {
-  const auto s = static_cast<int64_t>(seconds);
-  std::array<char, 32> text{};
-  if (s >= 3600) {
-    std::snprintf(text.data(), text.size(), "%ldh%02ldm", static_cast<long>(s / 3600), static_cast<long>(s / 60 % 60));
-  } else {
-    std::snprintf(text.data(), text.size(), "%ldm%02lds", static_cast<long>(s / 60), static_cast<long>(s % 60));
-  }
-  return text.data();
-}
-
 }  // namespace
 
 RunContext::RunContext(const RunConfig& config, RunDirectory& directory, RunHooks hooks)
@@ -56,7 +45,7 @@ void RunContext::Begin(bool resume) {
     tensorboard_.emplace(path);
   }
   saved_env_steps_ = resume ? env_steps_ : -1;
-  progress_.emplace(config_.total_steps, StandardProgressOutput());
+  progress_.emplace(config_.total_steps, config_.exploration_steps, StandardProgressOutput());
   watch_.Restart();
   if (!resume) {
     Evaluate();
@@ -149,7 +138,7 @@ void RunContext::Evaluate() {
   std::array<char, 160> text{};
   std::snprintf(text.data(), text.size(), "step %ld: evaluation return %.1f +- %.1f over %ld episodes, after %s",
                 static_cast<long>(env_steps_), result.return_mean(), result.return_std(),
-                static_cast<long>(result.episodes()), Duration(wall_s).c_str());
+                static_cast<long>(result.episodes()), DurationText(wall_s).c_str());
   LogInfo(text.data());
 }
 
@@ -211,7 +200,7 @@ int RunContext::End() {
   progress_.reset();
   if (finished) {
     directory_.SetStatus(RunStatus::kFinished, "", env_steps_, TrainingSeconds());
-    LogInfo("finished " + std::to_string(env_steps_) + " env steps in " + Duration(TrainingSeconds()) +
+    LogInfo("finished " + std::to_string(env_steps_) + " env steps in " + DurationText(TrainingSeconds()) +
             "; everything is in " + directory_.path().string());
     return 0;
   }

@@ -16,9 +16,9 @@
 #include <stdexcept>
 #include <utility>
 
+#include "reverie/core/file.h"
 #include "reverie/core/log.h"
 #include "reverie/core/version.h"
-#include "write_file.h"
 
 namespace reverie {
 namespace {

@@ -74,5 +74,13 @@ TEST(PhaseTimer, AKnownPhaseIsMeasuredWithoutAllocation) {
   EXPECT_EQ(allocations, before);
 }
 
+TEST(DurationText, HasTheLargestUnitThatFits) {
+  EXPECT_EQ(DurationText(0.4), "0s");
+  EXPECT_EQ(DurationText(59.4), "59s");
+  EXPECT_EQ(DurationText(59.6), "1m00s");
+  EXPECT_EQ(DurationText(185), "3m05s");
+  EXPECT_EQ(DurationText(100 * 3600 + 62), "100h01m02s");
+}
+
 }  // namespace
 }  // namespace reverie

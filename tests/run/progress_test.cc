@@ -33,7 +33,7 @@ constexpr const char* kWipe = "\r\x1b[K";
 
 TEST(ProgressLine, TellsProgressEtaRatesAndTheLastReturn) {
   Screen screen;
-  ProgressLine line(125'000, screen.Output(false));
+  ProgressLine line(125'000, 0, screen.Output(false));
   line.Update(12'200, 0);
   screen.now = 0.5;
   line.Update(12'300, 1234);
@@ -41,23 +41,39 @@ TEST(ProgressLine, TellsProgressEtaRatesAndTheLastReturn) {
   line.Report();
   // 100 steps in half a second; 112,700 left of them take 563.5 s.
   EXPECT_THAT(screen.messages,
-              ElementsAre("12,300 of 125,000 steps (9%)  ETA 9:24  200 env steps/s  2,468 updates/s  return -17.2"));
+              ElementsAre("12,300 of 125,000 steps (9%)  ETA 9m24s  200 env steps/s  2,468 updates/s  return -17.2"));
   EXPECT_THAT(screen.written, IsEmpty());
 }
 
 TEST(ProgressLine, LongTimesHaveHours) {
   Screen screen;
-  ProgressLine line(10'000, screen.Output(false));
+  ProgressLine line(10'000, 0, screen.Output(false));
   line.Update(0, 0);
   screen.now = 10;
   line.Update(10, 0);
   line.Report();
-  EXPECT_THAT(screen.messages[0], HasSubstr("ETA 2:46:30  1.0 env steps/s  0.0 updates/s"));
+  EXPECT_THAT(screen.messages[0], HasSubstr("ETA 2h46m30s  1.0 env steps/s  0.0 updates/s"));
+}
+
+TEST(ProgressLine, ExplorationGivesNoEtaAndDoesNotCountIntoLaterRates) {
+  Screen screen;
+  ProgressLine line(1000, 500, screen.Output(false));
+  line.Update(0, 0);
+  screen.now = 0.01;
+  line.Update(500, 0);
+  line.Report();
+  EXPECT_EQ(screen.messages[0], "500 of 1,000 steps (50%)  50,000 env steps/s  0.0 updates/s");
+  screen.now = 1;
+  line.Update(501, 20);
+  screen.now = 3;
+  line.Update(503, 60);
+  line.Report();
+  EXPECT_EQ(screen.messages[1], "503 of 1,000 steps (50%)  ETA 8m17s  1.0 env steps/s  20 updates/s");
 }
 
 TEST(ProgressLine, RatesForgetWhatIsHalfAMinuteOld) {
   Screen screen;
-  ProgressLine line(1'000'000, screen.Output(false));
+  ProgressLine line(1'000'000, 0, screen.Output(false));
   int64_t steps = 0;
   for (int second = 0; second <= 100; ++second) {  // 1000 a second at first, 20 a second in the last 50
     screen.now = second;
@@ -70,7 +86,7 @@ TEST(ProgressLine, RatesForgetWhatIsHalfAMinuteOld) {
 
 TEST(ProgressLine, APauseIsNotPartOfTheRates) {
   Screen screen;
-  ProgressLine line(1000, screen.Output(false));
+  ProgressLine line(1000, 0, screen.Output(false));
   line.Update(0, 0);
   screen.now = 1;
   line.Update(100, 0);
@@ -85,7 +101,7 @@ TEST(ProgressLine, APauseIsNotPartOfTheRates) {
 
 TEST(ProgressLine, ATerminalIsRedrawnAtMostFiveTimesASecond) {
   Screen screen;
-  ProgressLine line(1000, screen.Output(true));
+  ProgressLine line(1000, 0, screen.Output(true));
   for (int i = 0; i < 1000; ++i) {
     screen.now = i / 1000.0;
     line.Update(i, 0);
@@ -98,7 +114,7 @@ TEST(ProgressLine, ATerminalIsRedrawnAtMostFiveTimesASecond) {
 TEST(ProgressLine, TheLiveLineStaysOnOneLineOfTheTerminal) {
   Screen screen;
   screen.columns = 20;
-  ProgressLine line(125'000, screen.Output(true));
+  ProgressLine line(125'000, 0, screen.Output(true));
   line.Update(12'300, 0);
   EXPECT_THAT(screen.written, ElementsAre("\r12,300 of 125,000 s\x1b[K"));
 }
@@ -106,7 +122,7 @@ TEST(ProgressLine, TheLiveLineStaysOnOneLineOfTheTerminal) {
 TEST(ProgressLine, TheLogWipesTheLiveLineFirstAndOnlyWhereThereIsOne) {
   Screen screen;
   {
-    ProgressLine line(1000, screen.Output(true));
+    ProgressLine line(1000, 0, screen.Output(true));
     LogInfo("before anything is drawn");
     EXPECT_THAT(screen.written, IsEmpty());
     line.Update(1, 0);
@@ -124,7 +140,7 @@ TEST(ProgressLine, TheLogWipesTheLiveLineFirstAndOnlyWhereThereIsOne) {
 
 TEST(ProgressLine, WithoutATerminalTheLogIsNotTouched) {
   Screen screen;
-  ProgressLine line(1000, screen.Output(false));
+  ProgressLine line(1000, 0, screen.Output(false));
   line.Update(1, 0);
   LogInfo("a message");
   EXPECT_THAT(screen.written, IsEmpty());

@@ -17,7 +17,8 @@ inline void LogInfo(std::string_view message) { Log(LogLevel::kInfo, message); }
 inline void LogWarning(std::string_view message) { Log(LogLevel::kWarning, message); }
 inline void LogError(std::string_view message) { Log(LogLevel::kError, message); }
 
-// From here on every message is also appended to `path`. Throws std::runtime_error where it cannot be opened.
+// From here on every message is also appended to `path`, after the last hundred that no file has got. Throws
+// std::runtime_error where it cannot be opened.
 void LogToFile(const std::filesystem::path& path);
 
 // Ends what LogToFile began; the file is complete when this returns.

@@ -23,6 +23,9 @@ class Stopwatch {
   Clock::time_point start_ = Clock::now();
 };
 
+// "12s", "3m05s", "1h23m05s": rounded to whole seconds.
+std::string DurationText(double seconds);
+
 // Adds up the time spent in named phases. Phases may nest; an inner one counts in the outer one too. Work that was only
 // queued on a GPU counts where the host waits for it. One thread.
 class PhaseTimer {

@@ -4,7 +4,9 @@
 
 #include <cstddef>
 #include <span>
+#include <vector>
 
+#include "reverie/core/tensor.h"
 #include "reverie/env/env.h"
 
 namespace reverie {
@@ -17,6 +19,25 @@ inline void ToEnvAction(const EnvSpec& spec, std::span<const float> action, std:
     env_action[i] = low + (static_cast<double>(action[i]) + 1.0) * 0.5 * (high - low);
   }
 }
+
+// The same for batches.
+class BatchedActionBounds {
+ public:
+  // low, high [act_dim]; the batches are of that device and dtype.
+  BatchedActionBounds(const std::vector<double>& low, const std::vector<double>& high,
+                      const torch::TensorOptions& options) {
+    const torch::Tensor l = torch::tensor(low, torch::kFloat64);
+    const torch::Tensor h = torch::tensor(high, torch::kFloat64);
+    center_ = ((h + l) / 2).to(options);
+    half_range_ = ((h - l) / 2).to(options);
+  }
+
+  // action [B, act_dim] -> [B, act_dim].
+  torch::Tensor ToEnvAction(const torch::Tensor& action) const { return torch::addcmul(center_, half_range_, action); }
+
+ private:
+  torch::Tensor center_, half_range_;  // [act_dim]
+};
 
 }  // namespace reverie
 

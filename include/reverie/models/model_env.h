@@ -2,6 +2,7 @@
 #ifndef REVERIE_MODELS_MODEL_ENV_H_
 #define REVERIE_MODELS_MODEL_ENV_H_
 
+#include "reverie/env/action_bounds.h"
 #include "reverie/env/env.h"
 #include "reverie/env/task_functions.h"
 #include "reverie/models/dynamics_model.h"
@@ -37,7 +38,7 @@ class ModelEnv {
 
   const DynamicsModel& model_;
   TaskFunctions task_;
-  torch::Tensor action_center_, action_half_range_;  // [act_dim]
+  BatchedActionBounds bounds_;
 };
 
 // Root mean square error of open-loop prediction after each of `horizons` steps, observations in units of their

@@ -25,12 +25,12 @@ struct ProgressOutput {
 ProgressOutput StandardProgressOutput();
 
 // A text such as
-//   12,300 of 125,000 steps (9%)  ETA 1:23:45  152 env steps/s  3,040 updates/s  return 1234.5
-// Rates are those of the last half minute. On a terminal it is redrawn at most five times a second and wiped before the
-// log writes there (SetBeforeConsoleMessage).
+//   12,300 of 125,000 steps (9%)  ETA 1h23m45s  152 env steps/s  3,040 updates/s  return 1234.5
+// Rates are those of the last half minute; exploration, which is much faster than what follows, gives no ETA. On a
+// terminal it is redrawn at most five times a second and wiped before the log writes there (SetBeforeConsoleMessage).
 class ProgressLine {
  public:
-  ProgressLine(int64_t total_steps, ProgressOutput output);
+  ProgressLine(int64_t total_steps, int64_t exploration_steps, ProgressOutput output);
   ~ProgressLine();  // wipes the line
   ProgressLine(const ProgressLine&) = delete;
   ProgressLine& operator=(const ProgressLine&) = delete;
@@ -56,6 +56,7 @@ class ProgressLine {
   void Wipe();
 
   int64_t total_steps_;
+  int64_t exploration_steps_;
   ProgressOutput output_;
   std::deque<Sample> samples_;  // about one a second, oldest first
   Sample latest_{};

@@ -27,9 +27,7 @@ void HalfCheetah::Perturb(RandomEngine& rng, std::span<double> qpos, std::span<d
 }
 
 StepResult HalfCheetah::Step(MujocoSimulation& simulation, std::span<const double> action) const {
-  const double x = simulation.qpos()[0];
-  simulation.Advance(action);
-  const double speed = (simulation.qpos()[0] - x) / simulation.dt();
+  const double speed = AdvanceAlongX(simulation, action);
   return {.reward = options_.forward_reward_weight * speed - options_.ctrl_cost_weight * SumOfSquares(action)};
 }
 
@@ -44,8 +42,8 @@ TaskFunctions HalfCheetah::MakeTaskFunctions(const Options& options) {
     const double dt = MujocoStepSeconds(options.xml_file, options.frame_skip);
     functions.reward = [options, dt](const torch::Tensor& obs, const torch::Tensor& action,
                                      const torch::Tensor& next_obs) {
-      const torch::Tensor speed = (next_obs.select(1, 0) - obs.select(1, 0)) / dt;
-      return options.forward_reward_weight * speed - options.ctrl_cost_weight * action.square().sum(1);
+      return options.forward_reward_weight * SpeedAlongX(obs, next_obs, dt) -
+             options.ctrl_cost_weight * action.square().sum(1);
     };
   }
   return functions;

@@ -72,10 +72,9 @@ TaskFunctions Humanoid::MakeTaskFunctions(const Options& options) {
     return {.terminated = NeverTerminated};
   }
   const int64_t z = options.exclude_current_positions_from_observation ? 0 : 2;
-  return {.terminated = [range = options.healthy_z_range, z](const torch::Tensor&, const torch::Tensor&,
-                                                             const torch::Tensor& next_obs) {
-    return AndFinite(AllInside(next_obs.select(1, z), range).logical_not(), next_obs);
-  }};
+  return {.terminated = EndsUnhealthy([range = options.healthy_z_range, z](const torch::Tensor& next_obs) {
+            return AllInside(next_obs.select(1, z), range);
+          })};
 }
 
 }  // namespace reverie

@@ -9,6 +9,7 @@
 
 #include "reverie/core/tensor.h"
 #include "reverie/env/mujoco/simulation.h"
+#include "reverie/env/task_functions.h"
 
 namespace reverie {
 
@@ -42,6 +43,18 @@ inline double SumOfSquares(std::span<const double> values) {
   return sum;
 }
 
+// Advances one step of a task whose qpos begins with x. Returns the speed along x meanwhile, m/s.
+inline double AdvanceAlongX(MujocoSimulation& simulation, std::span<const double> action) {
+  const double x = simulation.qpos()[0];
+  simulation.Advance(action);
+  return (simulation.qpos()[0] - x) / simulation.dt();
+}
+
+// The same of observations that begin with x: [B].
+inline torch::Tensor SpeedAlongX(const torch::Tensor& obs, const torch::Tensor& next_obs, double dt) {
+  return (next_obs.select(1, 0) - obs.select(1, 0)) / dt;
+}
+
 // Writes an observation piece by piece.
 class ObsWriter {
  public:
@@ -71,6 +84,14 @@ inline torch::Tensor AllInside(const torch::Tensor& values, const std::array<dou
 // The rows of `unhealthy` whose observation is finite.
 inline torch::Tensor AndFinite(const torch::Tensor& unhealthy, const torch::Tensor& next_obs) {
   return unhealthy.logical_and(next_obs.isfinite().all(1));
+}
+
+// The `terminated` of a task that ends where healthy(next_obs) [B] bool is false.
+template <class Healthy>
+TaskFunctions::Batched EndsUnhealthy(Healthy healthy) {
+  return [healthy](const torch::Tensor&, const torch::Tensor&, const torch::Tensor& next_obs) {
+    return AndFinite(healthy(next_obs).logical_not(), next_obs);
+  };
 }
 
 }  // namespace reverie

@@ -41,9 +41,7 @@ bool Walker2d::IsHealthy(const MujocoSimulation& simulation) const {
 }
 
 StepResult Walker2d::Step(MujocoSimulation& simulation, std::span<const double> action) const {
-  const double x = simulation.qpos()[0];
-  simulation.Advance(action);
-  const double speed = (simulation.qpos()[0] - x) / simulation.dt();
+  const double speed = AdvanceAlongX(simulation, action);
   const bool healthy = IsHealthy(simulation);
   return {.reward = options_.forward_reward_weight * speed + (healthy ? options_.healthy_reward : 0.0) -
                     options_.ctrl_cost_weight * SumOfSquares(action),
@@ -61,19 +59,15 @@ TaskFunctions Walker2d::MakeTaskFunctions(const Options& options) {
     return AllInside(next_obs.select(1, z), options.healthy_z_range)
         .logical_and(AllInside(next_obs.select(1, z + 1), options.healthy_angle_range));
   };
-  TaskFunctions functions;
-  functions.terminated = NeverTerminated;
+  TaskFunctions functions{.terminated = NeverTerminated};
   if (options.terminate_when_unhealthy) {
-    functions.terminated = [healthy](const torch::Tensor&, const torch::Tensor&, const torch::Tensor& next_obs) {
-      return AndFinite(healthy(next_obs).logical_not(), next_obs);
-    };
+    functions.terminated = EndsUnhealthy(healthy);
   }
   if (z == 1) {
     const double dt = MujocoStepSeconds(options.xml_file, options.frame_skip);
     functions.reward = [options, healthy, dt](const torch::Tensor& obs, const torch::Tensor& action,
                                               const torch::Tensor& next_obs) {
-      const torch::Tensor speed = (next_obs.select(1, 0) - obs.select(1, 0)) / dt;
-      return options.forward_reward_weight * speed +
+      return options.forward_reward_weight * SpeedAlongX(obs, next_obs, dt) +
              options.healthy_reward * healthy(next_obs).to(next_obs.scalar_type()) -
              options.ctrl_cost_weight * action.square().sum(1);
     };

@@ -193,6 +193,7 @@ TEST_F(SimulationTest, AnInstabilityNamesEnvStepAndWarning) {
 TEST_F(SimulationTest, WarningsGoToOurLogAndToNoFileOfMujocos) {
   const fs::path before = fs::current_path();
   fs::current_path(folder_);
+  LogToFile(folder_ / "earlier.txt");  // takes what other tests said
   LogToFile(folder_ / "log.txt");
   fs::copy_file(MujocoModelPath("half_cheetah.xml"), folder_ / "cheetah.xml");  // warns of settotalmass as it is read
   Make("HalfCheetah-v5", "xml_file: ./cheetah.xml");
