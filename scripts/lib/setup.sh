@@ -99,6 +99,7 @@ ensure_packages() {
   if [[ ${1-} == tests ]]; then
     have_header gtest/gtest.h || missing+=(libgtest-dev)
     have_header gmock/gmock.h || missing+=(libgmock-dev)
+    have_header benchmark/benchmark.h || missing+=(libbenchmark-dev)
   fi
   python=
   find_python || missing+=(python3-venv)
