@@ -66,13 +66,12 @@ void SacLearner::Update(const MixedSampler& sampler, int64_t updates) {
 void SacLearner::UpdateOn(const TransitionBatch& batch, const torch::Tensor& next_noise, const torch::Tensor& noise) {
   const torch::NoGradGuard no_grad;
   const torch::Tensor critic_loss = CriticGradients(batch, next_noise);
-  critic_adam_.Step();
-  const torch::Tensor q = critic_tape_.linear.back().mean();
+  critic_adam_.StepWithTarget(target_parameters_, config_.tau);  // nothing below looks at the targets
+  const torch::Tensor q = critic_tape_.output().mean();
   const torch::Tensor actor_loss = ActorGradients(batch, noise);
   actor_adam_.Step();
   const torch::Tensor alpha_loss = AlphaGradient();
   alpha_adam_.Step();
-  target_parameters_.values().lerp_(critic_parameters_.values(), config_.tau);
   sums_.add_(torch::stack({critic_loss, actor_loss, alpha_loss, alpha_, -mean_log_prob_, q}));
   ++drained_updates_;
   ++updates_;

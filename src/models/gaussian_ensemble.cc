@@ -17,12 +17,22 @@ constexpr double kInitialMinLogVar = -10;
 constexpr double kBoundPenalty = 0.01;
 constexpr double kLeastStd = 1e-12;
 
-MlpShape ShapeOf(const GaussianEnsembleConfig& config, const TransitionLayout& layout, int64_t target_dim) {
-  MlpShape shape{
-      .members = config.members, .widths = {layout.obs_dim + layout.act_dim}, .activation = Activation::kSilu};
+MlpShape ShapeOf(const GaussianEnsembleConfig& config, const TransitionLayout& layout, int64_t target_dim,
+                 int64_t members) {
+  MlpShape shape{.members = members, .widths = {layout.obs_dim + layout.act_dim}, .activation = Activation::kSilu};
   shape.widths.insert(shape.widths.end(), config.hidden.begin(), config.hidden.end());
   shape.widths.push_back(2 * target_dim);
   return shape;
+}
+
+std::vector<DecaySegment> DecayOf(const GaussianEnsembleConfig& config, const EnsembleMlp& mlp,
+                                  const FlatParameters& parameters) {
+  std::vector<DecaySegment> segments;
+  for (size_t l = 0; l < mlp.weights().size(); ++l) {
+    const int64_t begin = mlp.weights()[l].storage_offset() - parameters.values().storage_offset();
+    segments.push_back({begin, begin + mlp.weights()[l].numel(), static_cast<float>(config.weight_decay[l])});
+  }
+  return segments;
 }
 
 // Mean and population standard deviation by column; a column that does not vary gets std 1.
@@ -75,23 +85,17 @@ GaussianEnsemble::GaussianEnsemble(const GaussianEnsembleConfig& config, const T
       layout_(layout),
       learn_reward_(learn_reward),
       target_dim_(layout.obs_dim + (learn_reward ? 1 : 0)),
-      parameters_(ShapeOf(config, layout, target_dim_).ParameterCount() + 2 * target_dim_, device),
-      mlp_(ShapeOf(config, layout, target_dim_), parameters_),
+      parameters_(ShapeOf(config, layout, target_dim_, config.members).ParameterCount() + 2 * target_dim_, device),
+      mlp_(ShapeOf(config, layout, target_dim_, config.members), parameters_),
       max_log_var_(parameters_.Take({1, target_dim_})),
       min_log_var_(parameters_.Take({1, target_dim_})),
-      adam_(parameters_, config.learning_rate) {
+      elite_parameters_(ShapeOf(config, layout, target_dim_, config.elites).ParameterCount(), device),
+      elite_mlp_(ShapeOf(config, layout, target_dim_, config.elites), elite_parameters_),
+      adam_(parameters_, config.learning_rate, DecayOf(config, mlp_, parameters_)) {
   torch::Generator generator = MakeGenerator(rng.Split("init"), device);
   mlp_.InitTruncatedNormal(generator);
   max_log_var_.value.fill_(kInitialMaxLogVar);
   min_log_var_.value.fill_(kInitialMinLogVar);
-
-  FlatParameters decay(parameters_.values().numel(), device);
-  const EnsembleMlp decay_of(mlp_.shape(), decay);
-  for (size_t l = 0; l < decay_of.weights().size(); ++l) {
-    torch::Tensor weight = decay_of.weights()[l];
-    weight.fill_(config_.weight_decay[l]);
-  }
-  decay_ = decay.values();
 
   const auto options = torch::device(device);
   input_mean_ = torch::zeros({layout.obs_dim + layout.act_dim}, options);
@@ -104,11 +108,11 @@ GaussianEnsemble::GaussianEnsemble(const GaussianEnsembleConfig& config, const T
 
 void GaussianEnsemble::SetElites(const torch::Tensor& elites) {
   elites_ = elites;
-  elite_weights_.clear();
-  elite_biases_.clear();
   for (size_t l = 0; l < mlp_.weights().size(); ++l) {
-    elite_weights_.push_back(mlp_.weights()[l].index_select(0, elites_));
-    elite_biases_.push_back(mlp_.biases()[l].index_select(0, elites_));
+    torch::Tensor weight = elite_mlp_.weights()[l];
+    torch::Tensor bias = elite_mlp_.biases()[l];
+    at::index_select_out(weight, mlp_.weights()[l], 0, elites_);
+    at::index_select_out(bias, mlp_.biases()[l], 0, elites_);
   }
 }
 
@@ -132,37 +136,19 @@ torch::Tensor GaussianEnsemble::ComputeGradients(const torch::Tensor& inputs, co
   const int64_t rows = inputs.size(1);
   EnsembleMlp::Tape& tape = rows == config_.batch_size ? tape_ : tail_tape_;
   const torch::Tensor& output = mlp_.Forward(inputs, tape);
-  const torch::Tensor mean = output.slice(-1, 0, target_dim_);
-  const torch::Tensor raw = output.slice(-1, target_dim_, 2 * target_dim_);
+  torch::Tensor& grad = rows == config_.batch_size ? output_grad_ : tail_output_grad_;
+  if (!grad.defined() || grad.sizes() != output.sizes()) {
+    grad = torch::empty_like(output);
+  }
   const torch::Tensor& l_max = max_log_var_.value;
   const torch::Tensor& l_min = min_log_var_.value;
-  const torch::Tensor below_max = l_max - at::softplus(l_max - raw);
-  const torch::Tensor log_var = l_min + at::softplus(below_max - l_min);
-
-  const torch::Tensor error = mean - targets;
-  const torch::Tensor precision_error = error * torch::exp(-log_var);
-  const torch::Tensor scaled_square = error * precision_error;
-  const double per_number = 1.0 / static_cast<double>(rows * target_dim_);
-
-  const torch::Tensor by_log_var = (1 - scaled_square) * per_number;
-  const torch::Tensor min_gate = torch::sigmoid(below_max - l_min);
-  const torch::Tensor max_gate = torch::sigmoid(l_max - raw);
-  const torch::Tensor by_below_max = by_log_var * min_gate;
-  const torch::Tensor by_raw = by_below_max * max_gate;
-  const torch::Tensor grad = torch::cat({precision_error * (2 * per_number), by_raw}, -1);
+  max_log_var_.grad.fill_(kBoundPenalty);
+  min_log_var_.grad.fill_(-kBoundPenalty);
+  torch::Tensor loss = kBoundPenalty * (l_max.sum() - l_min.sum());
+  GaussianLossGradient(output, targets, l_max, l_min, static_cast<float>(1.0 / static_cast<double>(rows * target_dim_)),
+                       grad, max_log_var_.grad, min_log_var_.grad, loss);
   mlp_.Backward(grad, tape);
-  // What the gates hold back goes to the bounds; 1 - sigmoid(x) = sigmoid(-x) without cancellation.
-  const std::vector<int64_t> rows_of_all{0, 1};  // of all members
-  max_log_var_.grad.copy_((by_below_max * torch::sigmoid(raw - l_max)).sum(rows_of_all).view_as(l_max))
-      .add_(kBoundPenalty);
-  min_log_var_.grad.copy_((by_log_var * torch::sigmoid(l_min - below_max)).sum(rows_of_all).view_as(l_min))
-      .sub_(kBoundPenalty);
-
-  // Decay of the weights, one pass over the block: it is 0 for biases and bounds.
-  const torch::Tensor decayed = parameters_.values() * decay_;
-  parameters_.grads().add_(decayed);
-  return (scaled_square + log_var).sum() * per_number + kBoundPenalty * (l_max.sum() - l_min.sum()) +
-         0.5 * torch::dot(decayed, parameters_.values());
+  return loss;
 }
 
 void GaussianEnsemble::ApplyGradients() { adam_.Step(); }
@@ -206,7 +192,7 @@ Metrics GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng& rng) {
       torch::randint(train_count, {members, train_count}, bootstrap_generator, index_options);
 
   const auto holdout_error = [&] {
-    const torch::Tensor output = mlp_.Forward(holdout_inputs);
+    const torch::Tensor output = mlp_.Infer(holdout_inputs);
     return (output.slice(-1, 0, target_dim_) - holdout_targets).square().mean({1, 2});  // [E]
   };
 
@@ -255,7 +241,7 @@ Metrics GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng& rng) {
     bias.copy_(best_mlp.biases()[l]);
   }
 
-  const torch::Tensor output = mlp_.Forward(holdout_inputs);
+  const torch::Tensor output = mlp_.Infer(holdout_inputs);
   const auto [mean, log_var] = Head(output);
   const torch::Tensor square = (mean - holdout_targets).square();
   const torch::Tensor mse = square.mean({1, 2});
@@ -286,9 +272,8 @@ Metrics GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng& rng) {
 GaussianPrediction GaussianEnsemble::Predict(const torch::Tensor& obs, const torch::Tensor& action,
                                              Members members) const {
   const torch::Tensor inputs = (torch::cat({obs, action}, -1) - input_mean_) / input_std_;
-  const auto [mean, log_var] =
-      Head(members == Members::kAll ? mlp_.Forward(inputs)
-                                    : MlpForward(inputs, elite_weights_, elite_biases_, Activation::kSilu));
+  const EnsembleMlp& mlp = members == Members::kAll ? mlp_ : elite_mlp_;
+  const auto [mean, log_var] = Head(torch::GradMode::is_enabled() ? mlp.Forward(inputs) : mlp.Infer(inputs));
   GaussianPrediction prediction{.mean = mean, .var = torch::exp(log_var)};
   if (config_.normalize_targets) {
     prediction.mean = prediction.mean * target_std_ + target_mean_;
@@ -310,7 +295,7 @@ ModelSample GaussianEnsemble::Sample(const torch::Tensor& obs, const torch::Tens
                              : order.index_select(0, torch::arange(share * elites, order.options()).remainder(rows));
   const torch::Tensor inputs =
       ((torch::cat({obs, action}, -1) - input_mean_) / input_std_).index_select(0, padded).view({elites, share, -1});
-  const auto [mean, log_var] = Head(MlpForward(inputs, elite_weights_, elite_biases_, Activation::kSilu));
+  const auto [mean, log_var] = Head(elite_mlp_.Infer(inputs));
   const torch::Tensor noise = torch::randn(mean.sizes(), generator, mean.options());
   torch::Tensor target = mean + torch::exp(0.5 * log_var) * noise;
   if (config_.normalize_targets) {

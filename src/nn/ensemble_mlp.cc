@@ -1,10 +1,20 @@
 #include "reverie/nn/ensemble_mlp.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <cmath>
 
+#include "reverie/nn/kernels.h"
+
 namespace reverie {
+namespace {
+
+// Rows that pass through all layers together: their activations fit into a core's second-level cache.
+constexpr int64_t kBlockRows = 256;
+
+}  // namespace
 
 int64_t MlpShape::ParameterCount() const {
   int64_t count = 0;
@@ -72,52 +82,103 @@ void EnsembleMlp::Prepare(Tape& tape, int64_t rows) const {
     const auto empty = [&] {
       return torch::empty({shape_.members, rows, shape_.widths[l + 1]}, weights_[l].options());
     };
-    const bool last = l + 1 == weights_.size();
-    tape.linear.push_back(empty());
-    tape.hidden.push_back(last || shape_.activation == Activation::kRelu ? tape.linear.back() : empty());
-    if (!last) {
+    tape.hidden.push_back(empty());
+    if (l + 1 < weights_.size()) {
       tape.grad.push_back(empty());
+      if (shape_.activation == Activation::kSilu) {
+        tape.slope.push_back(empty());
+      }
     }
   }
+}
+
+torch::Tensor EnsembleMlp::Infer(const torch::Tensor& x) const {
+  const torch::Tensor input = ForMembers(x, shape_.members);
+  const int64_t rows = input.size(1);
+  const auto layers = static_cast<size_t>(shape_.layers());
+  const auto finish = [&](torch::Tensor& y, size_t l, const torch::Tensor& bias) {
+    if (l + 1 == layers) {
+      AddBias(y, bias);
+    } else if (shape_.activation == Activation::kRelu) {
+      BiasRelu(y, bias);
+    } else {
+      BiasSilu(y, bias);
+    }
+  };
+  if (!input.is_cpu()) {
+    const torch::NoGradGuard no_grad;
+    torch::Tensor h = input;
+    for (size_t l = 0; l < layers; ++l) {
+      h = at::bmm(h, weights_[l]);
+      finish(h, l, biases_[l]);
+    }
+    return h;
+  }
+  const int64_t widest = *std::max_element(shape_.widths.begin() + 1, shape_.widths.end());
+  const int64_t blocks = at::divup(rows, kBlockRows);
+  torch::Tensor output = torch::empty({shape_.members, rows, shape_.widths.back()}, input.options());
+  at::parallel_for(0, shape_.members * blocks, 1, [&](int64_t begin, int64_t end) {
+    const torch::NoGradGuard no_grad;
+    const torch::Tensor buffers = torch::empty({2, std::min(rows, kBlockRows) * widest}, input.options());
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t e = task / blocks;
+      const int64_t first = task % blocks * kBlockRows;
+      const int64_t count = std::min(kBlockRows, rows - first);
+      torch::Tensor h = input[e].narrow(0, first, count);
+      for (size_t l = 0; l < layers; ++l) {
+        const int64_t width = shape_.widths[l + 1];
+        torch::Tensor y = l + 1 == layers
+                              ? output[e].narrow(0, first, count)
+                              : buffers[static_cast<int64_t>(l % 2)].narrow(0, 0, count * width).view({count, width});
+        at::mm_out(y, h, weights_[l][e]);
+        torch::Tensor as_member = y.unsqueeze(0);
+        finish(as_member, l, biases_[l][e]);
+        h = y;
+      }
+    }
+  });
+  return output;
 }
 
 const torch::Tensor& EnsembleMlp::Forward(const torch::Tensor& x, Tape& tape) const {
   Prepare(tape, x.size(-2));
   tape.input = ForMembers(x, shape_.members);
   for (size_t l = 0; l < weights_.size(); ++l) {
-    at::baddbmm_out(tape.linear[l], biases_[l], l == 0 ? tape.input : tape.hidden[l - 1], weights_[l]);
-    if (l + 1 < weights_.size()) {
-      if (shape_.activation == Activation::kRelu) {
-        at::relu_(tape.linear[l]);
-      } else {
-        at::silu_out(tape.hidden[l], tape.linear[l]);
-      }
+    torch::Tensor& y = tape.hidden[l];
+    at::bmm_out(y, l == 0 ? tape.input : tape.hidden[l - 1], weights_[l]);
+    if (l + 1 == weights_.size()) {
+      AddBias(y, biases_[l]);
+    } else if (shape_.activation == Activation::kRelu) {
+      BiasRelu(y, biases_[l]);
+    } else {
+      BiasSiluWithSlope(y, biases_[l], tape.slope[l]);
     }
   }
-  return tape.linear.back();
+  return tape.output();
 }
 
-const torch::Tensor& EnsembleMlp::BackThrough(int64_t layer, const torch::Tensor& grad, Tape& tape) const {
+const torch::Tensor& EnsembleMlp::BackThrough(int64_t layer, const torch::Tensor& grad, const torch::Tensor& bias_grad,
+                                              Tape& tape) const {
   const auto l = static_cast<size_t>(layer);
   torch::Tensor& below = tape.grad[l - 1];
   at::bmm_out(below, grad, weights_[l].transpose(1, 2));
   if (shape_.activation == Activation::kRelu) {
-    at::threshold_backward_out(below, below, tape.hidden[l - 1], 0);
+    ReluBackward(below, tape.hidden[l - 1], bias_grad);
   } else {
-    at::silu_backward_out(below, below, tape.linear[l - 1]);
+    SlopeBackward(below, tape.slope[l - 1], bias_grad);
   }
   return below;
 }
 
 void EnsembleMlp::Backward(const torch::Tensor& grad, Tape& tape) {
   torch::Tensor g = grad;
+  SumRows(g, bias_grads_.back());
   for (int64_t layer = shape_.layers() - 1; layer >= 0; --layer) {
     const auto l = static_cast<size_t>(layer);
     const torch::Tensor& input = l == 0 ? tape.input : tape.hidden[l - 1];
     at::bmm_out(weight_grads_[l], input.transpose(1, 2), g);
-    at::sum_out(bias_grads_[l], g, {1}, /*keepdim=*/true);
     if (layer > 0) {
-      g = BackThrough(layer, g, tape);
+      g = BackThrough(layer, g, bias_grads_[l - 1], tape);
     }
   }
 }
@@ -125,7 +186,7 @@ void EnsembleMlp::Backward(const torch::Tensor& grad, Tape& tape) {
 torch::Tensor EnsembleMlp::InputGradient(const torch::Tensor& grad, Tape& tape, int64_t begin, int64_t end) const {
   torch::Tensor g = grad;
   for (int64_t layer = shape_.layers() - 1; layer > 0; --layer) {
-    g = BackThrough(layer, g, tape);
+    g = BackThrough(layer, g, {}, tape);
   }
   return at::bmm(g, weights_[0].slice(1, begin, end).transpose(1, 2)).sum(0);
 }

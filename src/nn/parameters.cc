@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <stdexcept>
+#include <utility>
 
 namespace reverie {
 
@@ -19,21 +20,24 @@ FlatParameters::View FlatParameters::Take(at::IntArrayRef sizes) {
   return {values_.narrow(0, begin, count).view(sizes), grads_.narrow(0, begin, count).view(sizes)};
 }
 
-Adam::Adam(FlatParameters& parameters, double learning_rate)
+Adam::Adam(FlatParameters& parameters, double learning_rate, std::vector<DecaySegment> decay)
     : values_(parameters.values()),
       grads_(parameters.grads()),
       first_moment_(torch::zeros_like(values_)),
       second_moment_(torch::zeros_like(values_)),
       step_(torch::zeros({}, values_.options())),
-      learning_rate_(learning_rate) {}
+      learning_rate_(learning_rate),
+      decay_(std::move(decay)) {}
 
 void Adam::Step() {
-  constexpr double kBeta1 = 0.9;
-  constexpr double kBeta2 = 0.999;
-  constexpr double kEpsilon = 1e-8;
   step_.add_(1);
-  at::_fused_adam_(values_, grads_, first_moment_, second_moment_, /*max_exp_avg_sqs=*/{}, step_, learning_rate_,
-                   kBeta1, kBeta2, /*weight_decay=*/0, kEpsilon, /*amsgrad=*/false, /*maximize=*/false);
+  AdamStep({.learning_rate = learning_rate_}, decay_, step_, values_, grads_, first_moment_, second_moment_, {}, 0);
+}
+
+void Adam::StepWithTarget(FlatParameters& target, double tau) {
+  step_.add_(1);
+  AdamStep({.learning_rate = learning_rate_}, decay_, step_, values_, grads_, first_moment_, second_moment_,
+           target.values(), tau);
 }
 
 void Adam::VisitState(StateVisitor& state) {

@@ -25,7 +25,7 @@ GaussianActor::GaussianActor(int64_t obs_dim, int64_t act_dim, const std::vector
 
 torch::Tensor GaussianActor::Act(const torch::Tensor& obs, ActMode mode, torch::Generator& generator) {
   const torch::NoGradGuard no_grad;
-  const torch::Tensor head = mlp_.Forward(obs)[0];
+  const torch::Tensor head = mlp_.Infer(obs)[0];
   if (mode == ActMode::kMean) {
     return torch::tanh(head.slice(1, 0, act_dim_));
   }

@@ -28,7 +28,6 @@ for path in sys.argv[1:]:
         for layer in range(3):
             x = F.linear(x, p[f"weight{layer}"][e].t(), p[f"bias{layer}"][e, 0])
             x = F.silu(x) if layer < 2 else x
-            loss = loss + DECAY[layer] * 0.5 * (p[f"weight{layer}"][e] ** 2).sum()
         mean, raw = x.chunk(2, -1)
         log_var = p["max"] - F.softplus(p["max"] - raw)
         log_var = p["min"] + F.softplus(log_var - p["min"])
@@ -39,7 +38,8 @@ for path in sys.argv[1:]:
         check("gradient of " + name, d["grad." + name], leaf.grad, 1e-5)
         if name not in adams:
             q = torch.nn.Parameter(d["before." + name].clone().float())
-            adams[name] = q, torch.optim.Adam([q], LEARNING_RATE)
+            decay = DECAY[int(name[-1])] if name.startswith("weight") else 0
+            adams[name] = q, torch.optim.Adam([q], LEARNING_RATE, weight_decay=decay)
         q, adam = adams[name]
         q.grad = d["grad." + name].clone().float()
         adam.step()

@@ -45,6 +45,7 @@ TEST_P(EnsembleMlpTest, EveryMemberIsAPerceptronOfItsOwn) {
       }
     }
     EXPECT_LT(LargestDifference(y[e], h), 1e-6);
+    EXPECT_LT(LargestDifference(mlp_.Infer(x_)[e], h), 1e-6);
   }
 }
 
@@ -82,6 +83,21 @@ TEST_P(EnsembleMlpTest, TheTapeAgreesWithThePlainPassAndItsGradientsWithAutograd
 INSTANTIATE_TEST_SUITE_P(Shapes, EnsembleMlpTest,
                          testing::Combine(testing::Values(Activation::kRelu, Activation::kSilu),
                                           testing::Values(1, 2, 7), testing::Bool()));
+
+TEST(EnsembleMlp, InferringManyRowsAgreesWithThePlainPass) {
+  const MlpShape shape{.members = 3, .widths = {5, 40, 24, 3}, .activation = Activation::kSilu};
+  FlatParameters parameters(shape.ParameterCount(), torch::kCPU);
+  EnsembleMlp mlp(shape, parameters);
+  torch::Generator generator = MakeGenerator(Rng(1), torch::kCPU);
+  mlp.InitXavierUniform(generator);
+  for (const int64_t rows : {0, 1, 256, 257, 1000}) {
+    const torch::Tensor x = torch::randn({rows, 5}, generator);
+    const torch::Tensor y = mlp.Infer(x);
+    EXPECT_EQ(y.sizes(), (torch::IntArrayRef{3, rows, 3}));
+    EXPECT_FALSE(y.requires_grad());
+    EXPECT_TRUE(torch::allclose(y, mlp.Forward(x), 1e-5, 1e-6)) << rows;
+  }
+}
 
 TEST(EnsembleMlp, InitialWeightsHaveTheirDistribution) {
   const MlpShape shape{.members = 4, .widths = {100, 300, 10}};

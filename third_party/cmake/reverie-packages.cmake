@@ -1,5 +1,6 @@
 # The packages that Reverie links: looked for by its own build, and again by the installed package's configuration.
 find_package(Threads REQUIRED)
+find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(LibTorch 2.11 REQUIRED)
 find_package(MuJoCo 4.0 REQUIRED)
 find_package(yaml-cpp REQUIRED)

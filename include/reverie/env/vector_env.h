@@ -2,13 +2,11 @@
 //
 // The threads are our own: MuJoCo 4's mjb_apply could carry them, since it runs any function on its pool, but wants a
 // model and data of its own even for tasks without MuJoCo, leaves a failed simulation by a jump across C++ frames, and
-// is no faster than a barrier and a counter here (64 HalfCheetahs on 2 threads: both 25-26 thousand steps a second on a
-// busy machine).
+// has little to win: stepping here is within a tenth of the physics alone (docs/performance.md).
 #ifndef REVERIE_ENV_VECTOR_ENV_H_
 #define REVERIE_ENV_VECTOR_ENV_H_
 
 #include <atomic>
-#include <barrier>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -54,6 +52,7 @@ class VectorEnv {
  private:
   // Calls job(i) for i in [0, count), on all threads.
   void RunOnAll(int64_t count, const std::function<void(int64_t)>& job);
+  void Begin(int64_t count, const std::function<void(int64_t)>* job);
   void Work();
   void CheckSize(const char* what, size_t got, size_t row) const;
   std::span<double> Row(std::span<double> rows, int64_t i) const;
@@ -65,7 +64,8 @@ class VectorEnv {
   int64_t job_count_ = 0;
   std::atomic<int64_t> next_{0};
   std::vector<std::exception_ptr> errors_;  // [N]
-  std::barrier<> barrier_;                  // passed by all threads before and after each job
+  std::atomic<int64_t> jobs_begun_{0};      // the threads work whenever it has grown
+  std::atomic<int64_t> threads_busy_{0};    // our own, without the caller's
   std::vector<std::thread> threads_;
 };
 

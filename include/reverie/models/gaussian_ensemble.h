@@ -66,7 +66,8 @@ class GaussianEnsemble final : public DynamicsModel {
   void VisitState(StateVisitor& state) override;
 
   // The parts of one gradient step, apart so that tests can hold them against autograd.
-  // Writes the loss's gradients: inputs [E, B, in] standardised, targets [E, B, D]. Returns the loss, a scalar tensor.
+  // Writes the loss's gradients but for the decay's, which Adam adds: inputs [E, B, in] standardised, targets [E, B,
+  // D]. Returns the loss without the decay, a scalar tensor.
   torch::Tensor ComputeGradients(const torch::Tensor& inputs, const torch::Tensor& targets);
   void ApplyGradients();
 
@@ -89,13 +90,15 @@ class GaussianEnsemble final : public DynamicsModel {
   FlatParameters parameters_;
   EnsembleMlp mlp_;
   FlatParameters::View max_log_var_, min_log_var_;  // [1, D]
-  torch::Tensor decay_;                             // [parameters]: each number's L2 factor
+  FlatParameters elite_parameters_;
+  EnsembleMlp elite_mlp_;  // copies of the elites, best first
   Adam adam_;
-  EnsembleMlp::Tape tape_, tail_tape_;      // for whole minibatches and an epoch's last, smaller one
-  torch::Tensor input_mean_, input_std_;    // [obs_dim + act_dim]
-  torch::Tensor target_mean_, target_std_;  // [D]
-  torch::Tensor elites_;                    // [elites] int64, best first
-  std::vector<torch::Tensor> elite_weights_, elite_biases_;
+  // For whole minibatches, and for an epoch's last, smaller one.
+  EnsembleMlp::Tape tape_, tail_tape_;
+  torch::Tensor output_grad_, tail_output_grad_;  // [E, B, 2 D]
+  torch::Tensor input_mean_, input_std_;          // [obs_dim + act_dim]
+  torch::Tensor target_mean_, target_std_;        // [D]
+  torch::Tensor elites_;                          // [elites] int64, best first
   TransitionBatch holdout_;
 };
 

@@ -2,9 +2,9 @@
 //
 //   h_0 = x;  h_l = f(h_{l-1} W_l + b_l);  y = h_{L-1} W_L + b_L        for every member on its own
 //
-// One class serves the dynamics ensemble (E = 7), the twin critics (E = 2) and the actor (E = 1). It has two forward
-// passes: a plain one that autograd can differentiate, and one that records a tape for the hand-written backward pass
-// of the learners. Tests hold one against the other.
+// One class serves the dynamics ensemble (E = 7), the twin critics (E = 2) and the actor (E = 1). It has three forward
+// passes: a plain one that autograd can differentiate, one that records a tape for the hand-written backward pass of
+// the learners, and one that keeps nothing. Tests hold them against each other.
 #ifndef REVERIE_NN_ENSEMBLE_MLP_H_
 #define REVERIE_NN_ENSEMBLE_MLP_H_
 
@@ -42,15 +42,22 @@ class EnsembleMlp {
   // Weights normal with std 1 / (2 sqrt(in)), truncated at two std; biases 0 (PETS' and MBPO's ensembles).
   void InitTruncatedNormal(torch::Generator& generator);
 
+  // x as MlpForward takes it.
   torch::Tensor Forward(const torch::Tensor& x) const { return MlpForward(x, weights_, biases_, shape_.activation); }
+
+  // As Forward, without gradients. On the CPU blocks of rows pass through all layers while they are in cache, and the
+  // threads share the blocks of all members evenly.
+  torch::Tensor Infer(const torch::Tensor& x) const;
 
   // Workspace of one recorded forward pass; reused as long as the number of rows stays the same.
   struct Tape {
     int64_t rows = -1;
     torch::Tensor input;                // [E, B, in], may be a broadcast view
-    std::vector<torch::Tensor> linear;  // [E, B, out_l] before the activation (ReLU: overwritten by it)
-    std::vector<torch::Tensor> hidden;  // [E, B, out_l] after it
-    std::vector<torch::Tensor> grad;    // [E, B, out_l] of the loss by `linear`
+    std::vector<torch::Tensor> hidden;  // [E, B, out_l] after the activation; the last is the output
+    std::vector<torch::Tensor> slope;   // [E, B, out_l] the activation's derivative (SiLU; ReLU's shows in `hidden`)
+    std::vector<torch::Tensor> grad;    // [E, B, out_l] of the loss by what goes into the activation
+
+    const torch::Tensor& output() const { return hidden.back(); }
   };
 
   // As Forward, without gradients, recorded on `tape`. The result aliases the tape.
@@ -72,8 +79,10 @@ class EnsembleMlp {
 
  private:
   void Prepare(Tape& tape, int64_t rows) const;
-  // From the gradient by layer l's output to the gradient by layer l-1's `linear`.
-  const torch::Tensor& BackThrough(int64_t layer, const torch::Tensor& grad, Tape& tape) const;
+  // From the gradient by layer l's output to that by what goes into layer l-1's activation, and its sum over rows where
+  // bias_grad is defined.
+  const torch::Tensor& BackThrough(int64_t layer, const torch::Tensor& grad, const torch::Tensor& bias_grad,
+                                   Tape& tape) const;
 
   MlpShape shape_;
   std::vector<torch::Tensor> weights_, biases_;  // [E, in, out], [E, 1, out]

@@ -3,9 +3,11 @@
 #define REVERIE_NN_PARAMETERS_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "reverie/core/state.h"
 #include "reverie/core/tensor.h"
+#include "reverie/nn/kernels.h"
 
 namespace reverie {
 
@@ -37,14 +39,18 @@ class FlatParameters {
 
 // Adam (Kingma and Ba 2015, algorithm 1) on a flat block:
 //   m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p -= lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
-// with b1 = 0.9, b2 = 0.999, eps = 1e-8. One fused pass; nothing is synchronised.
+// with b1 = 0.9, b2 = 0.999, eps = 1e-8, where g includes the L2 decay. One fused pass; nothing is synchronised.
 class Adam {
  public:
-  // Borrows the block, which must outlive this.
-  Adam(FlatParameters& parameters, double learning_rate);
+  // Borrows the block, which must outlive this. decay: what is added to the gradient, g += factor p, segment by segment
+  // in their order.
+  Adam(FlatParameters& parameters, double learning_rate, std::vector<DecaySegment> decay = {});
 
   // One step along -grads.
   void Step();
+
+  // The same, then target += tau (values - target) in the same pass. target: another block of that length.
+  void StepWithTarget(FlatParameters& target, double tau);
 
   void VisitState(StateVisitor& state);
 
@@ -53,8 +59,9 @@ class Adam {
   torch::Tensor grads_;
   torch::Tensor first_moment_;
   torch::Tensor second_moment_;
-  torch::Tensor step_;
+  torch::Tensor step_;  // [], counts from 1
   double learning_rate_;
+  std::vector<DecaySegment> decay_;
 };
 
 }  // namespace reverie

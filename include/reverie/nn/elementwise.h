@@ -1,0 +1,62 @@
+// Elementary functions for the fused kernels: branch-free float32 that a compiler vectorises, no tables, no libm.
+//
+// Each is within a few units in the last place of the exact value, where that is a normal number. NaN in, NaN out.
+#ifndef REVERIE_NN_ELEMENTWISE_H_
+#define REVERIE_NN_ELEMENTWISE_H_
+
+#include <bit>
+#include <cstdint>
+
+namespace reverie {
+
+// e^x = 2^n e^r with n = round(x / ln 2), |r| <= ln 2 / 2. Below -87 it stays at e^-87, above 88 at e^88.
+inline float Exp(float x) {
+  x = -87.0F > x ? -87.0F : x;
+  x = 88.0F < x ? 88.0F : x;
+  constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
+  const float shifted = x * 1.44269504F + kRound;
+  const float n = shifted - kRound;
+  const float r = (x - n * 0.693359375F) + n * 2.12194440e-4F;
+  float p = 1.0F / 5040;
+  p = p * r + 1.0F / 720;
+  p = p * r + 1.0F / 120;
+  p = p * r + 1.0F / 24;
+  p = p * r + 1.0F / 6;
+  p = p * r + 0.5F;
+  p = p * r + 1.0F;
+  p = p * r + 1.0F;
+  const uint32_t exponent = std::bit_cast<uint32_t>(shifted) - std::bit_cast<uint32_t>(kRound) + 127U;
+  return p * std::bit_cast<float>(exponent << 23U);
+}
+
+inline float Sigmoid(float x) { return 1.0F / (1.0F + Exp(-x)); }
+
+// log(1 + t) = 2 atanh(t / (2 + t)) for t in [0, 1].
+inline float Log1p(float t) {
+  const float z = t / (2.0F + t);
+  const float s = z * z;
+  float p = 1.0F / 15;
+  p = p * s + 1.0F / 13;
+  p = p * s + 1.0F / 11;
+  p = p * s + 1.0F / 9;
+  p = p * s + 1.0F / 7;
+  p = p * s + 1.0F / 5;
+  p = p * s + 1.0F / 3;
+  p = p * s + 1.0F;
+  return 2.0F * z * p;
+}
+
+// softplus(x) = log(1 + e^x), its derivative sigmoid(x), and 1 - sigmoid(x) without cancellation.
+struct SoftplusValue {
+  float value, slope, rest;
+};
+inline SoftplusValue Softplus(float x) {
+  const float e = Exp(x < 0 ? x : -x);
+  const float large = 1.0F / (1.0F + e);
+  const float small = e * large;
+  return {.value = (0.0F > x ? 0.0F : x) + Log1p(e), .slope = x < 0 ? small : large, .rest = x < 0 ? large : small};
+}
+
+}  // namespace reverie
+
+#endif  // REVERIE_NN_ELEMENTWISE_H_

@@ -1,0 +1,56 @@
+// Fused passes over memory between the matrix products of a network.
+//
+// Tensors are float32, contiguous where nothing else is said, on one device. On the CPU each function is one pass on
+// LibTorch's threads, allocates nothing, and gives the same numbers for any number of threads; elsewhere it is the
+// plain sequence of LibTorch's operations that the tests hold the CPU's against. No gradients are recorded.
+#ifndef REVERIE_NN_KERNELS_H_
+#define REVERIE_NN_KERNELS_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "reverie/core/tensor.h"
+
+namespace reverie {
+
+// y [E, B, N], bias [E, 1, N].
+void AddBias(torch::Tensor& y, const torch::Tensor& bias);   // y += bias
+void BiasRelu(torch::Tensor& y, const torch::Tensor& bias);  // y = relu(y + bias)
+void BiasSilu(torch::Tensor& y, const torch::Tensor& bias);  // y = silu(y + bias)
+// The same, and slope [E, B, N] = silu'(y + bias).
+void BiasSiluWithSlope(torch::Tensor& y, const torch::Tensor& bias, torch::Tensor& slope);
+
+// grad [E, B, N] of the loss by the activation becomes that by what went into it; bias_grad [E, 1, N] is its sum over
+// rows, left alone where it is undefined.
+void ReluBackward(torch::Tensor& grad, const torch::Tensor& relu, torch::Tensor bias_grad);
+void SlopeBackward(torch::Tensor& grad, const torch::Tensor& slope, torch::Tensor bias_grad);
+void SumRows(const torch::Tensor& grad, torch::Tensor bias_grad);
+
+// The gradient of an ensemble's Gaussian loss, softly bounded log-variance included (models/gaussian_ensemble.h has the
+// formulas):
+//   c sum (mu - y)^2 exp(-l) + l,   l = l_min + softplus(t - l_min),   t = l_max - softplus(l_max - raw)
+// output [E, B, 2 D]: mu, then raw; target [E, B, D] = y; l_max, l_min [1, D]. Writes grad [E, B, 2 D] by output and
+// adds to max_grad, min_grad [1, D] and loss [].
+void GaussianLossGradient(const torch::Tensor& output, const torch::Tensor& target, const torch::Tensor& l_max,
+                          const torch::Tensor& l_min, float c, torch::Tensor& grad, torch::Tensor& max_grad,
+                          torch::Tensor& min_grad, torch::Tensor& loss);
+
+// The numbers [begin, end) of a block have `factor` times themselves added to their gradient.
+struct DecaySegment {
+  int64_t begin, end;
+  float factor;
+};
+
+// One step of Adam with L2 decay (nn/parameters.h has the formula), all [N], step [] the number of this step; and,
+// where `target` is defined, target += tau (values - target) after it.
+struct AdamConstants {
+  double learning_rate;
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
+};
+void AdamStep(const AdamConstants& constants, const std::vector<DecaySegment>& decay, const torch::Tensor& step,
+              torch::Tensor& values, torch::Tensor& grads, torch::Tensor& first_moment, torch::Tensor& second_moment,
+              torch::Tensor target, double tau);
+
+}  // namespace reverie
+
+#endif  // REVERIE_NN_KERNELS_H_
