@@ -7,10 +7,15 @@
 #include <stdexcept>
 #include <string>
 
+#include "sac_losses.h"
+
 namespace reverie {
 namespace {
 
-constexpr std::array<const char*, 6> kMetricNames{"critic_loss", "actor_loss", "alpha_loss", "alpha", "entropy", "q"};
+// The metrics and their places in one tensor.
+enum Metric : int64_t { kCriticLoss, kActorLoss, kAlphaLoss, kAlpha, kEntropy, kQ, kMetrics };
+constexpr std::array<const char*, kMetrics> kMetricNames{"critic_loss", "actor_loss", "alpha_loss",
+                                                         "alpha",       "entropy",    "q"};
 
 MlpShape CriticShape(const SacConfig& config, const TransitionLayout& layout) {
   MlpShape shape{.members = 2, .widths = {layout.obs_dim + layout.act_dim}, .activation = Activation::kRelu};
@@ -47,78 +52,95 @@ SacLearner::SacLearner(const SacConfig& config, const TransitionLayout& layout, 
       alpha_adam_(log_alpha_, config.learning_rate),
       generator_(MakeGenerator(rng.Split("updates"), device)),
       batch_(TransitionBatch::Empty(layout, config.batch_size, device)),
-      sums_(torch::zeros({static_cast<int64_t>(kMetricNames.size())}, torch::device(device))) {
+      noise_(torch::empty({2, config.batch_size, layout.act_dim}, torch::device(device))),
+      losses_(torch::zeros({kMetrics}, torch::device(device))),
+      sums_(torch::zeros({kMetrics}, torch::device(device))) {
   torch::Generator init = MakeGenerator(rng.Split("critics"), device);
   critics_.InitXavierUniform(init);
   target_parameters_.values().copy_(critic_parameters_.values());
 }
 
 void SacLearner::Update(const MixedSampler& sampler, int64_t updates) {
-  const at::TensorOptions options = batch_.rows.options();
   for (int64_t i = 0; i < updates; ++i) {
     sampler.SampleInto(batch_, generator_);
-    const torch::Tensor noise = torch::randn({2, config_.batch_size, layout_.act_dim}, generator_, options);
-    UpdateOn(batch_, noise[0], noise[1]);
+    noise_.normal_(0, 1, generator_);
+    UpdateOn(batch_, noise_[0], noise_[1]);
   }
   FiniteMeans();
 }
 
 void SacLearner::UpdateOn(const TransitionBatch& batch, const torch::Tensor& next_noise, const torch::Tensor& noise) {
   const torch::NoGradGuard no_grad;
-  const torch::Tensor critic_loss = CriticGradients(batch, next_noise);
+  CriticGradients(batch, next_noise);
   critic_adam_.StepWithTarget(target_parameters_, config_.tau);  // nothing below looks at the targets
-  const torch::Tensor q = critic_tape_.output().mean();
-  const torch::Tensor actor_loss = ActorGradients(batch, noise);
+  ActorGradients(batch, noise);
   actor_adam_.Step();
-  const torch::Tensor alpha_loss = AlphaGradient();
+  AlphaGradient();
   alpha_adam_.Step();
-  sums_.add_(torch::stack({critic_loss, actor_loss, alpha_loss, alpha_, -mean_log_prob_, q}));
+  sums_.add_(losses_);
   ++drained_updates_;
   ++updates_;
 }
 
 torch::Tensor SacLearner::CriticGradients(const TransitionBatch& batch, const torch::Tensor& next_noise) {
   const torch::NoGradGuard no_grad;
-  alpha_ = log_alpha_.values()[0].exp();
-  const int64_t rows = batch.size();
-  if (!obs_action_.defined() || obs_action_.size(0) != rows) {
-    obs_action_ = torch::empty({rows, layout_.obs_dim + layout_.act_dim}, batch.rows.options());
-  }
-  const SquashedSample next = SampleSquashed(actor_.mlp().Forward(batch.next_obs(), actor_tape_)[0], next_noise);
-  obs_action_.narrow(1, 0, layout_.obs_dim).copy_(batch.next_obs());
-  obs_action_.narrow(1, layout_.obs_dim, layout_.act_dim).copy_(next.action);
-  const torch::Tensor& next_q = target_critics_.Forward(obs_action_, target_tape_);  // [2, B, 1]
-  const torch::Tensor next_value = at::minimum(next_q[0], next_q[1]).squeeze(1) - alpha_ * next.log_prob;
-  const torch::Tensor target = batch.reward() + config_.discount * (1 - batch.terminated()) * next_value;  // [B]
-
-  const torch::Tensor error = critics_.Forward(batch.obs_action(), critic_tape_) - target.unsqueeze(1);  // [2, B, 1]
-  const torch::Tensor weighted = error * batch.log_weight().exp().unsqueeze(1);
-  critics_.Backward(weighted / static_cast<double>(rows), critic_tape_);
-  return 0.5 * (weighted * error).sum() / static_cast<double>(rows);
+  Prepare(batch.size());
+  torch::Tensor alpha = losses_[kAlpha];
+  at::exp_out(alpha, log_alpha_.values()[0]);
+  SampleSquashed(actor_.mlp().Forward(batch.next_obs(), actor_tape_), next_noise, sample_);
+  JoinObsAction(batch.next_obs());
+  const torch::Tensor& next_q = target_critics_.Forward(obs_action_, target_tape_);
+  const torch::Tensor& q = critics_.Forward(batch.obs_action(), critic_tape_);
+  torch::Tensor loss = losses_[kCriticLoss];
+  torch::Tensor q_mean = losses_[kQ];
+  CriticLoss(batch, q, next_q, sample_.log_prob, alpha, config_.discount, q_grad_, loss, q_mean);
+  critics_.Backward(q_grad_, critic_tape_);
+  return loss;
 }
 
 torch::Tensor SacLearner::ActorGradients(const TransitionBatch& batch, const torch::Tensor& noise) {
   const torch::NoGradGuard no_grad;
-  const auto rows = static_cast<double>(batch.size());
-  const SquashedSample sample = SampleSquashed(actor_.mlp().Forward(batch.obs(), actor_tape_)[0], noise);
-  obs_action_.narrow(1, 0, layout_.obs_dim).copy_(batch.obs());
-  obs_action_.narrow(1, layout_.obs_dim, layout_.act_dim).copy_(sample.action);
-  const torch::Tensor& q = critics_.Forward(obs_action_, critic_tape_);  // [2, B, 1]
-  const torch::Tensor first_is_min = (q[0] <= q[1]).to(q.scalar_type());
-  const torch::Tensor q_grad = torch::stack({first_is_min, 1 - first_is_min}).mul_(-1 / rows);
-  const torch::Tensor action_grad =
-      critics_.InputGradient(q_grad, critic_tape_, layout_.obs_dim, layout_.obs_dim + layout_.act_dim);
-  const torch::Tensor head_grad = SquashedHeadGradient(sample, action_grad, alpha_ / rows);
-  actor_.mlp().Backward(head_grad.unsqueeze(0), actor_tape_);
-  mean_log_prob_ = sample.log_prob.mean();
-  return alpha_ * mean_log_prob_ - at::minimum(q[0], q[1]).mean();
+  const torch::Tensor alpha = losses_[kAlpha];
+  SampleSquashed(actor_.mlp().Forward(batch.obs(), actor_tape_), noise, sample_);
+  JoinObsAction(batch.obs());
+  torch::Tensor min_q = losses_[kActorLoss];  // the loss once alpha's term is added
+  MinQ(critics_.Forward(obs_action_, critic_tape_), q_grad_, min_q);
+  critics_.InputGradient(q_grad_, critic_tape_, layout_.obs_dim, layout_.obs_dim + layout_.act_dim, action_grad_);
+  at::mul_out(log_prob_grad_, alpha, rows_inverse_);
+  SquashedHeadGradient(sample_, action_grad_[0].add_(action_grad_[1]), log_prob_grad_, head_grad_[0]);
+  actor_.mlp().Backward(head_grad_, actor_tape_);
+  torch::Tensor entropy = losses_[kEntropy];
+  at::mean_out(entropy, sample_.log_prob, at::IntArrayRef{0}).neg_();
+  return min_q.addcmul_(alpha, entropy).neg_();
 }
 
 torch::Tensor SacLearner::AlphaGradient() {
   const torch::NoGradGuard no_grad;
-  const torch::Tensor excess = mean_log_prob_ + target_entropy_;
-  log_alpha_.grads().copy_(-excess.view(1));
-  return -log_alpha_.values()[0] * excess;
+  // excess = mean log pi + target entropy; the gradient by log_alpha is minus that.
+  torch::Tensor grad = log_alpha_.grads()[0];
+  at::sub_out(grad, losses_[kEntropy], target_entropy_);
+  torch::Tensor loss = losses_[kAlphaLoss];
+  return at::mul_out(loss, log_alpha_.values()[0], grad);
+}
+
+void SacLearner::JoinObsAction(const torch::Tensor& obs) {
+  obs_action_.narrow(1, 0, layout_.obs_dim).copy_(obs);
+  obs_action_.narrow(1, layout_.obs_dim, layout_.act_dim).copy_(sample_.action);
+}
+
+void SacLearner::Prepare(int64_t rows) {
+  if (obs_action_.defined() && obs_action_.size(0) == rows) {
+    return;
+  }
+  const torch::Device device = sums_.device();
+  const auto empty = [&](at::IntArrayRef sizes) { return torch::empty(sizes, torch::device(device)); };
+  sample_ = SquashedSample::Empty(rows, layout_.act_dim, device);
+  obs_action_ = empty({rows, layout_.obs_dim + layout_.act_dim});
+  q_grad_ = empty({2, rows, 1});
+  action_grad_ = empty({2, rows, layout_.act_dim});
+  head_grad_ = empty({1, rows, 2 * layout_.act_dim});
+  log_prob_grad_ = empty({});
+  rows_inverse_ = torch::full({}, 1.0 / static_cast<double>(rows), torch::device(device));
 }
 
 std::vector<double> SacLearner::FiniteMeans() const {

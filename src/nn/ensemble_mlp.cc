@@ -183,12 +183,13 @@ void EnsembleMlp::Backward(const torch::Tensor& grad, Tape& tape) {
   }
 }
 
-torch::Tensor EnsembleMlp::InputGradient(const torch::Tensor& grad, Tape& tape, int64_t begin, int64_t end) const {
+void EnsembleMlp::InputGradient(const torch::Tensor& grad, Tape& tape, int64_t begin, int64_t end,
+                                torch::Tensor& input_grad) const {
   torch::Tensor g = grad;
   for (int64_t layer = shape_.layers() - 1; layer > 0; --layer) {
     g = BackThrough(layer, g, {}, tape);
   }
-  return at::bmm(g, weights_[0].slice(1, begin, end).transpose(1, 2)).sum(0);
+  at::bmm_out(input_grad, g, weights_[0].slice(1, begin, end).transpose(1, 2));
 }
 
 }  // namespace reverie

@@ -7,15 +7,7 @@
 #include <cmath>
 
 #include "reverie/nn/elementwise.h"
-
-// The loops below are compiled once for each of these processors and chosen as the program is loaded. Sanitizers cannot
-// stand the choosing.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
-    !defined(__SANITIZE_THREAD__)
-#define REVERIE_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define REVERIE_CLONES
-#endif
+#include "vectorize.h"
 
 namespace reverie {
 namespace {

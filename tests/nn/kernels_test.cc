@@ -31,13 +31,20 @@ TEST(Elementwise, IsWithinAFewUnitsInTheLastPlaceOfTheExactValue) {
   }
   for (double exact_t = 0; exact_t <= 1; exact_t += 1e-4) {
     const auto t = static_cast<float>(exact_t);
-    ASSERT_NEAR(Log1p(t), std::log1p(static_cast<double>(t)), 2e-7 * std::log1p(static_cast<double>(t))) << t;
+    ASSERT_NEAR(Log1p(t), std::log1p(static_cast<double>(t)), 4e-7 * std::log1p(static_cast<double>(t))) << t;
   }
+  for (double exact_x = -12; exact_x <= 12; exact_x += 1.37e-4) {
+    const auto x = static_cast<float>(exact_x);
+    ASSERT_NEAR(Tanh(x), std::tanh(static_cast<double>(x)), 3e-7 * std::abs(std::tanh(static_cast<double>(x)))) << x;
+  }
+  EXPECT_EQ(Tanh(1000), 1);
+  EXPECT_EQ(Tanh(-1000), -1);
   EXPECT_EQ(Exp(0), 1);
   EXPECT_EQ(Exp(-1000), Exp(-87));
   EXPECT_EQ(Exp(1000), Exp(88));
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  EXPECT_TRUE(std::isnan(Exp(nan)) && std::isnan(Sigmoid(nan)) && std::isnan(Softplus(nan).value));
+  EXPECT_TRUE(std::isnan(Exp(nan)) && std::isnan(Sigmoid(nan)) && std::isnan(Softplus(nan).value) &&
+              std::isnan(Tanh(nan)));
 }
 
 // Sizes that no vector length divides.

@@ -43,7 +43,8 @@ TEST(SquashedGaussian, ADrawsLogProbIsThatOfItsAction) {
   torch::manual_seed(0);
   // |u| stays below 3: atanh undoes tanh in float32 there.
   const torch::Tensor head = 0.3 * torch::randn({50, 6});
-  const SquashedSample sample = SampleSquashed(head, torch::randn({50, 3}).clamp(-1, 1));
+  SquashedSample sample = SquashedSample::Empty(50, 3, torch::kCPU);
+  SampleSquashed(head, torch::randn({50, 3}).clamp(-1, 1), sample);
   const torch::Tensor u = torch::atanh(sample.action.to(torch::kFloat64));
   ASSERT_LT(u.abs().max().item<double>(), 3);
   const torch::Tensor expected =
@@ -60,11 +61,23 @@ TEST(SquashedGaussian, HeadGradientIsAutogradsThroughClampAndSquash) {
   const torch::Tensor noise = torch::randn({40, 3});
   const torch::Tensor action_grad = torch::randn({40, 3});
   const torch::Tensor log_prob_grad = torch::tensor(0.3F);
-  const SquashedSample sample = SampleSquashed(head, noise);
-  const torch::Tensor loss = (sample.action * action_grad).sum() + (sample.log_prob * log_prob_grad).sum();
+  const torch::Tensor log_std = head.slice(1, 3, 6).clamp(kLogStdMin, kLogStdMax);
+  const torch::Tensor u = head.slice(1, 0, 3) + torch::exp(log_std) * noise;
+  const torch::Tensor log_prob = SquashedLogProb(head.slice(1, 0, 3), log_std, u);
+  const torch::Tensor loss = (torch::tanh(u) * action_grad).sum() + (log_prob * log_prob_grad).sum();
   const torch::Tensor expected = torch::autograd::grad({loss}, {head})[0];
   const torch::NoGradGuard no_grad;
-  const torch::Tensor grad = SquashedHeadGradient(SampleSquashed(head, noise), action_grad, log_prob_grad);
+  SquashedSample sample = SquashedSample::Empty(40, 3, torch::kCPU);
+  SampleSquashed(head, noise, sample);
+  EXPECT_LT((sample.action - torch::tanh(u)).abs().max().item<double>(), 1e-6);
+  // In float64: at the clamp's lower end u - mean is lost in float32.
+  const torch::Tensor exact_log_std = log_std.to(torch::kFloat64);
+  const torch::Tensor exact_mean = head.slice(1, 0, 3).to(torch::kFloat64);
+  const torch::Tensor exact =
+      SquashedLogProb(exact_mean, exact_log_std, exact_mean + torch::exp(exact_log_std) * noise);
+  EXPECT_LT((sample.log_prob - exact).abs().max().item<double>(), 1e-5 * exact.abs().max().item<double>());
+  torch::Tensor grad = torch::empty({40, 6});
+  SquashedHeadGradient(sample, action_grad, log_prob_grad, grad);
   EXPECT_LT((grad - expected).abs().max().item<double>(), 1e-5 * expected.abs().max().item<double>());
   EXPECT_EQ(grad[0][3].item<double>(), 0);
   EXPECT_EQ(grad[1][4].item<double>(), 0);

@@ -23,6 +23,7 @@
 #include "reverie/data/mixed_sampler.h"
 #include "reverie/nn/ensemble_mlp.h"
 #include "reverie/nn/parameters.h"
+#include "reverie/nn/squashed_gaussian.h"
 #include "reverie/policies/gaussian_actor.h"
 
 namespace reverie {
@@ -61,7 +62,7 @@ class SacLearner {
   void VisitState(StateVisitor& state);
 
   // The three gradient computations of one update, apart so that tests can look between them. Each returns its loss, a
-  // scalar tensor, and leaves the gradients in the parameters' block.
+  // scalar tensor that the next update overwrites, and leaves the gradients in the parameters' block.
   torch::Tensor CriticGradients(const TransitionBatch& batch, const torch::Tensor& next_noise);
   torch::Tensor ActorGradients(const TransitionBatch& batch, const torch::Tensor& noise);
   torch::Tensor AlphaGradient();  // after ActorGradients, from its log-probabilities
@@ -73,6 +74,10 @@ class SacLearner {
   const EnsembleMlp& target_critics() const { return target_critics_; }
 
  private:
+  // Makes the workspace fit batches of that many rows.
+  void Prepare(int64_t rows);
+  // obs_action_ = [obs | the action just drawn]
+  void JoinObsAction(const torch::Tensor& obs);
   // The metrics' means since they were drained. Throws where one is not finite.
   std::vector<double> FiniteMeans() const;
 
@@ -85,11 +90,20 @@ class SacLearner {
   Adam actor_adam_, critic_adam_, alpha_adam_;
   torch::Generator generator_;
   TransitionBatch batch_;
+  torch::Tensor noise_;  // [2, B, act_dim]
+
+  // Workspace of one update.
   EnsembleMlp::Tape actor_tape_, critic_tape_, target_tape_;
-  torch::Tensor obs_action_;     // [B, obs_dim + act_dim], of the actor's or target's action
-  torch::Tensor alpha_;          // of this update
-  torch::Tensor mean_log_prob_;  // of the actor's last gradient
-  torch::Tensor sums_;           // of the metrics since they were drained
+  SquashedSample sample_;
+  torch::Tensor obs_action_;     // [B, obs_dim + act_dim]
+  torch::Tensor q_grad_;         // [2, B, 1]
+  torch::Tensor action_grad_;    // [2, B, act_dim], through each critic
+  torch::Tensor head_grad_;      // [1, B, 2 act_dim]
+  torch::Tensor log_prob_grad_;  // [] alpha / B
+  torch::Tensor rows_inverse_;   // [] 1 / B
+
+  torch::Tensor losses_;  // the metrics of this update
+  torch::Tensor sums_;    // and their sums since they were drained
   int64_t drained_updates_ = 0;
   int64_t updates_ = 0;
 };

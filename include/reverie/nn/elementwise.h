@@ -31,6 +31,21 @@ inline float Exp(float x) {
 
 inline float Sigmoid(float x) { return 1.0F / (1.0F + Exp(-x)); }
 
+// (1 - e^-2|x|) / (1 + e^-2|x|) with the sign of x; its Taylor series where that would cancel.
+inline float Tanh(float x) {
+  const float magnitude = x < 0 ? -x : x;
+  const float e = Exp(-2.0F * magnitude);
+  const float far = (1.0F - e) / (1.0F + e);
+  const float s = x * x;
+  float p = -1382.0F / 155925;
+  p = p * s + 62.0F / 2835;
+  p = p * s - 17.0F / 315;
+  p = p * s + 2.0F / 15;
+  p = p * s - 1.0F / 3;
+  const float near = x + x * s * p;
+  return magnitude < 0.3F ? near : x < 0 ? -far : far;
+}
+
 // log(1 + t) = 2 atanh(t / (2 + t)) for t in [0, 1].
 inline float Log1p(float t) {
   const float z = t / (2.0F + t);

@@ -67,9 +67,10 @@ class EnsembleMlp {
   // output.
   void Backward(const torch::Tensor& grad, Tape& tape);
 
-  // The gradient by the input's columns [begin, end), summed over members: [B, end - begin]. The parameters' gradients
-  // stay as they are.
-  torch::Tensor InputGradient(const torch::Tensor& grad, Tape& tape, int64_t begin, int64_t end) const;
+  // Writes every member's gradient by the input's columns [begin, end) into input_grad [E, B, end - begin]. The
+  // parameters' gradients stay as they are.
+  void InputGradient(const torch::Tensor& grad, Tape& tape, int64_t begin, int64_t end,
+                     torch::Tensor& input_grad) const;
 
   const MlpShape& shape() const { return shape_; }
   const std::vector<torch::Tensor>& weights() const { return weights_; }

@@ -20,23 +20,25 @@ inline constexpr double kLogStdMax = 2.0;
 // Throws std::logic_error where shapes differ. Not supported: full covariance.
 torch::Tensor SquashedLogProb(const torch::Tensor& mean, const torch::Tensor& log_std, const torch::Tensor& u);
 
-// A draw and what its gradient needs.
+// Draws and what their gradient needs: float32, contiguous, one device, reused from one minibatch to the next.
 struct SquashedSample {
-  torch::Tensor action;     // [B, A] in (-1, 1)
-  torch::Tensor log_prob;   // [B]
-  torch::Tensor noise;      // [B, A]
-  torch::Tensor std;        // [B, A]
-  torch::Tensor unclamped;  // [B, A] 1 where the head's log_std is inside its bounds, else 0
+  torch::Tensor action;       // [B, A] in (-1, 1)
+  torch::Tensor log_prob;     // [B]
+  torch::Tensor by_log_std;   // [B, A] std noise where the head's log_std is inside its bounds, else 0
+  torch::Tensor unclamped;    // [B, A] 1 where it is inside, else 0
+  torch::Tensor log_density;  // [B, A] the action's terms of log_prob
+
+  static SquashedSample Empty(int64_t rows, int64_t act_dim, const torch::Device& device);
 };
 
-// head [B, 2 A]: mean, then log_std before its clamp. noise [B, A].
-SquashedSample SampleSquashed(const torch::Tensor& head, const torch::Tensor& noise);
+// head [B, 2 A]: mean, then log_std before its clamp. noise [B, A]. No gradients are recorded.
+void SampleSquashed(const torch::Tensor& head, const torch::Tensor& noise, SquashedSample& sample);
 
-// The gradient [B, 2 A] by `head` of a loss, given its gradients by the action [B, A] and by log_prob (one number for
-// every row):
+// Writes the gradient head_grad [B, 2 A] by `head` of a loss, given its gradients by the action [B, A] and by log_prob
+// ([], one number for every row):
 //   dL/du = 2 a dL/dlog_prob + (1 - a^2) dL/da;   dL/dmean = dL/du;   dL/dlog_std = dL/du std noise - dL/dlog_prob
-torch::Tensor SquashedHeadGradient(const SquashedSample& sample, const torch::Tensor& action_grad,
-                                   const torch::Tensor& log_prob_grad);
+void SquashedHeadGradient(const SquashedSample& sample, const torch::Tensor& action_grad,
+                          const torch::Tensor& log_prob_grad, torch::Tensor head_grad);
 
 }  // namespace reverie
 
