@@ -32,7 +32,7 @@ void SacUpdate(benchmark::State& state) {
   constexpr int64_t kUpdates = 20;
   UseThreads(state.range(0));
   const ReplayBuffer buffer = FilledBuffer(10'000);
-  const MixedSampler sampler(buffer);
+  MixedSampler sampler(buffer);
   SacLearner learner({}, kLayout, Rng(0), torch::kCPU);
   learner.Update(sampler, kUpdates);
   for (auto _ : state) {

@@ -29,12 +29,11 @@ void ReplayBuffer::Add(const TransitionBatch& batch) {
   total_added_ += batch.size();
 }
 
-void ReplayBuffer::SampleInto(torch::Tensor rows, torch::Generator& generator) const {
+void ReplayBuffer::SampleInto(torch::Tensor rows, torch::Tensor index, torch::Generator& generator) const {
   if (size_ == 0) {
     throw std::logic_error("a batch was asked of an empty replay buffer");
   }
-  const torch::Tensor index =
-      torch::randint(size_, {rows.size(0)}, generator, torch::dtype(torch::kInt64).device(rows_.device()));
+  index.random_(0, size_, generator);
   at::index_select_out(rows, rows_, 0, index);
 }
 

@@ -60,7 +60,7 @@ SacLearner::SacLearner(const SacConfig& config, const TransitionLayout& layout, 
   target_parameters_.values().copy_(critic_parameters_.values());
 }
 
-void SacLearner::Update(const MixedSampler& sampler, int64_t updates) {
+void SacLearner::Update(MixedSampler& sampler, int64_t updates) {
   for (int64_t i = 0; i < updates; ++i) {
     sampler.SampleInto(batch_, generator_);
     noise_.normal_(0, 1, generator_);
@@ -100,27 +100,23 @@ torch::Tensor SacLearner::CriticGradients(const TransitionBatch& batch, const to
 
 torch::Tensor SacLearner::ActorGradients(const TransitionBatch& batch, const torch::Tensor& noise) {
   const torch::NoGradGuard no_grad;
-  const torch::Tensor alpha = losses_[kAlpha];
   SampleSquashed(actor_.mlp().Forward(batch.obs(), actor_tape_), noise, sample_);
   JoinObsAction(batch.obs());
-  torch::Tensor min_q = losses_[kActorLoss];  // the loss once alpha's term is added
-  MinQ(critics_.Forward(obs_action_, critic_tape_), q_grad_, min_q);
+  const torch::Tensor& q = critics_.Forward(obs_action_, critic_tape_);
+  torch::Tensor loss = losses_[kActorLoss];
+  torch::Tensor entropy = losses_[kEntropy];
+  ActorLoss(q, sample_.log_prob, losses_[kAlpha], q_grad_, log_prob_grad_, loss, entropy);
   critics_.InputGradient(q_grad_, critic_tape_, layout_.obs_dim, layout_.obs_dim + layout_.act_dim, action_grad_);
-  at::mul_out(log_prob_grad_, alpha, rows_inverse_);
   SquashedHeadGradient(sample_, action_grad_[0].add_(action_grad_[1]), log_prob_grad_, head_grad_[0]);
   actor_.mlp().Backward(head_grad_, actor_tape_);
-  torch::Tensor entropy = losses_[kEntropy];
-  at::mean_out(entropy, sample_.log_prob, at::IntArrayRef{0}).neg_();
-  return min_q.addcmul_(alpha, entropy).neg_();
+  return loss;
 }
 
 torch::Tensor SacLearner::AlphaGradient() {
   const torch::NoGradGuard no_grad;
-  // excess = mean log pi + target entropy; the gradient by log_alpha is minus that.
-  torch::Tensor grad = log_alpha_.grads()[0];
-  at::sub_out(grad, losses_[kEntropy], target_entropy_);
   torch::Tensor loss = losses_[kAlphaLoss];
-  return at::mul_out(loss, log_alpha_.values()[0], grad);
+  AlphaLoss(log_alpha_.values(), losses_[kEntropy], target_entropy_, log_alpha_.grads(), loss);
+  return loss;
 }
 
 void SacLearner::JoinObsAction(const torch::Tensor& obs) {
@@ -140,7 +136,6 @@ void SacLearner::Prepare(int64_t rows) {
   action_grad_ = empty({2, rows, layout_.act_dim});
   head_grad_ = empty({1, rows, 2 * layout_.act_dim});
   log_prob_grad_ = empty({});
-  rows_inverse_ = torch::full({}, 1.0 / static_cast<double>(rows), torch::device(device));
 }
 
 std::vector<double> SacLearner::FiniteMeans() const {

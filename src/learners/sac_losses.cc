@@ -51,28 +51,50 @@ void CriticLoss(const TransitionBatch& batch, const torch::Tensor& q, const torc
   *q_mean.data_ptr<float>() = static_cast<float>(q_sum / static_cast<double>(2 * rows));
 }
 
-void MinQ(const torch::Tensor& q, torch::Tensor& q_grad, torch::Tensor& value) {
+void ActorLoss(const torch::Tensor& q, const torch::Tensor& log_prob, const torch::Tensor& alpha, torch::Tensor& q_grad,
+               torch::Tensor& log_prob_grad, torch::Tensor& loss, torch::Tensor& entropy) {
   const int64_t rows = q.size(1);
+  const auto count = static_cast<double>(rows);
   if (!q.is_cpu()) {
-    const torch::Tensor first_is_min = (q[0] <= q[1]).to(q.scalar_type()) / static_cast<double>(-rows);
-    q_grad[0].copy_(first_is_min);
-    q_grad[1].copy_(-1.0 / static_cast<double>(rows) - first_is_min);
-    value.copy_(at::minimum(q[0], q[1]).mean());
+    const torch::Tensor first_is_min = (q[0] <= q[1]).to(q.scalar_type());
+    q_grad[0].copy_(first_is_min / -count);
+    q_grad[1].copy_((first_is_min - 1) / count);
+    log_prob_grad.copy_(alpha / count);
+    entropy.copy_(-log_prob.mean());
+    loss.copy_(-alpha * entropy - at::minimum(q[0], q[1]).mean());
     return;
   }
   const float* q1 = q.data_ptr<float>();
   const float* q2 = q1 + rows;
+  const float* log_probs = log_prob.data_ptr<float>();
   float* grad1 = q_grad.data_ptr<float>();
   float* grad2 = grad1 + rows;
-  const float share = -1.0F / static_cast<float>(rows);
-  double sum = 0;
+  const auto share = static_cast<float>(-1 / count);
+  double min_q_sum = 0;
+  double log_prob_sum = 0;
   for (int64_t i = 0; i < rows; ++i) {
     const bool first_is_min = q1[i] <= q2[i];
     grad1[i] = first_is_min ? share : 0.0F;
     grad2[i] = first_is_min ? 0.0F : share;
-    sum += static_cast<double>(first_is_min ? q1[i] : q2[i]);
+    min_q_sum += static_cast<double>(first_is_min ? q1[i] : q2[i]);
+    log_prob_sum += static_cast<double>(log_probs[i]);
   }
-  *value.data_ptr<float>() = static_cast<float>(sum / static_cast<double>(rows));
+  const auto temperature = static_cast<double>(*alpha.data_ptr<float>());
+  *log_prob_grad.data_ptr<float>() = static_cast<float>(temperature / count);
+  *entropy.data_ptr<float>() = static_cast<float>(-log_prob_sum / count);
+  *loss.data_ptr<float>() = static_cast<float>((temperature * log_prob_sum - min_q_sum) / count);
+}
+
+void AlphaLoss(const torch::Tensor& log_alpha, const torch::Tensor& entropy, double target_entropy, torch::Tensor& grad,
+               torch::Tensor& loss) {
+  if (!log_alpha.is_cpu()) {
+    grad.copy_((entropy - target_entropy).view(1));
+    loss.copy_(log_alpha[0] * grad[0]);
+    return;
+  }
+  const auto excess = static_cast<float>(static_cast<double>(*entropy.data_ptr<float>()) - target_entropy);
+  *grad.data_ptr<float>() = excess;
+  *loss.data_ptr<float>() = *log_alpha.data_ptr<float>() * excess;
 }
 
 }  // namespace reverie

@@ -16,8 +16,14 @@ void CriticLoss(const TransitionBatch& batch, const torch::Tensor& q, const torc
                 const torch::Tensor& next_log_prob, const torch::Tensor& alpha, double discount, torch::Tensor& q_grad,
                 torch::Tensor& loss, torch::Tensor& q_mean);
 
-// mean min_i Q_i of q [2, B, 1] into value [], and the gradient of minus that into q_grad [2, B, 1].
-void MinQ(const torch::Tensor& q, torch::Tensor& q_grad, torch::Tensor& value);
+// The actor's loss mean alpha log pi - min_i Q_i. q [2, B, 1]; log_prob [B]; alpha []. Writes its gradients by q into
+// q_grad [2, B, 1] and by each log_prob into log_prob_grad [], its value into loss [] and -mean log pi into entropy [].
+void ActorLoss(const torch::Tensor& q, const torch::Tensor& log_prob, const torch::Tensor& alpha, torch::Tensor& q_grad,
+               torch::Tensor& log_prob_grad, torch::Tensor& loss, torch::Tensor& entropy);
+
+// Alpha's loss -log_alpha (target_entropy - entropy) into loss [] and its gradient into grad [1]. log_alpha [1].
+void AlphaLoss(const torch::Tensor& log_alpha, const torch::Tensor& entropy, double target_entropy, torch::Tensor& grad,
+               torch::Tensor& loss);
 
 }  // namespace reverie
 

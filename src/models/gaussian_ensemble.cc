@@ -14,7 +14,7 @@ namespace {
 
 constexpr double kInitialMaxLogVar = 0.5;
 constexpr double kInitialMinLogVar = -10;
-constexpr double kBoundPenalty = 0.01;
+constexpr float kBoundPenalty = 0.01F;
 constexpr double kLeastStd = 1e-12;
 
 MlpShape ShapeOf(const GaussianEnsembleConfig& config, const TransitionLayout& layout, int64_t target_dim,
@@ -102,6 +102,7 @@ GaussianEnsemble::GaussianEnsemble(const GaussianEnsembleConfig& config, const T
   input_std_ = torch::ones({layout.obs_dim + layout.act_dim}, options);
   target_mean_ = torch::zeros({target_dim_}, options);
   target_std_ = torch::ones({target_dim_}, options);
+  loss_ = torch::zeros({}, options);
   holdout_ = TransitionBatch::Empty(layout, 0, device);
   SetElites(torch::arange(config.elites, options.dtype(torch::kInt64)));
 }
@@ -142,13 +143,10 @@ torch::Tensor GaussianEnsemble::ComputeGradients(const torch::Tensor& inputs, co
   }
   const torch::Tensor& l_max = max_log_var_.value;
   const torch::Tensor& l_min = min_log_var_.value;
-  max_log_var_.grad.fill_(kBoundPenalty);
-  min_log_var_.grad.fill_(-kBoundPenalty);
-  torch::Tensor loss = kBoundPenalty * (l_max.sum() - l_min.sum());
   GaussianLossGradient(output, targets, l_max, l_min, static_cast<float>(1.0 / static_cast<double>(rows * target_dim_)),
-                       grad, max_log_var_.grad, min_log_var_.grad, loss);
+                       kBoundPenalty, grad, max_log_var_.grad, min_log_var_.grad, loss_);
   mlp_.Backward(grad, tape);
-  return loss;
+  return loss_;
 }
 
 void GaussianEnsemble::ApplyGradients() { adam_.Step(); }
@@ -196,6 +194,9 @@ Metrics GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng& rng) {
     return (output.slice(-1, 0, target_dim_) - holdout_targets).square().mean({1, 2});  // [E]
   };
 
+  const int64_t most_rows = members * std::min(config_.batch_size, train_count);
+  const torch::Tensor input_rows = torch::empty({most_rows, train_inputs.size(1)}, train_inputs.options());
+  const torch::Tensor target_rows = torch::empty({most_rows, target_dim_}, train_targets.options());
   torch::Tensor best_error = torch::full({members}, std::numeric_limits<float>::infinity(), torch::device(device));
   torch::Tensor best = parameters_.values().clone();
   FlatParameters best_block(parameters_.values().numel(), device);
@@ -211,9 +212,11 @@ Metrics GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng& rng) {
     for (int64_t begin = 0; begin < train_count; begin += config_.batch_size) {
       const int64_t size = std::min(config_.batch_size, train_count - begin);
       const torch::Tensor index = rows.narrow(1, begin, size).reshape({-1});
-      const torch::Tensor inputs = train_inputs.index_select(0, index).view({members, size, -1});
-      const torch::Tensor targets = train_targets.index_select(0, index).view({members, size, -1});
-      loss_sum.add_(ComputeGradients(inputs, targets));
+      torch::Tensor inputs = input_rows.narrow(0, 0, members * size);
+      torch::Tensor targets = target_rows.narrow(0, 0, members * size);
+      at::index_select_out(inputs, train_inputs, 0, index);
+      at::index_select_out(targets, train_targets, 0, index);
+      loss_sum.add_(ComputeGradients(inputs.view({members, size, -1}), targets.view({members, size, -1})));
       ApplyGradients();
       ++minibatches;
     }

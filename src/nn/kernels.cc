@@ -284,8 +284,8 @@ void SumRows(const torch::Tensor& grad, torch::Tensor bias_grad) {
 }
 
 void GaussianLossGradient(const torch::Tensor& output, const torch::Tensor& target, const torch::Tensor& l_max,
-                          const torch::Tensor& l_min, float c, torch::Tensor& grad, torch::Tensor& max_grad,
-                          torch::Tensor& min_grad, torch::Tensor& loss) {
+                          const torch::Tensor& l_min, float c, float penalty, torch::Tensor& grad,
+                          torch::Tensor& max_grad, torch::Tensor& min_grad, torch::Tensor& loss) {
   const int64_t dim = target.size(2);
   if (!output.is_cpu()) {
     const torch::Tensor mean = output.slice(-1, 0, dim);
@@ -301,9 +301,9 @@ void GaussianLossGradient(const torch::Tensor& output, const torch::Tensor& targ
     grad.slice(-1, dim, 2 * dim).copy_(by_t * torch::sigmoid(l_max - raw));
     // What the gates hold back goes to the bounds; 1 - sigmoid(x) = sigmoid(-x) without cancellation.
     const std::vector<int64_t> rows{0, 1};
-    max_grad.add_((by_t * torch::sigmoid(raw - l_max)).sum(rows).view_as(max_grad));
-    min_grad.add_((by_log_var * torch::sigmoid(l_min - t)).sum(rows).view_as(min_grad));
-    loss.add_((scaled_square + log_var).sum() * c);
+    max_grad.copy_((by_t * torch::sigmoid(raw - l_max)).sum(rows).view_as(max_grad)).add_(penalty);
+    min_grad.copy_((by_log_var * torch::sigmoid(l_min - t)).sum(rows).view_as(min_grad)).sub_(penalty);
+    loss.copy_((scaled_square + log_var).sum() * c + penalty * (l_max.sum() - l_min.sum()));
     return;
   }
 
@@ -376,6 +376,12 @@ void GaussianLossGradient(const torch::Tensor& output, const torch::Tensor& targ
   float* max_sums = max_grad.data_ptr<float>();
   float* min_sums = min_grad.data_ptr<float>();
   double loss_sum = 0;
+  double bounds_sum = 0;
+  for (int64_t d = 0; d < dim; ++d) {
+    max_sums[d] = penalty;
+    min_sums[d] = -penalty;
+    bounds_sum += static_cast<double>(upper[d] - lower[d]);
+  }
   for (int64_t task = 0; task < tasks; ++task) {
     const float* sums = partials + task * (2 * dim + 1);
     for (int64_t d = 0; d < dim; ++d) {
@@ -384,13 +390,14 @@ void GaussianLossGradient(const torch::Tensor& output, const torch::Tensor& targ
     }
     loss_sum += static_cast<double>(sums[2 * dim]);
   }
-  *loss.data_ptr<float>() += c * static_cast<float>(loss_sum);
+  *loss.data_ptr<float>() = c * static_cast<float>(loss_sum) + penalty * static_cast<float>(bounds_sum);
 }
 
-void AdamStep(const AdamConstants& constants, const std::vector<DecaySegment>& decay, const torch::Tensor& step,
+void AdamStep(const AdamConstants& constants, const std::vector<DecaySegment>& decay, torch::Tensor& step,
               torch::Tensor& values, torch::Tensor& grads, torch::Tensor& first_moment, torch::Tensor& second_moment,
               torch::Tensor target, double tau) {
   if (!values.is_cpu()) {
+    step.add_(1);
     for (const DecaySegment& segment : decay) {
       grads.slice(0, segment.begin, segment.end).add_(values.slice(0, segment.begin, segment.end), segment.factor);
     }
@@ -402,7 +409,7 @@ void AdamStep(const AdamConstants& constants, const std::vector<DecaySegment>& d
     }
     return;
   }
-  const auto t = static_cast<double>(*step.data_ptr<float>());
+  const auto t = static_cast<double>(*step.data_ptr<float>() += 1);
   const AdamFactors factors{
       .beta1 = static_cast<float>(constants.beta1),
       .beta2 = static_cast<float>(constants.beta2),

@@ -30,12 +30,10 @@ Adam::Adam(FlatParameters& parameters, double learning_rate, std::vector<DecaySe
       decay_(std::move(decay)) {}
 
 void Adam::Step() {
-  step_.add_(1);
   AdamStep({.learning_rate = learning_rate_}, decay_, step_, values_, grads_, first_moment_, second_moment_, {}, 0);
 }
 
 void Adam::StepWithTarget(FlatParameters& target, double tau) {
-  step_.add_(1);
   AdamStep({.learning_rate = learning_rate_}, decay_, step_, values_, grads_, first_moment_, second_moment_,
            target.values(), tau);
 }

@@ -54,7 +54,8 @@ Metrics BranchedRollout::Run(int64_t length, const ReplayBuffer& real_buffer, co
   for (int64_t begin = 0; begin < config_.start_states; begin += chunk) {
     TransitionBatch starts = TransitionBatch::Empty(real_buffer.layout(), std::min(chunk, config_.start_states - begin),
                                                     real_buffer.device());
-    real_buffer.SampleInto(starts.rows, generator_);
+    const torch::Tensor places = torch::empty({starts.size()}, starts.rows.options().dtype(torch::kInt64));
+    real_buffer.SampleInto(starts.rows, places, generator_);
     if (begin == 0) {
       uncertainty = MeasureAll(starts.obs().narrow(0, 0, std::min(kReportRows, starts.size())), model_env, policy);
     }

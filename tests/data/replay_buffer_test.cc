@@ -67,7 +67,7 @@ TEST(ReplayBuffer, SamplesUniformly) {
   buffer.Add(Rows(0, 10));  // holds 2 ... 9
   TransitionBatch drawn = TransitionBatch::Empty(kLayout, 80'000, torch::kCPU);
   torch::Generator generator = MakeGenerator(Rng(0), torch::kCPU);
-  buffer.SampleInto(drawn.rows, generator);
+  buffer.SampleInto(drawn.rows, torch::empty({drawn.size()}, torch::kInt64), generator);
   const torch::Tensor counts = torch::bincount(drawn.obs().select(1, 0).to(torch::kInt64), {}, 10);
   EXPECT_EQ(counts[0].item<int64_t>() + counts[1].item<int64_t>(), 0);
   for (int64_t i = 2; i < 10; ++i) {
@@ -78,7 +78,8 @@ TEST(ReplayBuffer, SamplesUniformly) {
 TEST(ReplayBuffer, AnEmptyOneGivesNoBatch) {
   const ReplayBuffer buffer(kLayout, 8, torch::kCPU);
   torch::Generator generator = MakeGenerator(Rng(0), torch::kCPU);
-  EXPECT_THROW(buffer.SampleInto(torch::empty({1, kLayout.width()}), generator), std::logic_error);
+  EXPECT_THROW(buffer.SampleInto(torch::empty({1, kLayout.width()}), torch::empty({1}, torch::kInt64), generator),
+               std::logic_error);
   EXPECT_THROW(ReplayBuffer(kLayout, 0, torch::kCPU), std::invalid_argument);
 }
 
@@ -98,8 +99,8 @@ TEST(ReplayBuffer, ARestoredOneDrawsTheSameRowsAndGoesOnTheSame) {
   TransitionBatch drawn_again = TransitionBatch::Empty(kLayout, 50, torch::kCPU);
   torch::Generator generator = MakeGenerator(Rng(0), torch::kCPU);
   torch::Generator generator_again = MakeGenerator(Rng(0), torch::kCPU);
-  buffer.SampleInto(drawn.rows, generator);
-  restored.SampleInto(drawn_again.rows, generator_again);
+  buffer.SampleInto(drawn.rows, torch::empty({drawn.size()}, torch::kInt64), generator);
+  restored.SampleInto(drawn_again.rows, torch::empty({drawn_again.size()}, torch::kInt64), generator_again);
   EXPECT_TRUE(torch::equal(drawn.rows, drawn_again.rows));
   EXPECT_EQ(FirstNumbers(restored.All()), (std::vector<float>{3, 4, 5, 6, 7}));
 }
@@ -110,7 +111,7 @@ TEST(MixedSampler, MixesInsideEachBatchAndScalesImaginedWeightsToMeanOne) {
   real.Add(Rows(0, 100));
   TransitionBatch batch = TransitionBatch::Empty(kLayout, 256, torch::kCPU);
   torch::Generator generator = MakeGenerator(Rng(0), torch::kCPU);
-  const MixedSampler sampler(real, model, 0.05);
+  MixedSampler sampler(real, model, 0.05);
   sampler.SampleInto(batch, generator);  // nothing imagined yet
   EXPECT_LT(batch.obs().select(1, 0).max().item<float>(), 100);
 

@@ -106,7 +106,7 @@ TEST(SacLearner, LearnsAOneStepTask) {
   buffer.Add(rows);
   SacLearner learner({.hidden = {32, 32}, .learning_rate = 3e-3, .batch_size = 128, .target_entropy = -3}, layout,
                      Rng(4), torch::kCPU);
-  const MixedSampler sampler(buffer);
+  MixedSampler sampler(buffer);
   const auto mean_action = [&] {
     return learner.actor().Act(torch::zeros({1, 1}), ActMode::kMean, generator).item<double>();
   };
@@ -138,7 +138,7 @@ TEST(SacLearner, ARestoredOneGoesOnTheSame) {
   ReplayBuffer buffer(kLayout, 500, torch::kCPU);
   torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
   buffer.Add(RandomBatch(500, generator));
-  const MixedSampler sampler(buffer);
+  MixedSampler sampler(buffer);
   SacLearner learner({.hidden = {16, 16}, .batch_size = 32}, kLayout, Rng(1), torch::kCPU);
   learner.Update(sampler, 5);
   StateTree tree;

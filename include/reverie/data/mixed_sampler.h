@@ -8,8 +8,8 @@
 namespace reverie {
 
 // Draws floor(B real_ratio) rows from `real` and the rest from `model`; all from `real` while `model` is empty or where
-// there is none. The imagined rows' weights exp(log_weight) are
-// scaled to mean 1 over those of the batch. Borrows the buffers.
+// there is none. The imagined rows' weights exp(log_weight) are scaled to mean 1 over those of the batch. Borrows the
+// buffers; allocates only where a batch is larger than those before.
 class MixedSampler {
  public:
   explicit MixedSampler(const ReplayBuffer& real) : real_(real) {}
@@ -20,12 +20,13 @@ class MixedSampler {
   int64_t RealRows(int64_t batch_size) const;
 
   // Fills `batch`: real rows first.
-  void SampleInto(TransitionBatch& batch, torch::Generator& generator) const;
+  void SampleInto(TransitionBatch& batch, torch::Generator& generator);
 
  private:
   const ReplayBuffer& real_;
   const ReplayBuffer* model_ = nullptr;
   double real_ratio_ = 1;
+  torch::Tensor index_;  // [B] int64, places of the rows drawn
 };
 
 }  // namespace reverie

@@ -17,8 +17,9 @@ class ReplayBuffer {
   // Appends rows (copied), overwriting the oldest when full. Of more rows than fit, the last ones stay.
   void Add(const TransitionBatch& batch);
 
-  // Fills `rows` [n, width] with rows drawn uniformly with replacement. Throws std::logic_error on an empty buffer.
-  void SampleInto(torch::Tensor rows, torch::Generator& generator) const;
+  // Fills `rows` [n, width] with rows drawn uniformly with replacement, and `index` [n] int64 with their places. Throws
+  // std::logic_error on an empty buffer.
+  void SampleInto(torch::Tensor rows, torch::Tensor index, torch::Generator& generator) const;
 
   // The newest n rows (all, where there are fewer), oldest first. A copy.
   TransitionBatch Newest(int64_t n) const;

@@ -45,7 +45,7 @@ class SacLearner {
 
   // `updates` updates, each on a fresh batch. One copy to the host at the end, for the losses to be looked at: throws
   // std::runtime_error naming the first quantity that is not finite.
-  void Update(const MixedSampler& sampler, int64_t updates);
+  void Update(MixedSampler& sampler, int64_t updates);
 
   // One update on a given batch and given noise [B, act_dim] for a' and a.
   void UpdateOn(const TransitionBatch& batch, const torch::Tensor& next_noise, const torch::Tensor& noise);
@@ -100,7 +100,6 @@ class SacLearner {
   torch::Tensor action_grad_;    // [2, B, act_dim], through each critic
   torch::Tensor head_grad_;      // [1, B, 2 act_dim]
   torch::Tensor log_prob_grad_;  // [] alpha / B
-  torch::Tensor rows_inverse_;   // [] 1 / B
 
   torch::Tensor losses_;  // the metrics of this update
   torch::Tensor sums_;    // and their sums since they were drained

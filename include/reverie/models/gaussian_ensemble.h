@@ -67,7 +67,7 @@ class GaussianEnsemble final : public DynamicsModel {
 
   // The parts of one gradient step, apart so that tests can hold them against autograd.
   // Writes the loss's gradients but for the decay's, which Adam adds: inputs [E, B, in] standardised, targets [E, B,
-  // D]. Returns the loss without the decay, a scalar tensor.
+  // D]. Returns the loss without the decay, a scalar tensor that the next call overwrites.
   torch::Tensor ComputeGradients(const torch::Tensor& inputs, const torch::Tensor& targets);
   void ApplyGradients();
 
@@ -96,6 +96,7 @@ class GaussianEnsemble final : public DynamicsModel {
   // For whole minibatches, and for an epoch's last, smaller one.
   EnsembleMlp::Tape tape_, tail_tape_;
   torch::Tensor output_grad_, tail_output_grad_;  // [E, B, 2 D]
+  torch::Tensor loss_;                            // []
   torch::Tensor input_mean_, input_std_;          // [obs_dim + act_dim]
   torch::Tensor target_mean_, target_std_;        // [D]
   torch::Tensor elites_;                          // [elites] int64, best first

@@ -28,12 +28,13 @@ void SumRows(const torch::Tensor& grad, torch::Tensor bias_grad);
 
 // The gradient of an ensemble's Gaussian loss, softly bounded log-variance included (models/gaussian_ensemble.h has the
 // formulas):
-//   c sum (mu - y)^2 exp(-l) + l,   l = l_min + softplus(t - l_min),   t = l_max - softplus(l_max - raw)
-// output [E, B, 2 D]: mu, then raw; target [E, B, D] = y; l_max, l_min [1, D]. Writes grad [E, B, 2 D] by output and
-// adds to max_grad, min_grad [1, D] and loss [].
+//   c sum [(mu - y)^2 exp(-l) + l] + penalty (sum l_max - sum l_min)
+//   l = l_min + softplus(t - l_min),   t = l_max - softplus(l_max - raw)
+// output [E, B, 2 D]: mu, then raw; target [E, B, D] = y; l_max, l_min [1, D]. Writes grad [E, B, 2 D] by output,
+// max_grad, min_grad [1, D] by the bounds, and the loss [].
 void GaussianLossGradient(const torch::Tensor& output, const torch::Tensor& target, const torch::Tensor& l_max,
-                          const torch::Tensor& l_min, float c, torch::Tensor& grad, torch::Tensor& max_grad,
-                          torch::Tensor& min_grad, torch::Tensor& loss);
+                          const torch::Tensor& l_min, float c, float penalty, torch::Tensor& grad,
+                          torch::Tensor& max_grad, torch::Tensor& min_grad, torch::Tensor& loss);
 
 // The numbers [begin, end) of a block have `factor` times themselves added to their gradient.
 struct DecaySegment {
@@ -41,13 +42,13 @@ struct DecaySegment {
   float factor;
 };
 
-// One step of Adam with L2 decay (nn/parameters.h has the formula), all [N], step [] the number of this step; and,
-// where `target` is defined, target += tau (values - target) after it.
+// One step of Adam with L2 decay (nn/parameters.h has the formula), all [N], step [] the number of steps so far, which
+// becomes one more; and, where `target` is defined, target += tau (values - target) after it.
 struct AdamConstants {
   double learning_rate;
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
 };
-void AdamStep(const AdamConstants& constants, const std::vector<DecaySegment>& decay, const torch::Tensor& step,
+void AdamStep(const AdamConstants& constants, const std::vector<DecaySegment>& decay, torch::Tensor& step,
               torch::Tensor& values, torch::Tensor& grads, torch::Tensor& first_moment, torch::Tensor& second_moment,
               torch::Tensor target, double tau);
 

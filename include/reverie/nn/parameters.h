@@ -59,7 +59,7 @@ class Adam {
   torch::Tensor grads_;
   torch::Tensor first_moment_;
   torch::Tensor second_moment_;
-  torch::Tensor step_;  // [], counts from 1
+  torch::Tensor step_;  // [], steps so far
   double learning_rate_;
   std::vector<DecaySegment> decay_;
 };
