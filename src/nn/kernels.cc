@@ -137,16 +137,17 @@ struct LossTile {
 };
 
 REVERIE_CLONES void LossOfTile(const LossTile& tile, float c, int64_t n) {
-  const float* __restrict mean = tile.mean;
-  const float* __restrict raw = tile.raw;
-  const float* __restrict target = tile.target;
-  const float* __restrict l_max = tile.l_max;
-  const float* __restrict l_min = tile.l_min;
-  float* __restrict mean_grad = tile.mean_grad;
-  float* __restrict raw_grad = tile.raw_grad;
-  float* __restrict max_grad = tile.max_grad;
-  float* __restrict min_grad = tile.min_grad;
-  float* __restrict loss = tile.loss;
+  const float* mean = tile.mean;
+  const float* raw = tile.raw;
+  const float* target = tile.target;
+  const float* l_max = tile.l_max;
+  const float* l_min = tile.l_min;
+  float* mean_grad = tile.mean_grad;
+  float* raw_grad = tile.raw_grad;
+  float* max_grad = tile.max_grad;
+  float* min_grad = tile.min_grad;
+  float* loss = tile.loss;
+#pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) {
     const SoftplusValue above = Softplus(l_max[i] - raw[i]);
     const float t = l_max[i] - above.value;
