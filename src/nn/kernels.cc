@@ -61,6 +61,7 @@ template <class Row>
 void ForEachRow(const Sizes& sizes, Row row) {
   const int64_t grain = std::max<int64_t>(1, kGrain / sizes.width);
   at::parallel_for(0, sizes.members * sizes.rows, grain, [&](int64_t begin, int64_t end) {
+    const FlushSubnormals flush;
     for (int64_t i = begin; i < end; ++i) {
       row(i / sizes.rows, i * sizes.width);
     }
@@ -119,6 +120,7 @@ void ForEachColumnBlock(const Sizes& sizes, torch::Tensor& bias_grad, Task task)
   const int64_t blocks = at::divup(sizes.width, kColumns);
   const int64_t grain = std::max<int64_t>(1, kGrain / (sizes.rows * kColumns));
   at::parallel_for(0, sizes.members * blocks, grain, [&](int64_t begin, int64_t end) {
+    const FlushSubnormals flush;
     float unused[kColumns];
     for (int64_t i = begin; i < end; ++i) {
       const int64_t member = i / blocks;
@@ -322,6 +324,7 @@ void GaussianLossGradient(const torch::Tensor& output, const torch::Tensor& targ
   partial_sums.resize(static_cast<size_t>(tasks * (2 * dim + 1)));
   float* partials = partial_sums.data();
   at::parallel_for(0, tasks, 1, [&](int64_t first, int64_t last) {
+    const FlushSubnormals flush;
     thread_local std::vector<float> scratch;
     scratch.resize(static_cast<size_t>(10 * tile_size));
     float* next = scratch.data();
@@ -434,6 +437,7 @@ void AdamStep(const AdamConstants& constants, const std::vector<DecaySegment>& d
     }
   };
   at::parallel_for(0, values.numel(), kGrain, [&](int64_t begin, int64_t end) {
+    const FlushSubnormals flush;
     int64_t at = begin;
     for (const DecaySegment& segment : decay) {
       const int64_t from = std::clamp(segment.begin, at, end);

@@ -92,6 +92,7 @@ void SampleSquashed(const torch::Tensor& head, const torch::Tensor& noise, Squas
     at::sum_out(sample.log_prob, sample.log_density, {1});
     return;
   }
+  const FlushSubnormals flush;
   const float* from = head.data_ptr<float>();
   float* action = sample.action.data_ptr<float>();
   float* by_log_std = sample.by_log_std.data_ptr<float>();
@@ -119,6 +120,7 @@ void SquashedHeadGradient(const SquashedSample& sample, const torch::Tensor& act
     head_grad.slice(-1, act_dim, 2 * act_dim).copy_(by_u * sample.by_log_std - log_prob_grad * sample.unclamped);
     return;
   }
+  const FlushSubnormals flush;
   const float by_log_prob = *log_prob_grad.data_ptr<float>();
   const float* action = sample.action.data_ptr<float>();
   const float* by_log_std = sample.by_log_std.data_ptr<float>();

@@ -172,6 +172,16 @@ TEST_P(KernelsTest, AHundredStepsOfAdamAgreeWithLibTorchs) {
   EXPECT_TRUE(torch::equal(target, before));
 }
 
+TEST_P(KernelsTest, TheMomentsOfWhatGetsNoGradientReachZero) {
+  torch::Tensor values = torch::ones({40}), m = torch::full({40}, 1e-30), v = torch::full({40}, 1e-37);
+  torch::Tensor grads = torch::zeros({40}), step = torch::zeros({});
+  for (int i = 0; i < 3000; ++i) {
+    AdamStep({.learning_rate = 1e-3}, {}, step, values, grads, m, v, {}, 0);
+  }
+  EXPECT_EQ(m.abs().max().item<float>(), 0);
+  EXPECT_EQ(v.abs().max().item<float>(), 0);
+}
+
 TEST_P(KernelsTest, NumbersDoNotDependOnTheThreads) {
   const auto run = [&](int threads) {
     at::set_num_threads(threads);

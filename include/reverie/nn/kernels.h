@@ -1,8 +1,9 @@
 // Fused passes over memory between the matrix products of a network.
 //
 // Tensors are float32, contiguous where nothing else is said, on one device. On the CPU each function is one pass on
-// LibTorch's threads, allocates nothing, and gives the same numbers for any number of threads; elsewhere it is the
-// plain sequence of LibTorch's operations that the tests hold the CPU's against. No gradients are recorded.
+// LibTorch's threads, allocates nothing, gives the same numbers for any number of threads and takes numbers too small
+// to be normal as zero; elsewhere it is the plain sequence of LibTorch's operations that the tests hold the CPU's
+// against. No gradients are recorded.
 #ifndef REVERIE_NN_KERNELS_H_
 #define REVERIE_NN_KERNELS_H_
 
