@@ -1,8 +1,12 @@
 #include "reverie/learners/sac_learner.h"
 
 #include <gtest/gtest.h>
+#include <torch/optim/adam.h>
+
+#include <cmath>
 
 #include "oracle.h"
+#include "reverie/nn/squashed_gaussian.h"
 
 namespace reverie {
 namespace {
@@ -73,6 +77,111 @@ TEST(SacLearner, AnUpdateIsPyTorchs) {
     WriteTensors(folder.path() / ("update" + std::to_string(update) + ".pt"), dump);
   }
   EXPECT_EQ(RunPython("learners/sac_oracle.py", folder.path(), "update0.pt update1.pt update2.pt"), 0);
+}
+
+// Copies of a network's parameters that autograd follows: the weights, then the biases.
+struct Leaves {
+  std::vector<torch::Tensor> weights, biases;
+
+  explicit Leaves(const EnsembleMlp& mlp) {
+    for (size_t l = 0; l < mlp.weights().size(); ++l) {
+      weights.push_back(mlp.weights()[l].detach().clone().requires_grad_());
+      biases.push_back(mlp.biases()[l].detach().clone().requires_grad_());
+    }
+  }
+  torch::Tensor Forward(const torch::Tensor& x) const { return MlpForward(x, weights, biases, Activation::kRelu); }
+  std::vector<torch::Tensor> All() const {
+    std::vector<torch::Tensor> all = weights;
+    all.insert(all.end(), biases.begin(), biases.end());
+    return all;
+  }
+  torch::Tensor Flat() const {
+    std::vector<torch::Tensor> parts;
+    for (const torch::Tensor& leaf : All()) {
+      parts.push_back(leaf.detach().flatten());
+    }
+    return torch::cat(parts);
+  }
+};
+
+// The same update by autograd and LibTorch's own optimiser.
+struct PlainSac {
+  PlainSac(const SacConfig& sac_config, SacLearner& learner)
+      : config(sac_config),
+        actor(learner.actor().mlp()),
+        critics(learner.critics()),
+        targets(learner.target_critics()),
+        log_alpha(learner.alpha_parameters().values().detach().clone().requires_grad_()),
+        actor_adam(actor.All(), torch::optim::AdamOptions(config.learning_rate)),
+        critic_adam(critics.All(), torch::optim::AdamOptions(config.learning_rate)),
+        alpha_adam({log_alpha}, torch::optim::AdamOptions(config.learning_rate)) {}
+
+  void Update(const TransitionBatch& batch, const torch::Tensor& next_noise, const torch::Tensor& noise) {
+    const torch::Tensor alpha = log_alpha.detach().exp();
+    const auto [next_action, next_log_prob] = Draw(batch.next_obs(), next_noise);
+    const torch::Tensor next_q = targets.Forward(torch::cat({batch.next_obs(), next_action}, 1)).squeeze(2);
+    const torch::Tensor target = (batch.reward() + config.discount * (1 - batch.terminated()) *
+                                                       (torch::minimum(next_q[0], next_q[1]) - alpha * next_log_prob))
+                                     .detach();
+    const torch::Tensor q = critics.Forward(batch.obs_action()).squeeze(2);
+    Step(critic_adam, (0.5 * batch.log_weight().exp() * (q - target).square()).mean(1).sum());
+
+    const auto [action, log_prob] = Draw(batch.obs(), noise);
+    const torch::Tensor new_q = critics.Forward(torch::cat({batch.obs(), action}, 1)).squeeze(2);
+    Step(actor_adam, (alpha * log_prob - torch::minimum(new_q[0], new_q[1])).mean());
+    Step(alpha_adam, -(log_alpha * (log_prob.detach() + *config.target_entropy)).mean());
+
+    const torch::NoGradGuard no_grad;
+    const std::vector<torch::Tensor> from = critics.All();
+    std::vector<torch::Tensor> to = targets.All();
+    for (size_t i = 0; i < from.size(); ++i) {
+      to[i].lerp_(from[i], config.tau);
+    }
+  }
+
+  std::pair<torch::Tensor, torch::Tensor> Draw(const torch::Tensor& obs, const torch::Tensor& noise) const {
+    const torch::Tensor head = actor.Forward(obs)[0];
+    const int64_t act_dim = noise.size(1);
+    const torch::Tensor log_std = head.slice(1, act_dim).clamp(kLogStdMin, kLogStdMax);
+    const torch::Tensor u = head.slice(1, 0, act_dim) + log_std.exp() * noise;
+    return {torch::tanh(u), SquashedLogProb(head.slice(1, 0, act_dim), log_std, u)};
+  }
+  static void Step(torch::optim::Adam& adam, const torch::Tensor& loss) {
+    adam.zero_grad();
+    loss.backward();
+    adam.step();
+  }
+
+  SacConfig config;
+  Leaves actor, critics, targets;
+  torch::Tensor log_alpha;
+  torch::optim::Adam actor_adam, critic_adam, alpha_adam;
+};
+
+TEST(SacLearner, AHundredUpdatesStayWithAutogradsTwin) {
+  const SacConfig config{.hidden = {64, 64}, .learning_rate = 1e-3, .discount = 0.97, .target_entropy = -2.5};
+  SacLearner learner(config, kLayout, Rng(5), torch::kCPU);
+  PlainSac twin(config, learner);
+  const Leaves actor(learner.actor().mlp()), critics(learner.critics()), targets(learner.target_critics());
+  torch::Generator generator = MakeGenerator(Rng(6), torch::kCPU);
+  for (int update = 0; update < 100; ++update) {
+    const TransitionBatch batch = RandomBatch(64, generator);
+    const torch::Tensor next_noise = torch::randn({64, 3}, generator);
+    const torch::Tensor noise = torch::randn({64, 3}, generator);
+    learner.UpdateOn(batch, next_noise, noise);
+    twin.Update(batch, next_noise, noise);
+  }
+  // The distance between the two, of the distance moved.
+  const auto apart = [](const EnsembleMlp& ours, const Leaves& theirs, const Leaves& start) {
+    const torch::Tensor moved = theirs.Flat() - start.Flat();
+    return ((Leaves(ours).Flat() - theirs.Flat()).norm() / moved.norm()).item<double>();
+  };
+  EXPECT_LT(apart(learner.actor().mlp(), twin.actor, actor), 0.01);
+  EXPECT_LT(apart(learner.critics(), twin.critics, critics), 0.01);
+  EXPECT_LT(apart(learner.target_critics(), twin.targets, targets), 0.01);
+  const double log_alpha = twin.log_alpha.item<double>();
+  EXPECT_GT(std::abs(log_alpha), 0.01);
+  EXPECT_NEAR(learner.alpha_parameters().values().item<double>(), log_alpha, 0.01 * std::abs(log_alpha));
 }
 
 TEST(SacLearner, TerminatedRowsAreNotBootstrappedAndTruncatedOnesAre) {

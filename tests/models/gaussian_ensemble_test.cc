@@ -1,8 +1,10 @@
 #include "reverie/models/gaussian_ensemble.h"
 
 #include <gtest/gtest.h>
+#include <torch/optim/adam.h>
 
 #include <cmath>
+#include <memory>
 
 #include "oracle.h"
 
@@ -74,6 +76,58 @@ TEST(GaussianEnsemble, AMinibatchIsPyTorchs) {
     WriteTensors(folder.path() / ("step" + std::to_string(step) + ".pt"), dump);
   }
   EXPECT_EQ(RunPython("models/ensemble_oracle.py", folder.path(), "step0.pt step1.pt"), 0);
+}
+
+TEST(GaussianEnsemble, AHundredMinibatchesStayWithAutogradsTwin) {
+  GaussianEnsembleConfig config = SmallConfig();
+  config.weight_decay = {1e-2, 2e-2, 3e-2};
+  GaussianEnsemble model(config, kLayout, /*learn_reward=*/true, Rng(1), torch::kCPU);
+  const torch::Tensor start = model.parameters().values().clone();
+  std::vector<torch::Tensor> weights, biases;
+  std::vector<torch::optim::OptimizerParamGroup> groups;
+  const auto follow = [&](const torch::Tensor& value, double decay) {
+    const torch::Tensor leaf = value.detach().clone().requires_grad_();
+    auto options = std::make_unique<torch::optim::AdamOptions>(config.learning_rate);
+    options->weight_decay(decay);
+    groups.emplace_back(std::vector<torch::Tensor>{leaf}, std::move(options));
+    return leaf;
+  };
+  for (size_t l = 0; l < model.mlp().weights().size(); ++l) {
+    weights.push_back(follow(model.mlp().weights()[l], config.weight_decay[l]));
+    biases.push_back(follow(model.mlp().biases()[l], 0));
+  }
+  const torch::Tensor l_max = follow(model.max_log_var(), 0);
+  const torch::Tensor l_min = follow(model.min_log_var(), 0);
+  torch::optim::Adam adam(groups, torch::optim::AdamOptions(config.learning_rate));
+
+  torch::Generator generator = MakeGenerator(Rng(2), torch::kCPU);
+  for (int step = 0; step < 100; ++step) {
+    const torch::Tensor inputs = torch::randn({4, 64, 5}, generator);
+    const torch::Tensor targets = inputs.slice(2, 0, 4) * 0.5 + 0.1 * torch::randn({4, 64, 4}, generator);
+    {
+      const torch::NoGradGuard no_grad;
+      model.ComputeGradients(inputs, targets);
+      model.ApplyGradients();
+    }
+    const torch::Tensor output = MlpForward(inputs, weights, biases, Activation::kSilu);
+    const torch::Tensor t = l_max - torch::softplus(l_max - output.slice(2, 4));
+    const torch::Tensor log_var = l_min + torch::softplus(t - l_min);
+    const torch::Tensor square = (output.slice(2, 0, 4) - targets).square();
+    adam.zero_grad();
+    ((square * torch::exp(-log_var) + log_var).mean(at::IntArrayRef{1, 2}).sum() + 0.01 * (l_max.sum() - l_min.sum()))
+        .backward();
+    adam.step();
+  }
+  std::vector<torch::Tensor> twin;
+  for (size_t l = 0; l < weights.size(); ++l) {
+    twin.push_back(weights[l].detach().flatten());
+    twin.push_back(biases[l].detach().flatten());
+  }
+  twin.push_back(l_max.detach().flatten());
+  twin.push_back(l_min.detach().flatten());
+  const torch::Tensor theirs = torch::cat(twin);
+  EXPECT_LT((model.parameters().values() - theirs).norm().item<double>(),
+            0.01 * (theirs - start).norm().item<double>());
 }
 
 TEST(GaussianEnsemble, LearnsMeanAndNoiseOfALinearSystem) {
