@@ -59,7 +59,8 @@ Mbpo::Mbpo(const Config& config, const torch::Device& device)
              rng_.Split("model"), device),
       model_env_(model_, config.env.maker.task_functions(), collector_.spec(), device),
       rollout_(config.rollout, config.uncertainty, rng_.Split("rollout"), device),
-      model_buffer_(collector_.layout(), ModelCapacity(config.rollout.length.At(0)), device),
+      model_buffer_(collector_.layout(), ModelCapacity(config.rollout.length.At(0)), device,
+                    ModelCapacity(config.rollout.length.Max())),
       sampler_(env_buffer_, model_buffer_, config.real_ratio),
       learner_(config.sac, collector_.layout(), rng_.Split("learner"), device) {}
 

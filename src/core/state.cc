@@ -98,7 +98,11 @@ void StateVisitor::operator()(std::string_view name, torch::Tensor& value) {
 void StateVisitor::Resizable(std::string_view name, torch::Tensor& value) {
   const std::string key = Join(path_, name);
   if (!loading_) {
-    node_.dict.insert(key, value.detach().to(torch::kCPU).contiguous());
+    // A file gets a tensor's whole storage: of a part of a larger one, this is a tensor on the same memory that ends
+    // where it ends.
+    const torch::Tensor host = value.detach().to(torch::kCPU).contiguous();
+    node_.dict.insert(key, torch::from_blob(
+                               host.data_ptr(), host.sizes(), [host](void*) {}, host.options()));
     return;
   }
   const c10::IValue stored = Find(node_.dict, "", key);

@@ -7,13 +7,63 @@
 #include <string>
 
 namespace reverie {
+namespace {
 
-ReplayBuffer::ReplayBuffer(const TransitionLayout& layout, int64_t capacity, const torch::Device& device)
-    : layout_(layout) {
+torch::Tensor AllocateRows(int64_t count, const TransitionLayout& layout, const torch::Device& device) {
+  try {
+    return torch::empty({count, layout.width()}, torch::device(device));
+  } catch (const c10::Error&) {
+    const int64_t mib = count * layout.width() * static_cast<int64_t>(sizeof(float)) / (1024 * 1024);
+    throw std::runtime_error("a replay buffer of " + std::to_string(count) + " rows needs " + std::to_string(mib) +
+                             " MiB on " + device.str() + ", which are not to be had");
+  }
+}
+
+// Turns the order of the rows round, in place but for two chunks.
+void Reverse(const torch::Tensor& rows) {
+  constexpr int64_t kChunk = 2048;
+  int64_t begin = 0;
+  int64_t end = rows.size(0);
+  while (end - begin > 1) {
+    const int64_t count = std::min(kChunk, (end - begin) / 2);
+    torch::Tensor low = rows.narrow(0, begin, count);
+    torch::Tensor high = rows.narrow(0, end - count, count);
+    const torch::Tensor was_low = low.flip(0);
+    low.copy_(high.flip(0));
+    high.copy_(was_low);
+    begin += count;
+    end -= count;
+  }
+}
+
+// Row `first` becomes the first, those before it the last, in their order.
+void Rotate(const torch::Tensor& rows, int64_t first) {
+  if (first > 0) {
+    Reverse(rows.narrow(0, 0, first));
+    Reverse(rows.narrow(0, first, rows.size(0) - first));
+    Reverse(rows);
+  }
+}
+
+}  // namespace
+
+ReplayBuffer::ReplayBuffer(const TransitionLayout& layout, int64_t capacity, const torch::Device& device,
+                           int64_t largest_capacity)
+    : layout_(layout), capacity_(capacity) {
   if (capacity < 1) {
     throw std::invalid_argument("a replay buffer's capacity must be at least 1, got " + std::to_string(capacity));
   }
-  rows_ = torch::empty({capacity, layout.width()}, torch::device(device));
+  rows_ = AllocateRows(std::max(capacity, largest_capacity), layout, device);
+  if (!device.is_cpu()) {
+    size_on_device_ = torch::zeros({}, torch::dtype(torch::kInt64).device(device));
+  }
+}
+
+void ReplayBuffer::SetSize(int64_t size) {
+  size_ = size;
+  if (size_on_device_.defined()) {
+    size_on_device_.fill_(size);
+  }
 }
 
 void ReplayBuffer::Add(const TransitionBatch& batch) {
@@ -25,7 +75,7 @@ void ReplayBuffer::Add(const TransitionBatch& batch) {
     rows_.narrow(0, 0, count - first).copy_(rows.narrow(0, first, count - first));
   }
   next_ = (next_ + count) % capacity();
-  size_ = std::min(size_ + count, capacity());
+  SetSize(std::min(size_ + count, capacity()));
   total_added_ += batch.size();
 }
 
@@ -33,7 +83,12 @@ void ReplayBuffer::SampleInto(torch::Tensor rows, torch::Tensor index, torch::Ge
   if (size_ == 0) {
     throw std::logic_error("a batch was asked of an empty replay buffer");
   }
-  index.random_(0, size_, generator);
+  if (size_on_device_.defined()) {
+    index.random_(generator);
+    at::remainder_out(index, index, size_on_device_);
+  } else {
+    index.random_(0, size_, generator);
+  }
   at::index_select_out(rows, rows_, 0, index);
 }
 
@@ -47,17 +102,25 @@ TransitionBatch ReplayBuffer::Newest(int64_t n) const {
 }
 
 void ReplayBuffer::SetCapacity(int64_t capacity) {
-  if (capacity == rows_.size(0)) {
+  if (capacity == capacity_) {
     return;
   }
-  ReplayBuffer resized(layout_, capacity, device());
-  resized.Add(Newest(capacity));
-  resized.total_added_ = total_added_;
-  *this = std::move(resized);
+  // The newest rows that stay, in their order from the first place on.
+  const int64_t kept = std::min(size_, capacity);
+  const int64_t oldest = size_ == capacity_ ? next_ : 0;
+  Rotate(rows_.narrow(0, 0, size_), kept == 0 ? 0 : (oldest + size_ - kept) % size_);
+  if (capacity > rows_.size(0)) {
+    torch::Tensor larger = AllocateRows(capacity, layout_, device());
+    larger.narrow(0, 0, kept).copy_(rows_.narrow(0, 0, kept));
+    rows_ = larger;
+  }
+  capacity_ = capacity;
+  SetSize(kept);
+  next_ = kept % capacity;
 }
 
 void ReplayBuffer::Clear() {
-  size_ = 0;
+  SetSize(0);
   next_ = 0;
 }
 
@@ -75,11 +138,12 @@ void ReplayBuffer::VisitState(StateVisitor& state) {
         next_ >= saved_capacity || rows.scalar_type() != torch::kFloat32) {
       throw std::runtime_error("the checkpoint's replay buffer does not fit this environment");
     }
-    if (saved_capacity != capacity()) {
-      rows_ = torch::empty({saved_capacity, layout_.width()}, rows_.options());
+    if (saved_capacity > rows_.size(0)) {
+      rows_ = AllocateRows(saved_capacity, layout_, device());
     }
+    capacity_ = saved_capacity;
     rows_.narrow(0, 0, count).copy_(rows);
-    size_ = count;
+    SetSize(count);
   }
 }
 

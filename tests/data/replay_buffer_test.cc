@@ -2,6 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <numeric>
+#include <string>
+
+#include "oracle.h"
+#include "reverie/core/memory.h"
 #include "reverie/data/mixed_sampler.h"
 
 namespace reverie {
@@ -62,6 +70,66 @@ TEST(ReplayBuffer, ChangingCapacityKeepsTheNewest) {
   EXPECT_EQ(buffer.total_added(), 9);
 }
 
+// Wherever the ring's end is, and whether or not the memory for it was foreseen.
+TEST(ReplayBuffer, ChangingCapacityKeepsTheOrder) {
+  for (const int64_t foreseen : {0, 11}) {
+    for (int64_t added = 0; added < 20; ++added) {
+      for (const int64_t capacity : {1, 3, 7, 8, 11}) {
+        ReplayBuffer buffer(kLayout, 7, torch::kCPU, foreseen);
+        for (int64_t i = 0; i < added; ++i) {
+          buffer.Add(Rows(i, 1));
+        }
+        const int64_t kept = std::min({added, capacity, int64_t{7}});
+        std::vector<float> expected(static_cast<size_t>(kept));
+        std::iota(expected.begin(), expected.end(), static_cast<float>(added - kept));
+        buffer.SetCapacity(capacity);
+        ASSERT_EQ(FirstNumbers(buffer.All()), expected) << added << " rows, capacity " << capacity;
+        buffer.Add(Rows(added, 1));
+        expected.push_back(static_cast<float>(added));
+        expected.erase(expected.begin(), expected.end() - std::min<int64_t>(capacity, kept + 1));
+        ASSERT_EQ(FirstNumbers(buffer.All()), expected) << added << " rows, capacity " << capacity;
+      }
+    }
+  }
+}
+
+// Most resident memory since the last call, in MiB.
+double PeakMibSinceLastCall() {
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  double kib = 0;
+  while (status >> word) {
+    if (word == "VmHWM:") {
+      status >> kib;
+    }
+  }
+  std::ofstream("/proc/self/clear_refs") << 5;
+  return kib / 1024;
+}
+
+// The model buffer of a published Humanoid run, a hundredth of its rows: it grows with the rollout length.
+TEST(ReplayBuffer, GrowingTakesNoMoreMemoryThanTheRowsThemselves) {
+  const TransitionLayout humanoid{.obs_dim = 45, .act_dim = 17};
+  const int64_t rows_per_step = 10'000;
+  const int64_t longest = 25;
+  const TransitionBatch batch{humanoid, torch::ones({rows_per_step, humanoid.width()})};
+  PeakMibSinceLastCall();
+  const double before = ResidentMib();
+  ReplayBuffer buffer(humanoid, rows_per_step, torch::kCPU, rows_per_step * longest);
+  for (int64_t length = 1; length <= longest; length += 4) {
+    buffer.SetCapacity(rows_per_step * length);
+    for (int64_t i = 0; i < length + length / 3; ++i) {
+      buffer.Add(batch);
+    }
+  }
+  ASSERT_EQ(buffer.size(), rows_per_step * longest);
+  const int64_t numbers = 2 * humanoid.obs_dim + humanoid.act_dim + 2;  // s, a, r, s', whether it ended
+  const double raw = static_cast<double>(buffer.size() * numbers) * sizeof(float) / (1024.0 * 1024.0);
+  const double taken = PeakMibSinceLastCall() - before;
+  EXPECT_GT(taken, raw);
+  EXPECT_LT(taken, 1.05 * raw);
+}
+
 TEST(ReplayBuffer, SamplesUniformly) {
   ReplayBuffer buffer(kLayout, 8, torch::kCPU);
   buffer.Add(Rows(0, 10));  // holds 2 ... 9
@@ -81,6 +149,7 @@ TEST(ReplayBuffer, AnEmptyOneGivesNoBatch) {
   EXPECT_THROW(buffer.SampleInto(torch::empty({1, kLayout.width()}), torch::empty({1}, torch::kInt64), generator),
                std::logic_error);
   EXPECT_THROW(ReplayBuffer(kLayout, 0, torch::kCPU), std::invalid_argument);
+  EXPECT_THROW(ReplayBuffer(kLayout, 1, torch::kCPU, int64_t{1} << 55), std::runtime_error);
 }
 
 TEST(ReplayBuffer, ARestoredOneDrawsTheSameRowsAndGoesOnTheSame) {
@@ -103,6 +172,22 @@ TEST(ReplayBuffer, ARestoredOneDrawsTheSameRowsAndGoesOnTheSame) {
   restored.SampleInto(drawn_again.rows, torch::empty({drawn_again.size()}, torch::kInt64), generator_again);
   EXPECT_TRUE(torch::equal(drawn.rows, drawn_again.rows));
   EXPECT_EQ(FirstNumbers(restored.All()), (std::vector<float>{3, 4, 5, 6, 7}));
+}
+
+TEST(ReplayBuffer, ACheckpointHoldsTheRowsThereAreAndNoMore) {
+  ReplayBuffer buffer(kLayout, 100'000, torch::kCPU, 1'000'000);
+  buffer.Add(Rows(0, 10));
+  StateTree tree;
+  StateVisitor saving = StateVisitor::Saving(tree);
+  buffer.VisitState(saving);
+  const TemporaryFolder folder;
+  tree.SaveFile(folder.path() / "buffer.pt");
+  EXPECT_LT(std::filesystem::file_size(folder.path() / "buffer.pt"), 10'000);
+  StateTree saved = StateTree::LoadFile(folder.path() / "buffer.pt");
+  ReplayBuffer restored(kLayout, 1, torch::kCPU);
+  StateVisitor loading = StateVisitor::Loading(saved);
+  restored.VisitState(loading);
+  EXPECT_TRUE(torch::equal(restored.All().rows, buffer.All().rows));
 }
 
 TEST(MixedSampler, MixesInsideEachBatchAndScalesImaginedWeightsToMeanOne) {

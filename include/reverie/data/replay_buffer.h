@@ -11,21 +11,26 @@ namespace reverie {
 
 class ReplayBuffer {
  public:
-  // Throws std::invalid_argument where capacity < 1. Memory: capacity * width * 4 bytes, touched as it fills.
-  ReplayBuffer(const TransitionLayout& layout, int64_t capacity, const torch::Device& device);
+  // Memory is set aside once, for the largest capacity to come: rows * width * 4 bytes, which a CPU's pages take up
+  // only as the buffer fills. Throws std::invalid_argument where capacity < 1, std::runtime_error where there is not
+  // that much memory.
+  ReplayBuffer(const TransitionLayout& layout, int64_t capacity, const torch::Device& device,
+               int64_t largest_capacity = 0);
 
   // Appends rows (copied), overwriting the oldest when full. Of more rows than fit, the last ones stay.
   void Add(const TransitionBatch& batch);
 
   // Fills `rows` [n, width] with rows drawn uniformly with replacement, and `index` [n] int64 with their places. Throws
-  // std::logic_error on an empty buffer.
+  // std::logic_error on an empty buffer. On a GPU the number of rows is read there, so that a captured graph draws from
+  // those there are when it is replayed.
   void SampleInto(torch::Tensor rows, torch::Tensor index, torch::Generator& generator) const;
 
   // The newest n rows (all, where there are fewer), oldest first. A copy.
   TransitionBatch Newest(int64_t n) const;
   TransitionBatch All() const { return Newest(size_); }
 
-  // Keeps the newest rows that fit.
+  // Keeps the newest rows that fit. In place, but beyond the largest capacity foreseen. Cost: at most two passes over
+  // the rows.
   void SetCapacity(int64_t capacity);
 
   void Clear();
@@ -33,16 +38,21 @@ class ReplayBuffer {
   const TransitionLayout& layout() const { return layout_; }
   torch::Device device() const { return rows_.device(); }
   int64_t size() const { return size_; }
-  int64_t capacity() const { return rows_.size(0); }
-  int64_t total_added() const { return total_added_; }  // rows ever added
+  int64_t capacity() const { return capacity_; }
+  int64_t total_added() const { return total_added_; }    // rows ever added
+  const torch::Tensor& storage() const { return rows_; }  // [largest capacity, width]
 
   void VisitState(StateVisitor& state);
 
  private:
+  void SetSize(int64_t size);
+
   TransitionLayout layout_;
-  torch::Tensor rows_;  // [capacity, width]
+  torch::Tensor rows_;            // [largest capacity, width]; the first size_ hold transitions
+  torch::Tensor size_on_device_;  // [] int64, size_; undefined on the CPU
+  int64_t capacity_;
   int64_t size_ = 0;
-  int64_t next_ = 0;  // where the next row goes
+  int64_t next_ = 0;  // where the next row goes: size_ until the buffer is full
   int64_t total_added_ = 0;
 };
 
