@@ -1,6 +1,11 @@
-// The hot path of learning, at HalfCheetah-v5's sizes.
+// The hot path of learning, at HalfCheetah-v5's sizes: on the CPU with one and with two threads, and on a GPU where
+// there is one.
 #include <benchmark/benchmark.h>
+#include <torch/cuda.h>
 
+#include <string>
+
+#include "reverie/core/repeated_work.h"
 #include "reverie/data/replay_buffer.h"
 #include "reverie/env/registry.h"
 #include "reverie/learners/sac_learner.h"
@@ -14,72 +19,131 @@ namespace {
 
 constexpr TransitionLayout kLayout{.obs_dim = 17, .act_dim = 6};
 
-ReplayBuffer FilledBuffer(int64_t rows) {
-  TransitionBatch batch = TransitionBatch::Empty(kLayout, rows, torch::kCPU);
-  torch::Generator generator = MakeGenerator(Rng(0).Split("bench"), torch::kCPU);
+ReplayBuffer FilledBuffer(int64_t rows, const torch::Device& device) {
+  TransitionBatch batch = TransitionBatch::Empty(kLayout, rows, device);
+  torch::Generator generator = MakeGenerator(Rng(0).Split("bench"), device);
   batch.rows.normal_(0, 1, generator);
   batch.action().tanh_();
   batch.terminated().zero_();
   batch.truncated().zero_();
   batch.log_weight().zero_();
-  ReplayBuffer buffer(kLayout, rows, torch::kCPU);
+  ReplayBuffer buffer(kLayout, rows, device);
   buffer.Add(batch);
   return buffer;
 }
 
+void WaitFor(const torch::Device& device) {
+  if (device.is_cuda()) {
+    torch::cuda::synchronize();
+  }
+}
+
 // Everything included: sampling, targets, both networks' Adam, alpha, target update. Items are updates.
-void SacUpdate(benchmark::State& state) {
+void SacUpdate(benchmark::State& state, const torch::Device& device) {
   constexpr int64_t kUpdates = 20;
-  UseThreads(state.range(0));
-  const ReplayBuffer buffer = FilledBuffer(10'000);
+  const ReplayBuffer buffer = FilledBuffer(10'000, device);
   MixedSampler sampler(buffer);
-  SacLearner learner({}, kLayout, Rng(0), torch::kCPU);
+  SacLearner learner({}, kLayout, Rng(0), device);
   learner.Update(sampler, kUpdates);
   for (auto _ : state) {
     learner.Update(sampler, kUpdates);
   }
   state.SetItemsProcessed(state.iterations() * kUpdates);
 }
-BENCHMARK(SacUpdate)->ArgName("threads")->Arg(1)->Arg(2)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 // Loss, backward, decay, Adam of 7 x 256 rows. Items are minibatches.
-void EnsembleMinibatch(benchmark::State& state) {
-  UseThreads(state.range(0));
+void EnsembleMinibatch(benchmark::State& state, const torch::Device& device) {
+  constexpr int64_t kMinibatches = 20;
   const torch::NoGradGuard no_grad;
   const GaussianEnsembleConfig config;
-  GaussianEnsemble ensemble(config, kLayout, /*learn_reward=*/true, Rng(0), torch::kCPU);
-  const torch::Tensor inputs = torch::randn({config.members, config.batch_size, kLayout.obs_dim + kLayout.act_dim});
-  const torch::Tensor targets = torch::randn({config.members, config.batch_size, kLayout.obs_dim + 1});
+  GaussianEnsemble ensemble(config, kLayout, /*learn_reward=*/true, Rng(0), device);
+  const auto options = torch::device(device);
+  const torch::Tensor inputs = torch::randn({config.members, config.batch_size, 23}, options);
+  const torch::Tensor targets = torch::randn({config.members, config.batch_size, 18}, options);
+  RepeatedWork minibatch("a minibatch", device);
+  const auto run = [&] {
+    for (int64_t i = 0; i < kMinibatches; ++i) {
+      minibatch.Run({}, [&] {
+        ensemble.ComputeGradients(inputs, targets);
+        ensemble.ApplyGradients();
+      });
+    }
+    WaitFor(device);
+  };
+  run();
   for (auto _ : state) {
-    ensemble.ComputeGradients(inputs, targets);
-    ensemble.ApplyGradients();
+    run();
   }
-  state.SetItemsProcessed(state.iterations());
+  state.SetItemsProcessed(state.iterations() * kMinibatches);
 }
-BENCHMARK(EnsembleMinibatch)->ArgName("threads")->Arg(1)->Arg(2)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 // One step of 100,000 rows: start states, policy, one drawn elite a row, sample, termination, store. Items are rows.
-void ImaginedStep(benchmark::State& state) {
-  UseThreads(state.range(0));
+void ImaginedStep(benchmark::State& state, const torch::Device& device) {
   const EnvMaker maker = BuiltinEnvs().Find("HalfCheetah-v5").maker();
   const EnvSpec spec = maker.make()->spec();
   const RolloutConfig config;
-  ReplayBuffer real = FilledBuffer(10'000);
-  ReplayBuffer model_buffer(kLayout, config.start_states, torch::kCPU);
+  const ReplayBuffer real = FilledBuffer(10'000, device);
+  ReplayBuffer model_buffer(kLayout, config.start_states, device);
   GaussianEnsembleConfig ensemble_config;
   ensemble_config.max_epochs = 1;
-  GaussianEnsemble ensemble(ensemble_config, kLayout, /*learn_reward=*/true, Rng(0), torch::kCPU);
+  GaussianEnsemble ensemble(ensemble_config, kLayout, /*learn_reward=*/true, Rng(0), device);
   ensemble.Fit(real, Rng(0));
-  const ModelEnv model_env(ensemble, maker.task_functions(), spec, torch::kCPU);
-  GaussianActor actor(kLayout.obs_dim, kLayout.act_dim, {256, 256}, Rng(0), torch::kCPU);
-  BranchedRollout rollout(config, {}, Rng(0), torch::kCPU);
-  rollout.Run(1, real, model_env, actor, &model_buffer);
-  for (auto _ : state) {
+  const ModelEnv model_env(ensemble, maker.task_functions(), spec, device);
+  GaussianActor actor(kLayout.obs_dim, kLayout.act_dim, {256, 256}, Rng(0), device);
+  BranchedRollout rollout(config, {}, Rng(0), device);
+  const auto run = [&] {
     rollout.Run(1, real, model_env, actor, &model_buffer);
+    WaitFor(device);
+  };
+  run();
+  run();
+  for (auto _ : state) {
+    run();
   }
   state.SetItemsProcessed(state.iterations() * config.start_states);
 }
-BENCHMARK(ImaginedStep)->ArgName("threads")->Arg(1)->Arg(2)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+// One epoch over 50,000 real rows, an MBPO fit's share: gathers, minibatches, hold-out error. Items are rows of a
+// member.
+void EnsembleEpoch(benchmark::State& state, const torch::Device& device) {
+  constexpr int64_t kRows = 50'000;
+  const ReplayBuffer real = FilledBuffer(kRows, device);
+  GaussianEnsembleConfig config;
+  config.max_epochs = 1;
+  GaussianEnsemble ensemble(config, kLayout, /*learn_reward=*/true, Rng(0), device);
+  ensemble.Fit(real, Rng(0));
+  uint64_t fit = 0;
+  for (auto _ : state) {
+    ensemble.Fit(real, Rng(++fit));
+  }
+  state.SetItemsProcessed(state.iterations() * kRows);
+}
+
+void Register(const std::string& name, void (*function)(benchmark::State&, const torch::Device&)) {
+  for (const int64_t threads : {1, 2}) {
+    benchmark::RegisterBenchmark((name + "/threads:" + std::to_string(threads)).c_str(),
+                                 [=](benchmark::State& state) {
+                                   UseThreads(threads);
+                                   function(state, torch::kCPU);
+                                 })
+        ->Unit(benchmark::kMillisecond)
+        ->UseRealTime();
+  }
+  if (torch::cuda::device_count() > 0) {
+    benchmark::RegisterBenchmark((name + "/cuda").c_str(),
+                                 [=](benchmark::State& state) { function(state, torch::Device(torch::kCUDA, 0)); })
+        ->Unit(benchmark::kMillisecond)
+        ->UseRealTime();
+  }
+}
+
+const bool kRegistered = [] {
+  Register("SacUpdate", SacUpdate);
+  Register("EnsembleMinibatch", EnsembleMinibatch);
+  Register("EnsembleEpoch", EnsembleEpoch);
+  Register("ImaginedStep", ImaginedStep);
+  return true;
+}();
 
 }  // namespace
 }  // namespace reverie

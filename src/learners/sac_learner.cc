@@ -51,6 +51,7 @@ SacLearner::SacLearner(const SacConfig& config, const TransitionLayout& layout, 
       critic_adam_(critic_parameters_, config.learning_rate),
       alpha_adam_(log_alpha_, config.learning_rate),
       generator_(MakeGenerator(rng.Split("updates"), device)),
+      update_("SAC's update", device, {generator_}),
       batch_(TransitionBatch::Empty(layout, config.batch_size, device)),
       noise_(torch::empty({2, config.batch_size, layout.act_dim}, torch::device(device))),
       losses_(torch::zeros({kMetrics}, torch::device(device))),
@@ -61,15 +62,29 @@ SacLearner::SacLearner(const SacConfig& config, const TransitionLayout& layout, 
 }
 
 void SacLearner::Update(MixedSampler& sampler, int64_t updates) {
+  const torch::NoGradGuard no_grad;
+  Prepare(config_.batch_size);
+  std::vector<int64_t> key = sampler.Key(config_.batch_size);
+  key.push_back(workspaces_);
   for (int64_t i = 0; i < updates; ++i) {
-    sampler.SampleInto(batch_, generator_);
-    noise_.normal_(0, 1, generator_);
-    UpdateOn(batch_, noise_[0], noise_[1]);
+    update_.Run(key, [&] {
+      sampler.SampleInto(batch_, generator_);
+      noise_.normal_(0, 1, generator_);
+      Step(batch_, noise_[0], noise_[1]);
+    });
   }
+  drained_updates_ += updates;
+  updates_ += updates;
   FiniteMeans();
 }
 
 void SacLearner::UpdateOn(const TransitionBatch& batch, const torch::Tensor& next_noise, const torch::Tensor& noise) {
+  Step(batch, next_noise, noise);
+  ++drained_updates_;
+  ++updates_;
+}
+
+void SacLearner::Step(const TransitionBatch& batch, const torch::Tensor& next_noise, const torch::Tensor& noise) {
   const torch::NoGradGuard no_grad;
   CriticGradients(batch, next_noise);
   critic_adam_.StepWithTarget(target_parameters_, config_.tau);  // nothing below looks at the targets
@@ -78,8 +93,6 @@ void SacLearner::UpdateOn(const TransitionBatch& batch, const torch::Tensor& nex
   AlphaGradient();
   alpha_adam_.Step();
   sums_.add_(losses_);
-  ++drained_updates_;
-  ++updates_;
 }
 
 torch::Tensor SacLearner::CriticGradients(const TransitionBatch& batch, const torch::Tensor& next_noise) {
@@ -128,6 +141,7 @@ void SacLearner::Prepare(int64_t rows) {
   if (obs_action_.defined() && obs_action_.size(0) == rows) {
     return;
   }
+  ++workspaces_;
   const torch::Device device = sums_.device();
   const auto empty = [&](at::IntArrayRef sizes) { return torch::empty(sizes, torch::device(device)); };
   sample_ = SquashedSample::Empty(rows, layout_.act_dim, device);

@@ -1,7 +1,7 @@
 // The pieces of SAC's update between its networks; sac_learner.h has the formulas. Internal to the learner.
 //
-// Float32 on one device, no gradients recorded, nothing copied to the host; on the CPU one loop each, without
-// allocation.
+// Float32 on one device, no gradients recorded, nothing copied to the host, nothing allocated: one loop each on the
+// CPU, one kernel each on a GPU. Throw as nn/kernels.h does.
 #ifndef REVERIE_SRC_LEARNERS_SAC_LOSSES_H_
 #define REVERIE_SRC_LEARNERS_SAC_LOSSES_H_
 

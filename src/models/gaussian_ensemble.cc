@@ -7,7 +7,9 @@
 #include <limits>
 #include <numbers>
 #include <stdexcept>
-#include <tuple>
+#include <utility>
+
+#include "imagination.h"
 
 namespace reverie {
 namespace {
@@ -35,11 +37,12 @@ std::vector<DecaySegment> DecayOf(const GaussianEnsembleConfig& config, const En
   return segments;
 }
 
-// Mean and population standard deviation by column; a column that does not vary gets std 1.
-std::pair<torch::Tensor, torch::Tensor> ColumnStatistics(const torch::Tensor& rows) {
-  const torch::Tensor mean = rows.mean(0);
-  const torch::Tensor std = (rows - mean).square().mean(0).sqrt();
-  return {mean, torch::where(std < kLeastStd, torch::ones_like(std), std)};
+// Mean and population standard deviation by column; a column that does not vary gets std 1. In place, as captured work
+// reads them there.
+void ColumnStatistics(const torch::Tensor& rows, torch::Tensor& mean, torch::Tensor& std) {
+  at::mean_out(mean, rows, {0});
+  at::sqrt_out(std, (rows - mean).square().mean(0));
+  std.masked_fill_(std < kLeastStd, 1);
 }
 
 // A permutation of [0, n) per member, [E, n].
@@ -91,7 +94,8 @@ GaussianEnsemble::GaussianEnsemble(const GaussianEnsembleConfig& config, const T
       min_log_var_(parameters_.Take({1, target_dim_})),
       elite_parameters_(ShapeOf(config, layout, target_dim_, config.elites).ParameterCount(), device),
       elite_mlp_(ShapeOf(config, layout, target_dim_, config.elites), elite_parameters_),
-      adam_(parameters_, config.learning_rate, DecayOf(config, mlp_, parameters_)) {
+      adam_(parameters_, config.learning_rate, DecayOf(config, mlp_, parameters_)),
+      minibatch_("the ensemble's minibatch", device) {
   torch::Generator generator = MakeGenerator(rng.Split("init"), device);
   mlp_.InitTruncatedNormal(generator);
   max_log_var_.value.fill_(kInitialMaxLogVar);
@@ -103,12 +107,16 @@ GaussianEnsemble::GaussianEnsemble(const GaussianEnsembleConfig& config, const T
   target_mean_ = torch::zeros({target_dim_}, options);
   target_std_ = torch::ones({target_dim_}, options);
   loss_ = torch::zeros({}, options);
+  loss_sum_ = torch::zeros({}, options);
   holdout_ = TransitionBatch::Empty(layout, 0, device);
-  SetElites(torch::arange(config.elites, options.dtype(torch::kInt64)));
+  input_rows_ = torch::empty({config.members, config.batch_size, layout.obs_dim + layout.act_dim}, options);
+  target_rows_ = torch::empty({config.members, config.batch_size, target_dim_}, options);
+  elites_ = torch::arange(config.elites, options.dtype(torch::kInt64));
+  SetElites(elites_);
 }
 
 void GaussianEnsemble::SetElites(const torch::Tensor& elites) {
-  elites_ = elites;
+  elites_.copy_(elites);
   for (size_t l = 0; l < mlp_.weights().size(); ++l) {
     torch::Tensor weight = elite_mlp_.weights()[l];
     torch::Tensor bias = elite_mlp_.biases()[l];
@@ -173,9 +181,9 @@ Metrics GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng& rng) {
   const TransitionBatch train{layout_, all.rows.index_select(0, order.narrow(0, holdout_count, train_count))};
 
   // Statistics of the training split.
-  std::tie(input_mean_, input_std_) = ColumnStatistics(train.obs_action());
+  ColumnStatistics(train.obs_action(), input_mean_, input_std_);
   torch::Tensor train_targets = Targets(train);
-  std::tie(target_mean_, target_std_) = ColumnStatistics(train_targets);
+  ColumnStatistics(train_targets, target_mean_, target_std_);
   torch::Tensor holdout_targets = Targets(holdout_);
   if (config_.normalize_targets) {
     train_targets = (train_targets - target_mean_) / target_std_;
@@ -194,30 +202,32 @@ Metrics GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng& rng) {
     return (output.slice(-1, 0, target_dim_) - holdout_targets).square().mean({1, 2});  // [E]
   };
 
-  const int64_t most_rows = members * std::min(config_.batch_size, train_count);
-  const torch::Tensor input_rows = torch::empty({most_rows, train_inputs.size(1)}, train_inputs.options());
-  const torch::Tensor target_rows = torch::empty({most_rows, target_dim_}, train_targets.options());
   torch::Tensor best_error = torch::full({members}, std::numeric_limits<float>::infinity(), torch::device(device));
-  torch::Tensor best = parameters_.values().clone();
   FlatParameters best_block(parameters_.values().numel(), device);
   const EnsembleMlp best_mlp(mlp_.shape(), best_block);
   int64_t epochs = 0;
   int64_t since_improvement = 0;
-  torch::Tensor loss_sum;
   int64_t minibatches = 0;
   while (since_improvement <= config_.patience && (config_.max_epochs == 0 || epochs < config_.max_epochs)) {
     const torch::Tensor rows = bootstrap.gather(1, Permutations(members, train_count, shuffle_generator, device));
-    loss_sum = torch::zeros({}, torch::device(device));
+    loss_sum_.zero_();
     minibatches = 0;
     for (int64_t begin = 0; begin < train_count; begin += config_.batch_size) {
       const int64_t size = std::min(config_.batch_size, train_count - begin);
       const torch::Tensor index = rows.narrow(1, begin, size).reshape({-1});
-      torch::Tensor inputs = input_rows.narrow(0, 0, members * size);
-      torch::Tensor targets = target_rows.narrow(0, 0, members * size);
+      torch::Tensor inputs = input_rows_.view({members * config_.batch_size, -1}).narrow(0, 0, members * size);
+      torch::Tensor targets = target_rows_.view({members * config_.batch_size, -1}).narrow(0, 0, members * size);
       at::index_select_out(inputs, train_inputs, 0, index);
       at::index_select_out(targets, train_targets, 0, index);
-      loss_sum.add_(ComputeGradients(inputs.view({members, size, -1}), targets.view({members, size, -1})));
-      ApplyGradients();
+      const auto step = [&] {
+        loss_sum_.add_(ComputeGradients(inputs.view({members, size, -1}), targets.view({members, size, -1})));
+        ApplyGradients();
+      };
+      if (size == config_.batch_size) {
+        minibatch_.Run({}, step);
+      } else {
+        step();
+      }
       ++minibatches;
     }
     ++epochs;
@@ -253,7 +263,7 @@ Metrics GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng& rng) {
   SetElites(mse.argsort().narrow(0, 0, config_.elites).contiguous());
 
   const torch::Tensor report =
-      torch::cat({mse, nll, elites_.to(torch::kFloat32), (loss_sum / minibatches).view(1)}).cpu();
+      torch::cat({mse, nll, elites_.to(torch::kFloat32), (loss_sum_ / minibatches).view(1)}).cpu();
   Metrics metrics;
   metrics.Set("epochs", static_cast<double>(epochs));
   metrics.Set("train_rows", static_cast<double>(train_count));
@@ -285,55 +295,46 @@ GaussianPrediction GaussianEnsemble::Predict(const torch::Tensor& obs, const tor
   return prediction;
 }
 
-ModelSample GaussianEnsemble::Sample(const torch::Tensor& obs, const torch::Tensor& action,
-                                     torch::Generator& generator) const {
+void GaussianEnsemble::Sample(const torch::Tensor& obs, const torch::Tensor& action, torch::Generator& generator,
+                              ModelSample& sample) const {
   // Rows are dealt to the elites by a random permutation in equal shares: each row's elite is uniform, each elite
   // computes only its own rows, and no count has to come back to the host.
+  const torch::NoGradGuard no_grad;
   const int64_t rows = obs.size(0);
-  const int64_t elites = config_.elites;
-  const int64_t share = (rows + elites - 1) / elites;
-  const torch::Tensor order = torch::randperm(rows, generator, torch::dtype(torch::kInt64).device(obs.device()));
-  const torch::Tensor padded =
-      share * elites == rows ? order
-                             : order.index_select(0, torch::arange(share * elites, order.options()).remainder(rows));
-  const torch::Tensor inputs =
-      ((torch::cat({obs, action}, -1) - input_mean_) / input_std_).index_select(0, padded).view({elites, share, -1});
-  const auto [mean, log_var] = Head(elite_mlp_.Infer(inputs));
-  const torch::Tensor noise = torch::randn(mean.sizes(), generator, mean.options());
-  torch::Tensor target = mean + torch::exp(0.5 * log_var) * noise;
+  const int64_t share = (rows + config_.elites - 1) / config_.elites;
+  const auto empty = [&](int64_t width) { return torch::empty({config_.elites, share, width}, obs.options()); };
+  const torch::Tensor order = torch::randperm(rows, generator, obs.options().dtype(torch::kInt64));
+  torch::Tensor inputs = empty(layout_.obs_dim + layout_.act_dim);
+  DealInputs(obs, action, order, input_mean_, input_std_, inputs);
+  const torch::Tensor output = elite_mlp_.Infer(inputs);
+  const torch::Tensor noise = empty(target_dim_).normal_(0, 1, generator);
+  TargetDecoder decoder{.max_log_var = max_log_var_.value,
+                        .min_log_var = min_log_var_.value,
+                        .add_obs = config_.target == ModelTarget::kDelta};
   if (config_.normalize_targets) {
-    target = target * target_std_ + target_mean_;
+    decoder.target_mean = target_mean_;
+    decoder.target_std = target_std_;
   }
-  // Back to the rows' own order: a row's place among the dealt ones.
-  torch::Tensor place = torch::empty_like(order);
-  place.scatter_(0, order, torch::arange(rows, order.options()));
-  return Decode(target.view({share * elites, target_dim_}).index_select(0, place), obs, place.div(share, "floor"));
+  DrawTargets(output, noise, order, decoder, obs, sample);
 }
 
-ModelSample GaussianEnsemble::SampleFrom(const GaussianPrediction& prediction, const torch::Tensor& obs,
-                                         torch::Generator& generator) const {
+void GaussianEnsemble::SampleFrom(const GaussianPrediction& prediction, const torch::Tensor& obs,
+                                  torch::Generator& generator, ModelSample& sample) const {
   const int64_t rows = obs.size(0);
-  const torch::Tensor member =
-      torch::randint(config_.elites, {rows}, generator, torch::dtype(torch::kInt64).device(obs.device()));
-  const torch::Tensor index = member.view({1, rows, 1}).expand({1, rows, target_dim_});
+  sample.member.random_(0, config_.elites, generator);
+  const torch::Tensor index = sample.member.view({1, rows, 1}).expand({1, rows, target_dim_});
   const torch::Tensor mean = prediction.mean.gather(0, index).squeeze(0);
   const torch::Tensor std = prediction.var.gather(0, index).squeeze(0).sqrt();
-  const torch::Tensor noise = torch::randn(mean.sizes(), generator, mean.options());
-  return Decode(mean + std * noise, obs, member);
+  const torch::Tensor target = mean + std * torch::randn(mean.sizes(), generator, mean.options());
+  sample.next_obs.copy_(DecodeObs(target, obs));
+  if (learn_reward_) {
+    sample.reward.copy_(target.select(-1, layout_.obs_dim));
+  }
 }
 
 torch::Tensor GaussianEnsemble::DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const {
   const torch::Tensor observed = target.slice(-1, 0, layout_.obs_dim);
   return config_.target == ModelTarget::kDelta ? obs + observed : observed;
-}
-
-ModelSample GaussianEnsemble::Decode(const torch::Tensor& target, const torch::Tensor& obs,
-                                     torch::Tensor member) const {
-  ModelSample sample{.next_obs = DecodeObs(target, obs), .reward = {}, .member = std::move(member)};
-  if (learn_reward_) {
-    sample.reward = target.select(-1, layout_.obs_dim);
-  }
-  return sample;
 }
 
 void GaussianEnsemble::VisitState(StateVisitor& state) {
@@ -347,7 +348,7 @@ void GaussianEnsemble::VisitState(StateVisitor& state) {
   state.Resizable("holdout", holdout_.rows);
   if (state.loading()) {
     holdout_.rows = holdout_.rows.to(parameters_.values().device());
-    SetElites(elites_.clone());
+    SetElites(elites_);
   }
 }
 

@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "imagination.h"
+
 namespace reverie {
 
 ModelEnv::ModelEnv(const DynamicsModel& model, TaskFunctions task, const EnvSpec& spec, const torch::Device& device)
@@ -16,28 +18,38 @@ ModelEnv::ModelEnv(const DynamicsModel& model, TaskFunctions task, const EnvSpec
   }
 }
 
-ImaginedStep ModelEnv::Step(const torch::Tensor& obs, const torch::Tensor& action, torch::Generator& generator) const {
-  return Complete(model_.Sample(obs, action, generator), obs, action);
+ModelSample ModelEnv::SampleOf(TransitionBatch& batch) const {
+  return {.next_obs = batch.next_obs(),
+          .reward = model_.learns_reward() ? batch.reward() : torch::Tensor(),
+          .member = torch::empty({batch.size()}, batch.rows.options().dtype(torch::kInt64))};
 }
 
-ImaginedStep ModelEnv::StepFrom(const GaussianPrediction& prediction, const torch::Tensor& obs,
-                                const torch::Tensor& action, torch::Generator& generator) const {
-  return Complete(model_.SampleFrom(prediction, obs, generator), obs, action);
+ImaginedStep ModelEnv::Step(TransitionBatch& batch, torch::Generator& generator) const {
+  ModelSample sample = SampleOf(batch);
+  model_.Sample(batch.obs(), batch.action(), generator, sample);
+  return Complete(batch, sample.member);
 }
 
-ImaginedStep ModelEnv::Complete(const ModelSample& sample, const torch::Tensor& obs,
-                                const torch::Tensor& action) const {
-  ImaginedStep step{.next_obs = sample.next_obs, .reward = sample.reward, .member = sample.member};
+ImaginedStep ModelEnv::StepFrom(const GaussianPrediction& prediction, TransitionBatch& batch,
+                                torch::Generator& generator) const {
+  ModelSample sample = SampleOf(batch);
+  model_.SampleFrom(prediction, batch.obs(), generator, sample);
+  return Complete(batch, sample.member);
+}
+
+ImaginedStep ModelEnv::Complete(TransitionBatch& batch, const torch::Tensor& member) const {
+  const auto bools = batch.rows.options().dtype(torch::kBool);
+  ImaginedStep step{.terminated = {}, .finite = torch::empty({batch.size()}, bools), .member = member};
   torch::Tensor env_action;
   if (task_.terminated || !model_.learns_reward()) {
-    env_action = bounds_.ToEnvAction(action);
+    env_action = bounds_.ToEnvAction(batch.action());
   }
   if (!model_.learns_reward()) {
-    step.reward = task_.reward(obs, env_action, step.next_obs);
+    batch.reward().copy_(task_.reward(batch.obs(), env_action, batch.next_obs()));
   }
-  step.terminated = task_.terminated ? task_.terminated(obs, env_action, step.next_obs)
-                                     : torch::zeros({obs.size(0)}, obs.options().dtype(torch::kBool));
-  step.finite = torch::isfinite(step.next_obs).all(1).logical_and(torch::isfinite(step.reward));
+  step.terminated = task_.terminated ? task_.terminated(batch.obs(), env_action, batch.next_obs())
+                                     : torch::zeros({batch.size()}, bools);
+  FiniteRows(batch.next_obs_reward(), step.finite);
   return step;
 }
 

@@ -93,6 +93,12 @@ void EnsembleMlp::Prepare(Tape& tape, int64_t rows) const {
 }
 
 torch::Tensor EnsembleMlp::Infer(const torch::Tensor& x) const {
+  torch::Tensor output = torch::empty({shape_.members, x.size(-2), shape_.widths.back()}, x.options());
+  Infer(x, output);
+  return output;
+}
+
+void EnsembleMlp::Infer(const torch::Tensor& x, torch::Tensor& output) const {
   const torch::Tensor input = ForMembers(x, shape_.members);
   const int64_t rows = input.size(1);
   const auto layers = static_cast<size_t>(shape_.layers());
@@ -108,15 +114,16 @@ torch::Tensor EnsembleMlp::Infer(const torch::Tensor& x) const {
   if (!input.is_cpu()) {
     const torch::NoGradGuard no_grad;
     torch::Tensor h = input;
-    for (size_t l = 0; l < layers; ++l) {
+    for (size_t l = 0; l + 1 < layers; ++l) {
       h = at::bmm(h, weights_[l]);
       finish(h, l, biases_[l]);
     }
-    return h;
+    at::bmm_out(output, h, weights_.back());
+    finish(output, layers - 1, biases_.back());
+    return;
   }
   const int64_t widest = *std::max_element(shape_.widths.begin() + 1, shape_.widths.end());
   const int64_t blocks = at::divup(rows, kBlockRows);
-  torch::Tensor output = torch::empty({shape_.members, rows, shape_.widths.back()}, input.options());
   at::parallel_for(0, shape_.members * blocks, 1, [&](int64_t begin, int64_t end) {
     const torch::NoGradGuard no_grad;
     const torch::Tensor buffers = torch::empty({2, std::min(rows, kBlockRows) * widest}, input.options());
@@ -137,7 +144,6 @@ torch::Tensor EnsembleMlp::Infer(const torch::Tensor& x) const {
       }
     }
   });
-  return output;
 }
 
 const torch::Tensor& EnsembleMlp::Forward(const torch::Tensor& x, Tape& tape) const {

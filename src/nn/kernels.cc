@@ -4,9 +4,13 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <cmath>
+#include <stdexcept>
+#include <string>
+#include <utility>
 
-#include "reverie/nn/elementwise.h"
+#include "core/gpu.h"
+#include "kernels_cuda.h"
+#include "kernels_math.h"
 #include "vectorize.h"
 
 namespace reverie {
@@ -19,10 +23,11 @@ constexpr int64_t kColumns = 64;
 // Rows of one task of the loss; its sums are added up in the order of the tasks.
 constexpr int64_t kLossRows = 128;
 
-struct Sizes {
-  int64_t members, rows, width;
-  explicit Sizes(const torch::Tensor& y) : members(y.size(0)), rows(y.size(1)), width(y.size(2)) {}
-};
+using cuda::Sizes;
+
+Sizes SizesOf(const torch::Tensor& y) { return {.members = y.size(0), .rows = y.size(1), .width = y.size(2)}; }
+
+float* DataOrNull(const torch::Tensor& tensor) { return tensor.defined() ? tensor.data_ptr<float>() : nullptr; }
 
 // ---- Forward ----
 
@@ -34,25 +39,22 @@ REVERIE_CLONES void AddBiasRow(float* __restrict y, const float* __restrict bias
 
 REVERIE_CLONES void BiasReluRow(float* __restrict y, const float* __restrict bias, int64_t n) {
   for (int64_t j = 0; j < n; ++j) {
-    const float x = y[j] + bias[j];
-    y[j] = 0.0F > x ? 0.0F : x;
+    y[j] = Relu(y[j] + bias[j]);
   }
 }
 
 REVERIE_CLONES void BiasSiluRow(float* __restrict y, const float* __restrict bias, int64_t n) {
   for (int64_t j = 0; j < n; ++j) {
-    const float x = y[j] + bias[j];
-    y[j] = x * Sigmoid(x);
+    y[j] = Silu(y[j] + bias[j]).value;
   }
 }
 
 REVERIE_CLONES void BiasSiluSlopeRow(float* __restrict y, const float* __restrict bias, float* __restrict slope,
                                      int64_t n) {
   for (int64_t j = 0; j < n; ++j) {
-    const float x = y[j] + bias[j];
-    const float s = Sigmoid(x);
-    y[j] = x * s;
-    slope[j] = s * (1.0F + x * (1.0F - s));
+    const SiluValue silu = Silu(y[j] + bias[j]);
+    y[j] = silu.value;
+    slope[j] = silu.slope;
   }
 }
 
@@ -113,10 +115,9 @@ REVERIE_CLONES void SumColumns(const float* __restrict grad, float* __restrict s
   std::copy_n(sum, c.count, sums);
 }
 
-// task(at, sums, columns) for each block of columns of each member; sums is null where bias_grad is undefined.
+// task(at, sums, columns) for each block of columns of each member; bias_grad may be null.
 template <class Task>
-void ForEachColumnBlock(const Sizes& sizes, torch::Tensor& bias_grad, Task task) {
-  float* sums = bias_grad.defined() ? bias_grad.data_ptr<float>() : nullptr;
+void ForEachColumnBlock(const Sizes& sizes, float* bias_grad, Task task) {
   const int64_t blocks = at::divup(sizes.width, kColumns);
   const int64_t grain = std::max<int64_t>(1, kGrain / (sizes.rows * kColumns));
   at::parallel_for(0, sizes.members * blocks, grain, [&](int64_t begin, int64_t end) {
@@ -125,7 +126,8 @@ void ForEachColumnBlock(const Sizes& sizes, torch::Tensor& bias_grad, Task task)
     for (int64_t i = begin; i < end; ++i) {
       const int64_t member = i / blocks;
       const int64_t column = i % blocks * kColumns;
-      task(member * sizes.rows * sizes.width + column, sums == nullptr ? unused : sums + member * sizes.width + column,
+      task(member * sizes.rows * sizes.width + column,
+           bias_grad == nullptr ? unused : bias_grad + member * sizes.width + column,
            Columns{.rows = sizes.rows, .stride = sizes.width, .count = std::min(kColumns, sizes.width - column)});
     }
   });
@@ -151,124 +153,113 @@ REVERIE_CLONES void LossOfTile(const LossTile& tile, float c, int64_t n) {
   float* loss = tile.loss;
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) {
-    const SoftplusValue above = Softplus(l_max[i] - raw[i]);
-    const float t = l_max[i] - above.value;
-    const SoftplusValue below = Softplus(t - l_min[i]);
-    const float log_var = l_min[i] + below.value;
-    const float error = mean[i] - target[i];
-    const float precision_error = error * Exp(-log_var);
-    const float scaled_square = error * precision_error;
-    const float by_log_var = c * (1.0F - scaled_square);
-    const float by_t = by_log_var * below.slope;
-    mean_grad[i] = 2.0F * c * precision_error;
-    raw_grad[i] = by_t * above.slope;
-    max_grad[i] += by_t * above.rest;
-    min_grad[i] += by_log_var * below.rest;
-    loss[i] += scaled_square + log_var;
+    const GaussianLossTerms terms = GaussianLoss(mean[i], raw[i], target[i], l_max[i], l_min[i], c);
+    mean_grad[i] = terms.mean_grad;
+    raw_grad[i] = terms.raw_grad;
+    max_grad[i] += terms.max_grad;
+    min_grad[i] += terms.min_grad;
+    loss[i] += terms.loss;
   }
 }
 
 // ---- Adam ----
 
-struct AdamFactors {
-  float beta1, beta2, step_size, second_correction, epsilon, decay, tau;
-};
-
-REVERIE_CLONES void AdamRange(const AdamFactors& f, float* __restrict p, const float* __restrict g, float* __restrict m,
-                              float* __restrict v, int64_t n) {
+REVERIE_CLONES void AdamRange(const AdamFactors& f, float decay, float* __restrict p, const float* __restrict g,
+                              float* __restrict m, float* __restrict v, int64_t n) {
   for (int64_t i = 0; i < n; ++i) {
-    const float grad = g[i] + f.decay * p[i];
-    m[i] += (1.0F - f.beta1) * (grad - m[i]);
-    v[i] = f.beta2 * v[i] + (1.0F - f.beta2) * grad * grad;
-    p[i] -= f.step_size * m[i] / (std::sqrt(v[i]) * f.second_correction + f.epsilon);
+    const AdamNumbers stepped =
+        AdamStepped(f, decay, g[i], {.value = p[i], .first_moment = m[i], .second_moment = v[i]});
+    p[i] = stepped.value;
+    m[i] = stepped.first_moment;
+    v[i] = stepped.second_moment;
   }
 }
 
-REVERIE_CLONES void AdamRangeWithTarget(const AdamFactors& f, float* __restrict p, const float* __restrict g,
-                                        float* __restrict m, float* __restrict v, float* __restrict target, int64_t n) {
+REVERIE_CLONES void AdamRangeWithTarget(const AdamFactors& f, float decay, float* __restrict p,
+                                        const float* __restrict g, float* __restrict m, float* __restrict v,
+                                        float* __restrict target, int64_t n) {
   for (int64_t i = 0; i < n; ++i) {
-    const float grad = g[i] + f.decay * p[i];
-    m[i] += (1.0F - f.beta1) * (grad - m[i]);
-    v[i] = f.beta2 * v[i] + (1.0F - f.beta2) * grad * grad;
-    p[i] -= f.step_size * m[i] / (std::sqrt(v[i]) * f.second_correction + f.epsilon);
-    target[i] += f.tau * (p[i] - target[i]);
+    const AdamNumbers stepped =
+        AdamStepped(f, decay, g[i], {.value = p[i], .first_moment = m[i], .second_moment = v[i]});
+    p[i] = stepped.value;
+    m[i] = stepped.first_moment;
+    v[i] = stepped.second_moment;
+    target[i] += f.tau * (stepped.value - target[i]);
   }
 }
 
 }  // namespace
 
 void AddBias(torch::Tensor& y, const torch::Tensor& bias) {
-  if (!y.is_cpu()) {
-    y.add_(bias);
-    return;
-  }
-  const Sizes sizes(y);
+  const Sizes sizes = SizesOf(y);
   float* to = y.data_ptr<float>();
   const float* b = bias.data_ptr<float>();
+  if (!y.is_cpu()) {
+    OnGpu(y, [&](auto stream) { cuda::AddBias(to, b, sizes, stream); });
+    return;
+  }
   ForEachRow(sizes, [&](int64_t e, int64_t at) { AddBiasRow(to + at, b + e * sizes.width, sizes.width); });
 }
 
 void BiasRelu(torch::Tensor& y, const torch::Tensor& bias) {
-  if (!y.is_cpu()) {
-    y.add_(bias).relu_();
-    return;
-  }
-  const Sizes sizes(y);
+  const Sizes sizes = SizesOf(y);
   float* to = y.data_ptr<float>();
   const float* b = bias.data_ptr<float>();
+  if (!y.is_cpu()) {
+    OnGpu(y, [&](auto stream) { cuda::BiasRelu(to, b, sizes, stream); });
+    return;
+  }
   ForEachRow(sizes, [&](int64_t e, int64_t at) { BiasReluRow(to + at, b + e * sizes.width, sizes.width); });
 }
 
 void BiasSilu(torch::Tensor& y, const torch::Tensor& bias) {
-  if (!y.is_cpu()) {
-    y.add_(bias);
-    at::silu_(y);
-    return;
-  }
-  const Sizes sizes(y);
+  const Sizes sizes = SizesOf(y);
   float* to = y.data_ptr<float>();
   const float* b = bias.data_ptr<float>();
+  if (!y.is_cpu()) {
+    OnGpu(y, [&](auto stream) { cuda::BiasSilu(to, b, sizes, stream); });
+    return;
+  }
   ForEachRow(sizes, [&](int64_t e, int64_t at) { BiasSiluRow(to + at, b + e * sizes.width, sizes.width); });
 }
 
 void BiasSiluWithSlope(torch::Tensor& y, const torch::Tensor& bias, torch::Tensor& slope) {
-  if (!y.is_cpu()) {
-    y.add_(bias);
-    const torch::Tensor s = torch::sigmoid(y);
-    slope.copy_(s * (1 + y * (1 - s)));
-    y.mul_(s);
-    return;
-  }
-  const Sizes sizes(y);
+  const Sizes sizes = SizesOf(y);
   float* to = y.data_ptr<float>();
   float* slopes = slope.data_ptr<float>();
   const float* b = bias.data_ptr<float>();
+  if (!y.is_cpu()) {
+    OnGpu(y, [&](auto stream) { cuda::BiasSiluWithSlope(to, b, slopes, sizes, stream); });
+    return;
+  }
   ForEachRow(sizes,
              [&](int64_t e, int64_t at) { BiasSiluSlopeRow(to + at, b + e * sizes.width, slopes + at, sizes.width); });
 }
 
 void ReluBackward(torch::Tensor& grad, const torch::Tensor& relu, torch::Tensor bias_grad) {
-  if (!grad.is_cpu()) {
-    at::threshold_backward_out(grad, grad, relu, 0);
-    SumRows(grad, bias_grad);
-    return;
-  }
+  const Sizes sizes = SizesOf(grad);
   float* g = grad.data_ptr<float>();
   const float* h = relu.data_ptr<float>();
-  ForEachColumnBlock(Sizes(grad), bias_grad, [&](int64_t at, float* sums, const Columns& columns) {
+  float* bias_sums = DataOrNull(bias_grad);
+  if (!grad.is_cpu()) {
+    OnGpu(grad, [&](auto stream) { cuda::ReluBackward(g, h, bias_sums, sizes, stream); });
+    return;
+  }
+  ForEachColumnBlock(sizes, bias_sums, [&](int64_t at, float* sums, const Columns& columns) {
     ReluBackwardColumns(g + at, h + at, sums, columns);
   });
 }
 
 void SlopeBackward(torch::Tensor& grad, const torch::Tensor& slope, torch::Tensor bias_grad) {
-  if (!grad.is_cpu()) {
-    grad.mul_(slope);
-    SumRows(grad, bias_grad);
-    return;
-  }
+  const Sizes sizes = SizesOf(grad);
   float* g = grad.data_ptr<float>();
   const float* s = slope.data_ptr<float>();
-  ForEachColumnBlock(Sizes(grad), bias_grad, [&](int64_t at, float* sums, const Columns& columns) {
+  float* bias_sums = DataOrNull(bias_grad);
+  if (!grad.is_cpu()) {
+    OnGpu(grad, [&](auto stream) { cuda::SlopeBackward(g, s, bias_sums, sizes, stream); });
+    return;
+  }
+  ForEachColumnBlock(sizes, bias_sums, [&](int64_t at, float* sums, const Columns& columns) {
     SlopeBackwardColumns(g + at, s + at, sums, columns);
   });
 }
@@ -277,12 +268,14 @@ void SumRows(const torch::Tensor& grad, torch::Tensor bias_grad) {
   if (!bias_grad.defined()) {
     return;
   }
+  const Sizes sizes = SizesOf(grad);
+  const float* g = grad.data_ptr<float>();
+  float* bias_sums = bias_grad.data_ptr<float>();
   if (!grad.is_cpu()) {
-    at::sum_out(bias_grad, grad, {1}, /*keepdim=*/true);
+    OnGpu(grad, [&](auto stream) { cuda::SumRows(g, bias_sums, sizes, stream); });
     return;
   }
-  const float* g = grad.data_ptr<float>();
-  ForEachColumnBlock(Sizes(grad), bias_grad,
+  ForEachColumnBlock(sizes, bias_sums,
                      [&](int64_t at, float* sums, const Columns& columns) { SumColumns(g + at, sums, columns); });
 }
 
@@ -290,36 +283,41 @@ void GaussianLossGradient(const torch::Tensor& output, const torch::Tensor& targ
                           const torch::Tensor& l_min, float c, float penalty, torch::Tensor& grad,
                           torch::Tensor& max_grad, torch::Tensor& min_grad, torch::Tensor& loss) {
   const int64_t dim = target.size(2);
-  if (!output.is_cpu()) {
-    const torch::Tensor mean = output.slice(-1, 0, dim);
-    const torch::Tensor raw = output.slice(-1, dim, 2 * dim);
-    const torch::Tensor t = l_max - at::softplus(l_max - raw);
-    const torch::Tensor log_var = l_min + at::softplus(t - l_min);
-    const torch::Tensor error = mean - target;
-    const torch::Tensor precision_error = error * torch::exp(-log_var);
-    const torch::Tensor scaled_square = error * precision_error;
-    const torch::Tensor by_log_var = (1 - scaled_square) * c;
-    const torch::Tensor by_t = by_log_var * torch::sigmoid(t - l_min);
-    grad.slice(-1, 0, dim).copy_(precision_error * (2 * c));
-    grad.slice(-1, dim, 2 * dim).copy_(by_t * torch::sigmoid(l_max - raw));
-    // What the gates hold back goes to the bounds; 1 - sigmoid(x) = sigmoid(-x) without cancellation.
-    const std::vector<int64_t> rows{0, 1};
-    max_grad.copy_((by_t * torch::sigmoid(raw - l_max)).sum(rows).view_as(max_grad)).add_(penalty);
-    min_grad.copy_((by_log_var * torch::sigmoid(l_min - t)).sum(rows).view_as(min_grad)).sub_(penalty);
-    loss.copy_((scaled_square + log_var).sum() * c + penalty * (l_max.sum() - l_min.sum()));
-    return;
-  }
-
-  // Tiles of kTileRows rows are laid out so that the inner loop runs over whole vectors whatever `dim` is.
-  constexpr int64_t kTileRows = 16;
   const int64_t rows = output.size(0) * output.size(1);
-  const int64_t tasks = at::divup(rows, kLossRows);
-  const int64_t tile_size = kTileRows * dim;
   const float* from = output.data_ptr<float>();
   const float* targets = target.data_ptr<float>();
   const float* upper = l_max.data_ptr<float>();
   const float* lower = l_min.data_ptr<float>();
   float* to = grad.data_ptr<float>();
+  float* max_sums = max_grad.data_ptr<float>();
+  float* min_sums = min_grad.data_ptr<float>();
+  float* loss_value = loss.data_ptr<float>();
+  if (!output.is_cpu()) {
+    OnGpu(output, [&](auto stream) {
+      // Kept by LibTorch's allocator from one call to the next, for this stream alone.
+      const torch::Tensor workspace = torch::empty({3, cuda::kGaussianLossBlocks, dim}, output.options());
+      cuda::GaussianLossGradient({.output = from,
+                                  .target = targets,
+                                  .l_max = upper,
+                                  .l_min = lower,
+                                  .grad = to,
+                                  .max_grad = max_sums,
+                                  .min_grad = min_sums,
+                                  .loss = loss_value,
+                                  .workspace = workspace.data_ptr<float>(),
+                                  .rows = rows,
+                                  .dim = dim,
+                                  .c = c,
+                                  .penalty = penalty},
+                                 stream);
+    });
+    return;
+  }
+
+  // Tiles of kTileRows rows are laid out so that the inner loop runs over whole vectors whatever `dim` is.
+  constexpr int64_t kTileRows = 16;
+  const int64_t tasks = at::divup(rows, kLossRows);
+  const int64_t tile_size = kTileRows * dim;
   thread_local std::vector<float> partial_sums;
   partial_sums.resize(static_cast<size_t>(tasks * (2 * dim + 1)));
   float* partials = partial_sums.data();
@@ -377,8 +375,6 @@ void GaussianLossGradient(const torch::Tensor& output, const torch::Tensor& targ
       }
     }
   });
-  float* max_sums = max_grad.data_ptr<float>();
-  float* min_sums = min_grad.data_ptr<float>();
   double loss_sum = 0;
   double bounds_sum = 0;
   for (int64_t d = 0; d < dim; ++d) {
@@ -394,46 +390,44 @@ void GaussianLossGradient(const torch::Tensor& output, const torch::Tensor& targ
     }
     loss_sum += static_cast<double>(sums[2 * dim]);
   }
-  *loss.data_ptr<float>() = c * static_cast<float>(loss_sum) + penalty * static_cast<float>(bounds_sum);
+  *loss_value = c * static_cast<float>(loss_sum) + penalty * static_cast<float>(bounds_sum);
 }
 
 void AdamStep(const AdamConstants& constants, const std::vector<DecaySegment>& decay, torch::Tensor& step,
               torch::Tensor& values, torch::Tensor& grads, torch::Tensor& first_moment, torch::Tensor& second_moment,
               torch::Tensor target, double tau) {
-  if (!values.is_cpu()) {
-    step.add_(1);
-    for (const DecaySegment& segment : decay) {
-      grads.slice(0, segment.begin, segment.end).add_(values.slice(0, segment.begin, segment.end), segment.factor);
-    }
-    at::_fused_adam_(values, grads, first_moment, second_moment, /*max_exp_avg_sqs=*/{}, step, constants.learning_rate,
-                     constants.beta1, constants.beta2, /*weight_decay=*/0, constants.epsilon, /*amsgrad=*/false,
-                     /*maximize=*/false);
-    if (target.defined()) {
-      target.lerp_(values, tau);
-    }
-    return;
-  }
-  const auto t = static_cast<double>(*step.data_ptr<float>() += 1);
-  const AdamFactors factors{
-      .beta1 = static_cast<float>(constants.beta1),
-      .beta2 = static_cast<float>(constants.beta2),
-      .step_size = static_cast<float>(constants.learning_rate / (1 - std::pow(constants.beta1, t))),
-      .second_correction = static_cast<float>(1 / std::sqrt(1 - std::pow(constants.beta2, t))),
-      .epsilon = static_cast<float>(constants.epsilon),
-      .decay = 0,
-      .tau = static_cast<float>(tau)};
+  float* steps = step.data_ptr<float>();
   float* p = values.data_ptr<float>();
   const float* g = grads.data_ptr<float>();
   float* m = first_moment.data_ptr<float>();
   float* v = second_moment.data_ptr<float>();
-  float* follower = target.defined() ? target.data_ptr<float>() : nullptr;
+  float* follower = DataOrNull(target);
+  if (!values.is_cpu()) {
+    if (decay.size() > cuda::kMaxDecaySegments) {
+      throw std::logic_error("AdamStep: " + std::to_string(decay.size()) + " decay segments; a GPU takes at most " +
+                             std::to_string(cuda::kMaxDecaySegments));
+    }
+    cuda::AdamArguments arguments{.constants = constants,
+                                  .tau = tau,
+                                  .step = steps,
+                                  .values = p,
+                                  .grads = g,
+                                  .first_moment = m,
+                                  .second_moment = v,
+                                  .target = follower,
+                                  .count = values.numel(),
+                                  .segments = static_cast<int>(decay.size()),
+                                  .decay = {}};
+    std::copy(decay.begin(), decay.end(), arguments.decay);
+    OnGpu(values, [&](auto stream) { cuda::AdamStep(arguments, stream); });
+    return;
+  }
+  const AdamFactors factors = AdamFactorsOf(constants, tau, static_cast<double>(*steps += 1));
   const auto run = [&](int64_t begin, int64_t end, float factor) {
-    AdamFactors f = factors;
-    f.decay = factor;
     if (follower == nullptr) {
-      AdamRange(f, p + begin, g + begin, m + begin, v + begin, end - begin);
+      AdamRange(factors, factor, p + begin, g + begin, m + begin, v + begin, end - begin);
     } else {
-      AdamRangeWithTarget(f, p + begin, g + begin, m + begin, v + begin, follower + begin, end - begin);
+      AdamRangeWithTarget(factors, factor, p + begin, g + begin, m + begin, v + begin, follower + begin, end - begin);
     }
   };
   at::parallel_for(0, values.numel(), kGrain, [&](int64_t begin, int64_t end) {

@@ -1,6 +1,9 @@
 #include "reverie/rollout/branched_rollout.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
+#include <bit>
 #include <limits>
 #include <string>
 #include <utility>
@@ -28,7 +31,8 @@ BranchedRollout::BranchedRollout(const RolloutConfig& config, const UncertaintyC
       generator_(MakeGenerator(rng, device)),
       report_generator_(MakeGenerator(rng.Split("report"), device)),
       threshold_(uncertainty.ThresholdQuantile() ? std::numeric_limits<double>::infinity()
-                                                 : std::stod(uncertainty.threshold)) {}
+                                                 : std::stod(uncertainty.threshold)),
+      full_step_("the imagined step", device, {generator_}) {}
 
 void BranchedRollout::UpdateThreshold(const DynamicsModel& model) {
   const std::optional<double> quantile = uncertainty_.ThresholdQuantile();
@@ -48,18 +52,23 @@ void BranchedRollout::UpdateThreshold(const DynamicsModel& model) {
 Metrics BranchedRollout::Run(int64_t length, const ReplayBuffer& real_buffer, const ModelEnv& model_env, Policy& policy,
                              ReplayBuffer* model_buffer) {
   const torch::NoGradGuard no_grad;
-  const int64_t chunk = real_buffer.device().is_cpu() ? kCpuChunk : config_.start_states;
+  const int64_t chunk =
+      std::min(config_.start_states, real_buffer.device().is_cpu() ? kCpuChunk : config_.start_states);
+  if (!rows_.defined()) {
+    rows_ = TransitionBatch::Empty(real_buffer.layout(), chunk, real_buffer.device()).rows;
+    ordered_rows_ = torch::empty_like(rows_);
+    places_ = torch::empty({chunk}, rows_.options().dtype(torch::kInt64));
+  }
   Counts counts;
   Metrics uncertainty;
   for (int64_t begin = 0; begin < config_.start_states; begin += chunk) {
-    TransitionBatch starts = TransitionBatch::Empty(real_buffer.layout(), std::min(chunk, config_.start_states - begin),
-                                                    real_buffer.device());
-    const torch::Tensor places = torch::empty({starts.size()}, starts.rows.options().dtype(torch::kInt64));
-    real_buffer.SampleInto(starts.rows, places, generator_);
+    const int64_t count = std::min(chunk, config_.start_states - begin);
+    const TransitionBatch batch{real_buffer.layout(), rows_.narrow(0, 0, count)};
+    real_buffer.SampleInto(batch.rows, places_.narrow(0, 0, count), generator_);
     if (begin == 0) {
-      uncertainty = MeasureAll(starts.obs().narrow(0, 0, std::min(kReportRows, starts.size())), model_env, policy);
+      uncertainty = MeasureAll(batch.obs().narrow(0, 0, std::min(kReportRows, count)), model_env, policy);
     }
-    RunChunk(length, starts.obs(), model_env, policy, model_buffer, &counts);
+    RunChunk(length, batch, model_env, policy, model_buffer, &counts);
   }
   const auto imagined = static_cast<double>(counts.imagined);
   Metrics metrics;
@@ -76,61 +85,18 @@ Metrics BranchedRollout::Run(int64_t length, const ReplayBuffer& real_buffer, co
   return metrics;
 }
 
-void BranchedRollout::RunChunk(int64_t length, torch::Tensor obs, const ModelEnv& model_env, Policy& policy,
+void BranchedRollout::RunChunk(int64_t length, TransitionBatch batch, const ModelEnv& model_env, Policy& policy,
                                ReplayBuffer* model_buffer, Counts* counts) {
-  const bool need_uncertainty = uncertainty_.use != UncertaintyUse::kNone;
-  const DynamicsModel& model = model_env.model();
-  for (int64_t h = 0; h < length && obs.size(0) > 0; ++h) {
-    const int64_t rows = obs.size(0);
-    const torch::Tensor action = policy.Act(obs, ActMode::kSample, generator_);
-    ImaginedStep step;
-    torch::Tensor u;
-    if (need_uncertainty) {
-      const GaussianPrediction elites = model.Predict(obs, action, Members::kElites);
-      step = model_env.StepFrom(elites, obs, action, generator_);
-      const GaussianPrediction& measured =
-          uncertainty_.over == Members::kElites ? elites : model.Predict(obs, action, Members::kAll);
-      u = ScaledUncertainty(uncertainty_.measure, uncertainty_, model, measured, step.member);
-      step.finite = step.finite.logical_and(torch::isfinite(u));
+  for (int64_t h = 0; h < length && batch.size() > 0; ++h) {
+    const int64_t rows = batch.size();
+    Outcome outcome;
+    if (rows == rows_.size(0)) {
+      full_step_.Run({std::bit_cast<int64_t>(threshold_)}, [&] { full_outcome_ = Step(batch, model_env, policy); });
+      outcome = full_outcome_;
     } else {
-      step = model_env.Step(obs, action, generator_);
+      outcome = Step(batch, model_env, policy);
     }
-
-    TransitionBatch batch = TransitionBatch::Empty(model_buffer->layout(), rows, obs.device());
-    batch.obs().copy_(obs);
-    batch.action().copy_(action);
-    batch.next_obs().copy_(step.next_obs);
-    batch.reward().copy_(step.reward);
-    batch.truncated().zero_();
-    batch.log_weight().zero_();
-    torch::Tensor ended = step.terminated;
-    torch::Tensor exceeded = torch::zeros_like(ended);
-    switch (uncertainty_.use) {
-      case UncertaintyUse::kNone:
-        break;
-      case UncertaintyUse::kPenalty:
-        batch.reward().sub_(uncertainty_.coefficient * u);
-        break;
-      case UncertaintyUse::kTerminate:
-        exceeded = u > threshold_;
-        batch.reward().masked_fill_(exceeded, -uncertainty_.terminal_penalty);
-        step.terminated = step.terminated.logical_or(exceeded);
-        ended = step.terminated;
-        break;
-      case UncertaintyUse::kTruncate:
-        exceeded = u > threshold_;
-        batch.truncated().copy_(exceeded);
-        ended = ended.logical_or(exceeded);
-        break;
-      case UncertaintyUse::kWeight:
-        batch.log_weight().copy_(-u / uncertainty_.temperature);
-        break;
-    }
-    batch.terminated().copy_(step.terminated);
-
-    const torch::Tensor live = step.finite.logical_and(ended.logical_not());
-    const torch::Tensor tally =
-        torch::stack({step.finite.sum(), live.sum(), exceeded.logical_and(step.finite).sum()}).cpu();
+    const torch::Tensor tally = outcome.tally.cpu();
     const auto* numbers = tally.data_ptr<int64_t>();
     const int64_t stored = numbers[0];
     const int64_t going_on = numbers[1];
@@ -138,18 +104,69 @@ void BranchedRollout::RunChunk(int64_t length, torch::Tensor obs, const ModelEnv
     counts->stored += stored;
     counts->ended += stored - going_on;
     counts->exceeded += numbers[2];
-    if (going_on == rows) {
-      model_buffer->Add(batch);
-      obs = step.next_obs;
-      continue;
+    if (going_on < rows) {
+      // Live rows first, then those that ended, then the dropped ones; their counts are known, nothing else is fetched.
+      const torch::Tensor rank = torch::where(outcome.live, 0, torch::where(outcome.finite, 1, 2));
+      const torch::Tensor order = std::get<1>(rank.sort(/*stable=*/true, 0, /*descending=*/false));
+      torch::Tensor ordered = ordered_rows_.narrow(0, 0, rows);
+      at::index_select_out(ordered, batch.rows, 0, order);
+      batch.rows.copy_(ordered);
     }
-    // Live rows first, then those that ended, then the dropped ones; the counts are known, so nothing else is fetched.
-    const torch::Tensor rank = torch::where(live, 0, torch::where(step.finite, 1, 2));
-    const torch::Tensor order = std::get<1>(rank.sort(/*stable=*/true, 0, /*descending=*/false));
-    const torch::Tensor kept = batch.rows.index_select(0, order.narrow(0, 0, stored));
-    model_buffer->Add({batch.layout, kept});
-    obs = step.next_obs.index_select(0, order.narrow(0, 0, going_on));
+    model_buffer->Add({batch.layout, batch.rows.narrow(0, 0, stored)});
+    batch.rows = batch.rows.narrow(0, 0, going_on);
+    batch.obs().copy_(batch.next_obs());
   }
+}
+
+BranchedRollout::Outcome BranchedRollout::Step(TransitionBatch batch, const ModelEnv& model_env, Policy& policy) {
+  const DynamicsModel& model = model_env.model();
+  batch.action().copy_(policy.Act(batch.obs(), ActMode::kSample, generator_));
+  ImaginedStep step;
+  torch::Tensor u;
+  if (uncertainty_.use == UncertaintyUse::kNone) {
+    step = model_env.Step(batch, generator_);
+  } else {
+    const GaussianPrediction measured = model.Predict(batch.obs(), batch.action(), uncertainty_.over);
+    const GaussianPrediction elites = uncertainty_.over == Members::kElites
+                                          ? measured
+                                          : GaussianPrediction{.mean = measured.mean.index_select(0, model.elites()),
+                                                               .var = measured.var.index_select(0, model.elites())};
+    step = model_env.StepFrom(elites, batch, generator_);
+    u = ScaledUncertainty(uncertainty_.measure, uncertainty_, model, measured, step.member);
+    step.finite = step.finite.logical_and(torch::isfinite(u));
+  }
+
+  batch.truncated().zero_();
+  batch.log_weight().zero_();
+  torch::Tensor ended = step.terminated;
+  torch::Tensor exceeded = torch::zeros_like(ended);
+  switch (uncertainty_.use) {
+    case UncertaintyUse::kNone:
+      break;
+    case UncertaintyUse::kPenalty:
+      batch.reward().sub_(uncertainty_.coefficient * u);
+      break;
+    case UncertaintyUse::kTerminate:
+      exceeded = u > threshold_;
+      batch.reward().masked_fill_(exceeded, -uncertainty_.terminal_penalty);
+      step.terminated = step.terminated.logical_or(exceeded);
+      ended = step.terminated;
+      break;
+    case UncertaintyUse::kTruncate:
+      exceeded = u > threshold_;
+      batch.truncated().copy_(exceeded);
+      ended = ended.logical_or(exceeded);
+      break;
+    case UncertaintyUse::kWeight:
+      batch.log_weight().copy_(-u / uncertainty_.temperature);
+      break;
+  }
+  batch.terminated().copy_(step.terminated);
+
+  const torch::Tensor live = step.finite.logical_and(ended.logical_not());
+  return {.finite = step.finite,
+          .live = live,
+          .tally = torch::stack({step.finite.sum(), live.sum(), exceeded.logical_and(step.finite).sum()})};
 }
 
 Metrics BranchedRollout::MeasureAll(const torch::Tensor& obs, const ModelEnv& model_env, Policy& policy) {

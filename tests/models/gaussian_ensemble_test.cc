@@ -4,6 +4,7 @@
 #include <torch/optim/adam.h>
 
 #include <cmath>
+#include <limits>
 #include <memory>
 
 #include "oracle.h"
@@ -27,6 +28,12 @@ ReplayBuffer LinearData(int64_t rows, double noise) {
   ReplayBuffer buffer(kLayout, rows, torch::kCPU);
   buffer.Add(batch);
   return buffer;
+}
+
+ModelSample EmptySample(int64_t rows, bool with_reward) {
+  return {.next_obs = torch::empty({rows, kLayout.obs_dim}),
+          .reward = with_reward ? torch::empty({rows}) : torch::Tensor(),
+          .member = torch::empty({rows}, torch::kInt64)};
 }
 
 GaussianEnsembleConfig SmallConfig() {
@@ -192,14 +199,55 @@ TEST(GaussianEnsemble, EveryOptionPredictsTheSameSystem) {
         GaussianEnsemble model(config, kLayout, learn_reward, Rng(1), torch::kCPU);
         model.Fit(data, Rng(2));
         torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
-        const ModelSample sample = model.Sample(all.obs(), all.action(), generator);
+        ModelSample sample = EmptySample(all.size(), learn_reward);
+        model.Sample(all.obs(), all.action(), generator, sample);
         // The large third observation is hard to hit absolutely without normalised targets: judge it by its scale.
         const torch::Tensor scale = torch::tensor({1.0F, 1.0F, 50.0F});
         const double error = ((sample.next_obs - all.next_obs()) / scale).square().mean().sqrt().item<double>();
         EXPECT_LT(error, 0.15) << "next_obs " << (target == ModelTarget::kNextObs) << " normalize " << normalize;
-        EXPECT_EQ(sample.reward.defined(), learn_reward);
         if (learn_reward) {
           EXPECT_LT((sample.reward - all.reward()).square().mean().sqrt().item<double>(), 0.2);
+        }
+      }
+    }
+  }
+}
+
+// The drawn elite's Gaussian as Predict gives it, with the noise of the row's slot; columns of packed rows in and out.
+TEST(GaussianEnsemble, SamplesAgreeWithTheirPlainTwin) {
+  for (const ModelTarget target : {ModelTarget::kDelta, ModelTarget::kNextObs}) {
+    for (const bool normalize : {false, true}) {
+      for (const bool learn_reward : {false, true}) {
+        GaussianEnsembleConfig config = SmallConfig();
+        config.target = target;
+        config.normalize_targets = normalize;
+        config.max_epochs = 2;
+        GaussianEnsemble model(config, kLayout, learn_reward, Rng(1), torch::kCPU);
+        model.Fit(LinearData(300, 0.05), Rng(2));
+        for (const int64_t rows : {1, 6, 37, 1501}) {
+          TransitionBatch batch{kLayout, torch::randn({rows, kLayout.width()})};
+          ModelSample sample{.next_obs = batch.next_obs(),
+                             .reward = learn_reward ? batch.reward() : torch::Tensor(),
+                             .member = torch::empty({rows}, torch::kInt64)};
+          const torch::Tensor reward_before = batch.reward().clone();
+          torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
+          model.Sample(batch.obs(), batch.action(), generator, sample);
+
+          torch::Generator again = MakeGenerator(Rng(3), torch::kCPU);
+          const int64_t dim = learn_reward ? 4 : 3;
+          const int64_t share = (rows + config.elites - 1) / config.elites;
+          const torch::Tensor order = torch::randperm(rows, again, torch::kInt64);
+          const torch::Tensor noise = torch::randn({config.elites * share, dim}, again);
+          const torch::Tensor slot = order.argsort();
+          const torch::Tensor member = slot.div(share, "floor");
+          const GaussianPrediction prediction = model.Predict(batch.obs(), batch.action(), Members::kElites);
+          const torch::Tensor place = member * rows + torch::arange(rows);
+          const torch::Tensor drawn =
+              prediction.mean.view({-1, dim}).index_select(0, place) +
+              prediction.var.view({-1, dim}).index_select(0, place).sqrt() * noise.index_select(0, slot);
+          EXPECT_TRUE(torch::equal(sample.member, member));
+          EXPECT_TRUE(torch::allclose(sample.next_obs, model.DecodeObs(drawn, batch.obs()), 1e-5, 1e-5));
+          EXPECT_TRUE(torch::allclose(batch.reward(), learn_reward ? drawn.select(1, 3) : reward_before, 1e-5, 1e-5));
         }
       }
     }
@@ -214,9 +262,11 @@ TEST(GaussianEnsemble, SamplesFollowTheDrawnElitesGaussian) {
   const torch::Tensor obs = torch::randn({1, 3}, generator).expand({rows, 3});
   const torch::Tensor action = torch::zeros({rows, 2});
   const GaussianPrediction prediction = model.Predict(obs.slice(0, 0, 1), action.slice(0, 0, 1), Members::kElites);
-  const ModelSample grouped = model.Sample(obs, action, generator);
-  const ModelSample gathered =
-      model.SampleFrom({prediction.mean.expand({2, rows, 4}), prediction.var.expand({2, rows, 4})}, obs, generator);
+  ModelSample grouped = EmptySample(rows, true);
+  model.Sample(obs, action, generator, grouped);
+  ModelSample gathered = EmptySample(rows, true);
+  model.SampleFrom({prediction.mean.expand({2, rows, 4}), prediction.var.expand({2, rows, 4})}, obs, generator,
+                   gathered);
   for (const ModelSample& sample : {grouped, gathered}) {
     for (int64_t elite = 0; elite < 2; ++elite) {
       const torch::Tensor mine = torch::nonzero(sample.member == elite).squeeze(1);
@@ -237,8 +287,10 @@ TEST(GaussianEnsemble, FewerRowsThanElitesCanBeSampled) {
   GaussianEnsemble model(config, kLayout, true, Rng(1), torch::kCPU);
   torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
   for (int64_t rows = 1; rows < 10; ++rows) {
-    const ModelSample sample = model.Sample(torch::zeros({rows, 3}), torch::zeros({rows, 2}), generator);
-    EXPECT_EQ(sample.next_obs.size(0), rows);
+    ModelSample sample = EmptySample(rows, true);
+    sample.next_obs.fill_(std::nan(""));
+    model.Sample(torch::zeros({rows, 3}), torch::zeros({rows, 2}), generator, sample);
+    EXPECT_TRUE(torch::isfinite(sample.next_obs).all().item<bool>());
     EXPECT_LT(sample.member.max().item<int64_t>(), 7);
   }
 }

@@ -6,7 +6,9 @@
 
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 
+#include "device.h"
 #include "reverie/core/state.h"
 #include "reverie/nn/elementwise.h"
 
@@ -47,23 +49,28 @@ TEST(Elementwise, IsWithinAFewUnitsInTheLastPlaceOfTheExactValue) {
               std::isnan(Tanh(nan)));
 }
 
-// Sizes that no vector length divides.
-class KernelsTest : public testing::TestWithParam<int> {
+// Sizes that no vector length divides, on the test's device.
+class KernelsTest : public OnTestDevice<testing::TestWithParam<int>> {
  protected:
-  KernelsTest()
-      : threads_(at::get_num_threads()),
-        generator_(MakeGenerator(Rng(5), torch::kCPU)),
-        y_(2 * Draw({3, 531, 77})),
-        bias_(Draw({3, 1, 77})),
-        grad_(Draw({3, 531, 77})) {
+  void SetUp() override {
+    OnTestDevice::SetUp();
+    if (IsSkipped()) {
+      return;
+    }
     at::set_num_threads(GetParam());
+    y_ = 2 * Draw({3, 531, 77});
+    bias_ = Draw({3, 1, 77});
+    grad_ = Draw({3, 531, 77});
   }
-  ~KernelsTest() override { at::set_num_threads(threads_); }
+  void TearDown() override { at::set_num_threads(threads_); }
 
-  torch::Tensor Draw(at::IntArrayRef sizes) { return torch::randn(sizes, generator_); }
+  torch::Tensor Draw(at::IntArrayRef sizes) { return torch::randn(sizes, generator_).to(device_); }
+  torch::Tensor Full(at::IntArrayRef sizes, double value) const {
+    return torch::full(sizes, value, torch::device(device_).dtype(torch::kFloat32));
+  }
 
-  int threads_;
-  torch::Generator generator_;
+  int threads_ = at::get_num_threads();
+  torch::Generator generator_ = MakeGenerator(Rng(5), torch::kCPU);
   torch::Tensor y_, bias_, grad_;
 };
 
@@ -130,9 +137,9 @@ TEST_P(KernelsTest, TheGaussianLossAgreesWithAutograd) {
     const auto expected = torch::autograd::grad({loss}, {output, l_max, l_min});
 
     torch::Tensor grad = torch::empty_like(output);
-    torch::Tensor max_grad = torch::empty({1, dim});
-    torch::Tensor min_grad = torch::empty({1, dim});
-    torch::Tensor value = torch::empty({});
+    torch::Tensor max_grad = Full({1, dim}, 7);
+    torch::Tensor min_grad = Full({1, dim}, 7);
+    torch::Tensor value = Full({}, 7);
     GaussianLossGradient(output.detach(), target, l_max.detach(), l_min.detach(), static_cast<float>(c), 0.25F, grad,
                          max_grad, min_grad, value);
     EXPECT_LT(Difference(grad, expected[0]), 1e-5);
@@ -148,10 +155,10 @@ TEST_P(KernelsTest, AHundredStepsOfAdamAgreeWithLibTorchs) {
   const std::vector<DecaySegment> decay{{100, 20'000, 0.1F}, {30'000, 49'000, 0.01F}};
   torch::Tensor values = Draw({n});
   torch::Tensor theirs = values.clone();
-  torch::Tensor m = torch::zeros({n}), v = torch::zeros({n}), their_m = torch::zeros({n}), their_v = torch::zeros({n});
+  torch::Tensor m = Full({n}, 0), v = Full({n}, 0), their_m = Full({n}, 0), their_v = Full({n}, 0);
   torch::Tensor target = values.clone(), their_target = values.clone();
   const torch::Tensor start = values.clone();
-  torch::Tensor step = torch::zeros({});
+  torch::Tensor step = Full({}, 0);
   for (int i = 0; i < 100; ++i) {
     torch::Tensor grads = Draw({n});
     torch::Tensor their_grads = grads.clone();
@@ -172,9 +179,18 @@ TEST_P(KernelsTest, AHundredStepsOfAdamAgreeWithLibTorchs) {
   EXPECT_TRUE(torch::equal(target, before));
 }
 
+TEST_P(KernelsTest, AStepOfAFewNumbersCountsOnce) {
+  torch::Tensor values = Full({1}, 2), grads = Full({1}, -3), m = Full({1}, 0), v = Full({1}, 0), step = Full({}, 0);
+  for (int i = 1; i <= 3; ++i) {
+    AdamStep({.learning_rate = 0.5}, {}, step, values, grads, m, v, {}, 0);
+    EXPECT_EQ(step.item<double>(), i);
+    EXPECT_NEAR(values.item<double>(), 2 + 0.5 * i, 1e-4);  // a constant gradient: steps of the learning rate
+  }
+}
+
 TEST_P(KernelsTest, TheMomentsOfWhatGetsNoGradientReachZero) {
-  torch::Tensor values = torch::ones({40}), m = torch::full({40}, 1e-30), v = torch::full({40}, 1e-37);
-  torch::Tensor grads = torch::zeros({40}), step = torch::zeros({});
+  torch::Tensor values = Full({40}, 1), m = Full({40}, 1e-30), v = Full({40}, 1e-37);
+  torch::Tensor grads = Full({40}, 0), step = Full({}, 0);
   for (int i = 0; i < 3000; ++i) {
     AdamStep({.learning_rate = 1e-3}, {}, step, values, grads, m, v, {}, 0);
   }
@@ -182,7 +198,7 @@ TEST_P(KernelsTest, TheMomentsOfWhatGetsNoGradientReachZero) {
   EXPECT_EQ(v.abs().max().item<float>(), 0);
 }
 
-TEST_P(KernelsTest, NumbersDoNotDependOnTheThreads) {
+TEST_P(KernelsTest, NumbersDoNotDependOnTheThreadsOrTheTime) {
   const auto run = [&](int threads) {
     at::set_num_threads(threads);
     torch::Tensor y = y_.clone();
@@ -191,14 +207,19 @@ TEST_P(KernelsTest, NumbersDoNotDependOnTheThreads) {
     torch::Tensor grad = grad_.clone();
     torch::Tensor bias_grad = torch::empty_like(bias_);
     SlopeBackward(grad, slope, bias_grad);
-    torch::Tensor max_grad = torch::zeros({1, 11}), min_grad = torch::zeros({1, 11}), loss = torch::zeros({});
-    torch::Tensor output_grad = torch::empty({3, 531, 22});
-    GaussianLossGradient(y.slice(2, 0, 22).contiguous(), y.slice(2, 22, 33).contiguous(), torch::ones({1, 11}),
-                         -torch::ones({1, 11}), 0.1F, 0.01F, output_grad, max_grad, min_grad, loss);
+    torch::Tensor max_grad = Full({1, 11}, 0), min_grad = Full({1, 11}, 0), loss = Full({}, 0);
+    torch::Tensor output_grad = Full({3, 531, 22}, 0);
+    GaussianLossGradient(y.slice(2, 0, 22).contiguous(), y.slice(2, 22, 33).contiguous(), Full({1, 11}, 1),
+                         Full({1, 11}, -1), 0.1F, 0.01F, output_grad, max_grad, min_grad, loss);
     return torch::cat({y.flatten(), grad.flatten(), bias_grad.flatten(), output_grad.flatten(), max_grad.flatten(),
                        min_grad.flatten(), loss.view(1)});
   };
   EXPECT_TRUE(torch::equal(run(1), run(GetParam())));
+}
+
+TEST(Kernels, TensorsOnNoKnownDeviceAreRefused) {
+  torch::Tensor y = torch::empty({1, 0, 3}, torch::device(torch::kMeta));
+  EXPECT_THROW(AddBias(y, y), std::logic_error);
 }
 
 INSTANTIATE_TEST_SUITE_P(Threads, KernelsTest, testing::Values(1, 2, 3));

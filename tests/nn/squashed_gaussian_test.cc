@@ -6,6 +6,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "device.h"
+
 namespace reverie {
 namespace {
 
@@ -39,12 +41,14 @@ TEST(SquashedGaussian, ShapesMustAgree) {
   EXPECT_THROW(SquashedLogProb(torch::zeros({2, 3}), torch::zeros({2, 3}), torch::zeros({2, 2})), std::logic_error);
 }
 
-TEST(SquashedGaussian, ADrawsLogProbIsThatOfItsAction) {
+class SquashedDraws : public OnTestDevice<testing::Test> {};
+
+TEST_F(SquashedDraws, ADrawsLogProbIsThatOfItsAction) {
   torch::manual_seed(0);
   // |u| stays below 3: atanh undoes tanh in float32 there.
-  const torch::Tensor head = 0.3 * torch::randn({50, 6});
-  SquashedSample sample = SquashedSample::Empty(50, 3, torch::kCPU);
-  SampleSquashed(head, torch::randn({50, 3}).clamp(-1, 1), sample);
+  const torch::Tensor head = (0.3 * torch::randn({50, 6})).to(device_);
+  SquashedSample sample = SquashedSample::Empty(50, 3, device_);
+  SampleSquashed(head, torch::randn({50, 3}).clamp(-1, 1).to(device_), sample);
   const torch::Tensor u = torch::atanh(sample.action.to(torch::kFloat64));
   ASSERT_LT(u.abs().max().item<double>(), 3);
   const torch::Tensor expected =
@@ -52,22 +56,22 @@ TEST(SquashedGaussian, ADrawsLogProbIsThatOfItsAction) {
   EXPECT_TRUE(torch::allclose(sample.log_prob.to(torch::kFloat64), expected, 1e-4, 1e-4));
 }
 
-TEST(SquashedGaussian, HeadGradientIsAutogradsThroughClampAndSquash) {
+TEST_F(SquashedDraws, HeadGradientIsAutogradsThroughClampAndSquash) {
   torch::manual_seed(1);
   torch::Tensor head = torch::randn({40, 6});
   head[0][3] = 5;  // beyond the clamp, both ways
   head[1][4] = -30;
-  head.requires_grad_();
-  const torch::Tensor noise = torch::randn({40, 3});
-  const torch::Tensor action_grad = torch::randn({40, 3});
-  const torch::Tensor log_prob_grad = torch::tensor(0.3F);
+  head = head.to(device_).requires_grad_();
+  const torch::Tensor noise = torch::randn({40, 3}).to(device_);
+  const torch::Tensor action_grad = torch::randn({40, 3}).to(device_);
+  const torch::Tensor log_prob_grad = torch::tensor(0.3F).to(device_);
   const torch::Tensor log_std = head.slice(1, 3, 6).clamp(kLogStdMin, kLogStdMax);
   const torch::Tensor u = head.slice(1, 0, 3) + torch::exp(log_std) * noise;
   const torch::Tensor log_prob = SquashedLogProb(head.slice(1, 0, 3), log_std, u);
   const torch::Tensor loss = (torch::tanh(u) * action_grad).sum() + (log_prob * log_prob_grad).sum();
   const torch::Tensor expected = torch::autograd::grad({loss}, {head})[0];
   const torch::NoGradGuard no_grad;
-  SquashedSample sample = SquashedSample::Empty(40, 3, torch::kCPU);
+  SquashedSample sample = SquashedSample::Empty(40, 3, device_);
   SampleSquashed(head, noise, sample);
   EXPECT_LT((sample.action - torch::tanh(u)).abs().max().item<double>(), 1e-6);
   // In float64: at the clamp's lower end u - mean is lost in float32.
@@ -76,7 +80,7 @@ TEST(SquashedGaussian, HeadGradientIsAutogradsThroughClampAndSquash) {
   const torch::Tensor exact =
       SquashedLogProb(exact_mean, exact_log_std, exact_mean + torch::exp(exact_log_std) * noise);
   EXPECT_LT((sample.log_prob - exact).abs().max().item<double>(), 1e-5 * exact.abs().max().item<double>());
-  torch::Tensor grad = torch::empty({40, 6});
+  torch::Tensor grad = torch::empty_like(expected);
   SquashedHeadGradient(sample, action_grad, log_prob_grad, grad);
   EXPECT_LT((grad - expected).abs().max().item<double>(), 1e-5 * expected.abs().max().item<double>());
   EXPECT_EQ(grad[0][3].item<double>(), 0);

@@ -21,10 +21,8 @@ class CountingModel final : public DynamicsModel {
     holdout_.obs().select(1, 0).copy_(torch::arange(100) * 0.01);
   }
   Metrics Fit(const ReplayBuffer&, const Rng&) override { return {}; }
-  ModelSample Sample(const torch::Tensor& obs, const torch::Tensor&, torch::Generator&) const override {
-    torch::Tensor next_obs = obs + 1;
-    next_obs.masked_fill_(obs >= 4, std::nan(""));
-    return {next_obs, 10 * obs.select(1, 0), torch::zeros({obs.size(0)}, torch::kInt64)};
+  void Sample(const torch::Tensor& obs, const torch::Tensor&, torch::Generator&, ModelSample& sample) const override {
+    Count(obs, sample);
   }
   GaussianPrediction Predict(const torch::Tensor& obs, const torch::Tensor&, Members members) const override {
     const int64_t count = members == Members::kAll ? 3 : 2;
@@ -33,9 +31,9 @@ class CountingModel final : public DynamicsModel {
     const torch::Tensor var = torch::stack({obs.select(1, 0).square(), torch::zeros_like(obs.select(1, 0))}, 1);
     return {mean.unsqueeze(0).expand({count, -1, -1}), var.unsqueeze(0).expand({count, -1, -1})};
   }
-  ModelSample SampleFrom(const GaussianPrediction&, const torch::Tensor& obs,
-                         torch::Generator& generator) const override {
-    return Sample(obs, obs, generator);
+  void SampleFrom(const GaussianPrediction&, const torch::Tensor& obs, torch::Generator&,
+                  ModelSample& sample) const override {
+    Count(obs, sample);
   }
   torch::Tensor DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const override {
     return obs + target.slice(-1, 0, 1);
@@ -47,6 +45,12 @@ class CountingModel final : public DynamicsModel {
   void VisitState(StateVisitor&) override {}
 
  private:
+  static void Count(const torch::Tensor& obs, ModelSample& sample) {
+    sample.next_obs.copy_((obs + 1).masked_fill_(obs >= 4, std::nan("")));
+    sample.reward.copy_(10 * obs.select(1, 0));
+    sample.member.zero_();
+  }
+
   torch::Tensor target_std_ = torch::ones({2});
   torch::Tensor elites_ = torch::tensor({2, 0}, torch::kInt64);
   TransitionBatch holdout_;

@@ -3,6 +3,9 @@
 #ifndef REVERIE_DATA_MIXED_SAMPLER_H_
 #define REVERIE_DATA_MIXED_SAMPLER_H_
 
+#include <vector>
+
+#include "reverie/core/repeated_work.h"
 #include "reverie/data/replay_buffer.h"
 
 namespace reverie {
@@ -21,6 +24,11 @@ class MixedSampler {
 
   // Fills `batch`: real rows first.
   void SampleInto(TransitionBatch& batch, torch::Generator& generator);
+
+  // What a captured SampleInto depends on (core/repeated_work.h).
+  std::vector<int64_t> Key(int64_t batch_size) const {
+    return {AddressOf(real_.storage()), model_ == nullptr ? 0 : AddressOf(model_->storage()), RealRows(batch_size)};
+  }
 
  private:
   const ReplayBuffer& real_;

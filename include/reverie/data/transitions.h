@@ -37,6 +37,7 @@ struct TransitionBatch {
   torch::Tensor action() const { return Columns(layout.obs_dim, layout.act_dim); }
   torch::Tensor obs_action() const { return Columns(0, layout.obs_dim + layout.act_dim); }
   torch::Tensor next_obs() const { return Columns(layout.obs_dim + layout.act_dim, layout.obs_dim); }
+  torch::Tensor next_obs_reward() const { return Columns(layout.obs_dim + layout.act_dim, layout.obs_dim + 1); }
   torch::Tensor reward() const { return Scalar(0); }      // [B]
   torch::Tensor terminated() const { return Scalar(1); }  // [B]
   torch::Tensor truncated() const { return Scalar(2); }   // [B]

@@ -19,6 +19,7 @@
 
 #include "reverie/config/fields.h"
 #include "reverie/core/metrics.h"
+#include "reverie/core/repeated_work.h"
 #include "reverie/core/state.h"
 #include "reverie/data/mixed_sampler.h"
 #include "reverie/nn/ensemble_mlp.h"
@@ -74,6 +75,8 @@ class SacLearner {
   const EnsembleMlp& target_critics() const { return target_critics_; }
 
  private:
+  // One update but for what is counted on the host.
+  void Step(const TransitionBatch& batch, const torch::Tensor& next_noise, const torch::Tensor& noise);
   // Makes the workspace fit batches of that many rows.
   void Prepare(int64_t rows);
   // obs_action_ = [obs | the action just drawn]
@@ -89,6 +92,7 @@ class SacLearner {
   EnsembleMlp critics_, target_critics_;  // two members: [s | a] -> Q
   Adam actor_adam_, critic_adam_, alpha_adam_;
   torch::Generator generator_;
+  RepeatedWork update_;
   TransitionBatch batch_;
   torch::Tensor noise_;  // [2, B, act_dim]
 
@@ -100,6 +104,7 @@ class SacLearner {
   torch::Tensor action_grad_;    // [2, B, act_dim], through each critic
   torch::Tensor head_grad_;      // [1, B, 2 act_dim]
   torch::Tensor log_prob_grad_;  // [] alpha / B
+  int64_t workspaces_ = 0;       // made so far
 
   torch::Tensor losses_;  // the metrics of this update
   torch::Tensor sums_;    // and their sums since they were drained

@@ -24,7 +24,7 @@ enum class Members {
   kAll,     // every trained one
 };
 
-// B imagined transitions.
+// Where B imagined transitions are written: tensors, or columns of packed rows.
 struct ModelSample {
   torch::Tensor next_obs;  // [B, obs_dim]
   torch::Tensor reward;    // [B]; undefined where the model learns none
@@ -42,16 +42,17 @@ class DynamicsModel {
   // Throws std::runtime_error where a loss is not finite.
   virtual Metrics Fit(const ReplayBuffer& data, const Rng& rng) = 0;
 
-  // Draws one elite for each row and a sample of its Gaussian: obs [B, obs_dim], action [B, act_dim] float32.
-  virtual ModelSample Sample(const torch::Tensor& obs, const torch::Tensor& action,
-                             torch::Generator& generator) const = 0;
+  // Draws one elite for each row and a sample of its Gaussian: obs [B, obs_dim], action [B, act_dim] float32, both
+  // whole or columns of packed rows. Without gradients.
+  virtual void Sample(const torch::Tensor& obs, const torch::Tensor& action, torch::Generator& generator,
+                      ModelSample& sample) const = 0;
 
   // Every member's Gaussian at (obs, action). Differentiable in both unless the caller holds a NoGradGuard.
   virtual GaussianPrediction Predict(const torch::Tensor& obs, const torch::Tensor& action, Members members) const = 0;
 
   // As Sample, from the elites' Gaussians already at hand: prediction of Members::kElites at (obs, action).
-  virtual ModelSample SampleFrom(const GaussianPrediction& prediction, const torch::Tensor& obs,
-                                 torch::Generator& generator) const = 0;
+  virtual void SampleFrom(const GaussianPrediction& prediction, const torch::Tensor& obs, torch::Generator& generator,
+                          ModelSample& sample) const = 0;
 
   // The observation and reward that a target [..., B, D] stands for, at obs [B, obs_dim].
   virtual torch::Tensor DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const = 0;

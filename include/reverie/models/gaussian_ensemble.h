@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "reverie/config/fields.h"
+#include "reverie/core/repeated_work.h"
 #include "reverie/models/dynamics_model.h"
 #include "reverie/nn/ensemble_mlp.h"
 
@@ -54,10 +55,11 @@ class GaussianEnsemble final : public DynamicsModel {
                    const Rng& rng, const torch::Device& device);
 
   Metrics Fit(const ReplayBuffer& data, const Rng& rng) override;
-  ModelSample Sample(const torch::Tensor& obs, const torch::Tensor& action, torch::Generator& generator) const override;
+  void Sample(const torch::Tensor& obs, const torch::Tensor& action, torch::Generator& generator,
+              ModelSample& sample) const override;
   GaussianPrediction Predict(const torch::Tensor& obs, const torch::Tensor& action, Members members) const override;
-  ModelSample SampleFrom(const GaussianPrediction& prediction, const torch::Tensor& obs,
-                         torch::Generator& generator) const override;
+  void SampleFrom(const GaussianPrediction& prediction, const torch::Tensor& obs, torch::Generator& generator,
+                  ModelSample& sample) const override;
   torch::Tensor DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const override;
   const torch::Tensor& target_std() const override { return target_std_; }
   const torch::Tensor& elites() const override { return elites_; }
@@ -80,7 +82,6 @@ class GaussianEnsemble final : public DynamicsModel {
  private:
   torch::Tensor Targets(const TransitionBatch& rows) const;                         // [N, D]
   std::pair<torch::Tensor, torch::Tensor> Head(const torch::Tensor& output) const;  // mean, bounded log-variance
-  ModelSample Decode(const torch::Tensor& target, const torch::Tensor& obs, torch::Tensor member) const;
   void SetElites(const torch::Tensor& elites);
 
   GaussianEnsembleConfig config_;
@@ -97,9 +98,12 @@ class GaussianEnsemble final : public DynamicsModel {
   EnsembleMlp::Tape tape_, tail_tape_;
   torch::Tensor output_grad_, tail_output_grad_;  // [E, B, 2 D]
   torch::Tensor loss_;                            // []
-  torch::Tensor input_mean_, input_std_;          // [obs_dim + act_dim]
-  torch::Tensor target_mean_, target_std_;        // [D]
-  torch::Tensor elites_;                          // [elites] int64, best first
+  RepeatedWork minibatch_;
+  torch::Tensor input_rows_, target_rows_;  // [E, B, in], [E, B, D], a whole minibatch
+  torch::Tensor loss_sum_;                  // [], over an epoch
+  torch::Tensor input_mean_, input_std_;    // [obs_dim + act_dim]
+  torch::Tensor target_mean_, target_std_;  // [D]
+  torch::Tensor elites_;                    // [elites] int64, best first
   TransitionBatch holdout_;
 };
 

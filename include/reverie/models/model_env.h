@@ -9,10 +9,8 @@
 
 namespace reverie {
 
-// B imagined steps, float32 on the model's device.
+// What B imagined steps came to, beside the transitions themselves.
 struct ImaginedStep {
-  torch::Tensor next_obs;    // [B, obs_dim]
-  torch::Tensor reward;      // [B]
   torch::Tensor terminated;  // [B] bool
   torch::Tensor finite;      // [B] bool: next_obs and reward are all finite
   torch::Tensor member;      // [B] int64: the elite that was drawn
@@ -24,17 +22,20 @@ class ModelEnv {
   // reward.
   ModelEnv(const DynamicsModel& model, TaskFunctions task, const EnvSpec& spec, const torch::Device& device);
 
-  // obs [B, obs_dim]; action [B, act_dim] in [-1, 1]. A task without a termination function never ends.
-  ImaginedStep Step(const torch::Tensor& obs, const torch::Tensor& action, torch::Generator& generator) const;
+  // From obs and action (in [-1, 1]) of each row of `batch`: writes its next_obs and reward. A task without a
+  // termination function never ends.
+  ImaginedStep Step(TransitionBatch& batch, torch::Generator& generator) const;
 
   // The same from the elites' prediction at (obs, action), where the caller needs that anyway.
-  ImaginedStep StepFrom(const GaussianPrediction& prediction, const torch::Tensor& obs, const torch::Tensor& action,
+  ImaginedStep StepFrom(const GaussianPrediction& prediction, TransitionBatch& batch,
                         torch::Generator& generator) const;
 
   const DynamicsModel& model() const { return model_; }
 
  private:
-  ImaginedStep Complete(const ModelSample& sample, const torch::Tensor& obs, const torch::Tensor& action) const;
+  ModelSample SampleOf(TransitionBatch& batch) const;
+  // Reward and end, where the task knows them.
+  ImaginedStep Complete(TransitionBatch& batch, const torch::Tensor& member) const;
 
   const DynamicsModel& model_;
   TaskFunctions task_;

@@ -1,16 +1,19 @@
 // Elementary functions for the fused kernels: branch-free float32 that a compiler vectorises, no tables, no libm.
 //
-// Each is within a few units in the last place of the exact value, where that is a normal number. NaN in, NaN out.
+// Each is within a few units in the last place of the exact value, where that is a normal number. NaN in, NaN out. In a
+// CUDA source they need --expt-relaxed-constexpr.
 #ifndef REVERIE_NN_ELEMENTWISE_H_
 #define REVERIE_NN_ELEMENTWISE_H_
 
 #include <bit>
 #include <cstdint>
 
+#include "reverie/core/host_device.h"
+
 namespace reverie {
 
 // e^x = 2^n e^r with n = round(x / ln 2), |r| <= ln 2 / 2. Below -87 it stays at e^-87, above 88 at e^88.
-inline float Exp(float x) {
+REVERIE_HOST_DEVICE inline float Exp(float x) {
   x = -87.0F > x ? -87.0F : x;
   x = 88.0F < x ? 88.0F : x;
   constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
@@ -29,10 +32,10 @@ inline float Exp(float x) {
   return p * std::bit_cast<float>(exponent << 23U);
 }
 
-inline float Sigmoid(float x) { return 1.0F / (1.0F + Exp(-x)); }
+REVERIE_HOST_DEVICE inline float Sigmoid(float x) { return 1.0F / (1.0F + Exp(-x)); }
 
 // (1 - e^-2|x|) / (1 + e^-2|x|) with the sign of x; its Taylor series where that would cancel.
-inline float Tanh(float x) {
+REVERIE_HOST_DEVICE inline float Tanh(float x) {
   const float magnitude = x < 0 ? -x : x;
   const float e = Exp(-2.0F * magnitude);
   const float far = (1.0F - e) / (1.0F + e);
@@ -47,7 +50,7 @@ inline float Tanh(float x) {
 }
 
 // log(1 + t) = 2 atanh(t / (2 + t)) for t in [0, 1].
-inline float Log1p(float t) {
+REVERIE_HOST_DEVICE inline float Log1p(float t) {
   const float z = t / (2.0F + t);
   const float s = z * z;
   float p = 1.0F / 15;
@@ -65,11 +68,17 @@ inline float Log1p(float t) {
 struct SoftplusValue {
   float value, slope, rest;
 };
-inline SoftplusValue Softplus(float x) {
+REVERIE_HOST_DEVICE inline SoftplusValue Softplus(float x) {
   const float e = Exp(x < 0 ? x : -x);
   const float large = 1.0F / (1.0F + e);
   const float small = e * large;
   return {.value = (0.0F > x ? 0.0F : x) + Log1p(e), .slope = x < 0 ? small : large, .rest = x < 0 ? large : small};
+}
+
+// The soft bounds of an ensemble's log-variance: l_min + softplus(t - l_min), t = l_max - softplus(l_max - raw).
+REVERIE_HOST_DEVICE inline float BoundedLogVar(float raw, float l_max, float l_min) {
+  const float t = l_max - Softplus(l_max - raw).value;
+  return l_min + Softplus(t - l_min).value;
 }
 
 }  // namespace reverie

@@ -48,6 +48,7 @@ class EnsembleMlp {
   // As Forward, without gradients. On the CPU blocks of rows pass through all layers while they are in cache, and the
   // threads share the blocks of all members evenly.
   torch::Tensor Infer(const torch::Tensor& x) const;
+  void Infer(const torch::Tensor& x, torch::Tensor& output) const;  // into [E, B, out] contiguous
 
   // Workspace of one recorded forward pass; reused as long as the number of rows stays the same.
   struct Tape {

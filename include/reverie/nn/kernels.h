@@ -1,9 +1,11 @@
 // Fused passes over memory between the matrix products of a network.
 //
-// Tensors are float32, contiguous where nothing else is said, on one device. On the CPU each function is one pass on
-// LibTorch's threads, allocates nothing, gives the same numbers for any number of threads and takes numbers too small
-// to be normal as zero; elsewhere it is the plain sequence of LibTorch's operations that the tests hold the CPU's
-// against. No gradients are recorded.
+// Tensors are float32, contiguous where nothing else is said, on one device, the CPU or a GPU. On the CPU each function
+// is one pass on LibTorch's threads that allocates nothing and gives the same numbers for any number of threads. On a
+// GPU it is one kernel on the current stream, two where it sums over all rows or counts a step: nothing waits, a CUDA
+// graph can capture it, and it gives the same numbers every time. Both take numbers too small to be normal as zero. No
+// gradients are recorded. Throws std::logic_error for any other device, and for a GPU in a build without CUDA;
+// std::runtime_error where CUDA refuses a launch.
 #ifndef REVERIE_NN_KERNELS_H_
 #define REVERIE_NN_KERNELS_H_
 
@@ -11,6 +13,7 @@
 #include <vector>
 
 #include "reverie/core/tensor.h"
+#include "reverie/nn/adam.h"
 
 namespace reverie {
 
@@ -37,18 +40,9 @@ void GaussianLossGradient(const torch::Tensor& output, const torch::Tensor& targ
                           const torch::Tensor& l_min, float c, float penalty, torch::Tensor& grad,
                           torch::Tensor& max_grad, torch::Tensor& min_grad, torch::Tensor& loss);
 
-// The numbers [begin, end) of a block have `factor` times themselves added to their gradient.
-struct DecaySegment {
-  int64_t begin, end;
-  float factor;
-};
-
 // One step of Adam with L2 decay (nn/parameters.h has the formula), all [N], step [] the number of steps so far, which
-// becomes one more; and, where `target` is defined, target += tau (values - target) after it.
-struct AdamConstants {
-  double learning_rate;
-  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
-};
+// becomes one more; and, where `target` is defined, target += tau (values - target) after it. Segments of the decay lie
+// one behind the other; a GPU takes at most 32, and std::logic_error is thrown where there are more.
 void AdamStep(const AdamConstants& constants, const std::vector<DecaySegment>& decay, torch::Tensor& step,
               torch::Tensor& values, torch::Tensor& grads, torch::Tensor& first_moment, torch::Tensor& second_moment,
               torch::Tensor target, double tau);

@@ -20,7 +20,8 @@ inline constexpr double kLogStdMax = 2.0;
 // Throws std::logic_error where shapes differ. Not supported: full covariance.
 torch::Tensor SquashedLogProb(const torch::Tensor& mean, const torch::Tensor& log_std, const torch::Tensor& u);
 
-// Draws and what their gradient needs: float32, contiguous, one device, reused from one minibatch to the next.
+// Draws and what their gradient needs: float32, contiguous, one device, reused from one minibatch to the next. The
+// functions below keep the promises of nn/kernels.h on the CPU and on a GPU (one kernel each) and throw as those do.
 struct SquashedSample {
   torch::Tensor action;       // [B, A] in (-1, 1)
   torch::Tensor log_prob;     // [B]

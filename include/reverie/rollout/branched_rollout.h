@@ -9,6 +9,7 @@
 #define REVERIE_ROLLOUT_BRANCHED_ROLLOUT_H_
 
 #include "reverie/core/metrics.h"
+#include "reverie/core/repeated_work.h"
 #include "reverie/core/schedule.h"
 #include "reverie/data/replay_buffer.h"
 #include "reverie/models/model_env.h"
@@ -45,9 +46,18 @@ class BranchedRollout {
     int64_t imagined = 0, stored = 0, ended = 0, exceeded = 0;
   };
 
-  // One chunk of start states, all steps.
-  void RunChunk(int64_t length, torch::Tensor obs, const ModelEnv& model_env, Policy& policy,
+  // What came of one step of some rows.
+  struct Outcome {
+    torch::Tensor finite;  // [B] bool: is stored
+    torch::Tensor live;    // [B] bool: goes on
+    torch::Tensor tally;   // [3] int64: how many are finite, live, over the threshold
+  };
+
+  // One chunk of start states, all steps. `batch` begins with the start states as its rows' obs.
+  void RunChunk(int64_t length, TransitionBatch batch, const ModelEnv& model_env, Policy& policy,
                 ReplayBuffer* model_buffer, Counts* counts);
+  // Completes rows whose obs are given.
+  Outcome Step(TransitionBatch batch, const ModelEnv& model_env, Policy& policy);
   Metrics MeasureAll(const torch::Tensor& obs, const ModelEnv& model_env, Policy& policy);
 
   RolloutConfig config_;
@@ -55,6 +65,12 @@ class BranchedRollout {
   torch::Generator generator_;
   torch::Generator report_generator_;  // apart, so that what is logged shifts nothing
   double threshold_;
+
+  RepeatedWork full_step_;  // of a whole chunk; as rows end, what is left of it goes operation by operation
+  Outcome full_outcome_;    // where replays write
+
+  // Workspace: the rows of a chunk, as many for putting them in order, and the start states' places.
+  torch::Tensor rows_, ordered_rows_, places_;
 };
 
 }  // namespace reverie

@@ -1,0 +1,251 @@
+// Components on a GPU, beside their CPU selves, which other tests hold against autograd and PyTorch in Python.
+#include <c10/core/CachingDeviceAllocator.h>
+#include <gtest/gtest.h>
+#include <torch/cuda.h>
+
+#include <cmath>
+
+#include "reverie/core/repeated_work.h"
+#include "reverie/learners/sac_learner.h"
+#include "reverie/models/gaussian_ensemble.h"
+#include "reverie/models/model_env.h"
+#include "reverie/policies/uniform_policy.h"
+#include "reverie/rollout/branched_rollout.h"
+
+namespace reverie {
+namespace {
+
+const TransitionLayout kLayout{.obs_dim = 11, .act_dim = 3};
+
+class GpuComponents : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (torch::cuda::device_count() == 0) {
+      GTEST_SKIP() << "no GPU";
+    }
+  }
+
+  torch::Tensor Draw(at::IntArrayRef sizes) { return torch::randn(sizes, generator_); }
+
+  TransitionBatch RandomRows(int64_t rows) {
+    TransitionBatch batch{kLayout, Draw({rows, kLayout.width()})};
+    batch.action().tanh_();
+    batch.terminated().copy_(Draw({rows}) < -0.8);
+    batch.truncated().zero_();
+    batch.log_weight().uniform_(-1.5, 0.5, generator_);
+    return batch;
+  }
+
+  TransitionBatch OnGpu(const TransitionBatch& batch) const { return {batch.layout, batch.rows.to(gpu_)}; }
+
+  torch::Generator generator_ = MakeGenerator(Rng(6), torch::kCPU);
+  torch::Device gpu_{torch::kCUDA, 0};
+};
+
+// How far apart two blocks of numbers are, of the distance that the first has moved.
+double Apart(const torch::Tensor& ours, const torch::Tensor& theirs, const torch::Tensor& start) {
+  return ((ours.cpu() - theirs).norm() / (theirs - start).norm()).item<double>();
+}
+
+TEST_F(GpuComponents, RepeatedWorkIsDoneEveryTimeAndItsRandomnessGoesOn) {
+  torch::Generator generator = MakeGenerator(Rng(1), gpu_);
+  RepeatedWork work("a test's work", gpu_, {generator});
+  torch::Tensor count = torch::zeros({}, torch::device(gpu_));
+  torch::Tensor noise = torch::empty({4}, torch::device(gpu_));
+  torch::Tensor other = torch::zeros({}, torch::device(gpu_));
+  torch::Tensor last = torch::zeros({4});
+  for (int i = 1; i <= 10; ++i) {
+    work.Run({AddressOf(count)}, [&] {
+      count.add_(1);
+      noise.normal_(0, 1, generator);
+    });
+    EXPECT_EQ(count.item<float>(), static_cast<float>(i));
+    EXPECT_FALSE(torch::equal(noise.cpu(), last));
+    last = noise.cpu();
+  }
+  for (int i = 1; i <= 5; ++i) {
+    work.Run({AddressOf(other)}, [&] { other.add_(1); });
+    EXPECT_EQ(other.item<float>(), static_cast<float>(i));
+  }
+  EXPECT_EQ(count.item<float>(), 10);
+}
+
+TEST_F(GpuComponents, WorkThatCannotBeCapturedIsDoneAllTheSame) {
+  RepeatedWork work("a test's work that waits", gpu_);
+  torch::Tensor count = torch::zeros({}, torch::device(gpu_));
+  for (int i = 1; i <= 5; ++i) {
+    work.Run({}, [&] {
+      count.add_(1);
+      count.item<float>();
+    });
+    EXPECT_EQ(count.item<float>(), static_cast<float>(i));
+  }
+}
+
+TEST_F(GpuComponents, ACapturedDrawSeesRowsThatCameLater) {
+  ReplayBuffer buffer(kLayout, 64, gpu_);
+  TransitionBatch rows = OnGpu(RandomRows(32));
+  rows.reward().fill_(1);
+  buffer.Add(rows);
+  MixedSampler sampler(buffer);
+  torch::Generator generator = MakeGenerator(Rng(1), gpu_);
+  RepeatedWork work("a test's draw", gpu_, {generator});
+  TransitionBatch drawn = TransitionBatch::Empty(kLayout, 4096, gpu_);
+  const auto mean_reward = [&] {
+    work.Run(sampler.Key(drawn.size()), [&] { sampler.SampleInto(drawn, generator); });
+    return drawn.reward().mean().item<double>();
+  };
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(mean_reward(), 1);
+  }
+  rows.reward().fill_(3);
+  buffer.Add(rows);
+  EXPECT_NEAR(mean_reward(), 2, 0.1);  // five standard deviations
+}
+
+TEST_F(GpuComponents, AHundredUpdatesOfSacStayWithTheCpus) {
+  const SacConfig config{.hidden = {64, 64}, .learning_rate = 1e-3, .discount = 0.97, .target_entropy = -2.5};
+  SacLearner cpu(config, kLayout, Rng(5), torch::kCPU);
+  SacLearner gpu(config, kLayout, Rng(5), gpu_);
+  gpu.actor().parameters().values().copy_(cpu.actor().parameters().values());
+  gpu.critic_parameters().values().copy_(cpu.critic_parameters().values());
+  gpu.target_parameters().values().copy_(cpu.target_parameters().values());
+  const torch::Tensor actor = cpu.actor().parameters().values().clone();
+  const torch::Tensor critics = cpu.critic_parameters().values().clone();
+  const torch::Tensor targets = cpu.target_parameters().values().clone();
+  for (int update = 0; update < 100; ++update) {
+    const TransitionBatch batch = RandomRows(64);
+    const torch::Tensor next_noise = Draw({64, 3});
+    const torch::Tensor noise = Draw({64, 3});
+    cpu.UpdateOn(batch, next_noise, noise);
+    gpu.UpdateOn(OnGpu(batch), next_noise.to(gpu_), noise.to(gpu_));
+    if (update == 0) {
+      const torch::Tensor expected = cpu.critic_parameters().grads();
+      EXPECT_LT((gpu.critic_parameters().grads().cpu() - expected).abs().max().item<double>(),
+                1e-5 * expected.abs().max().item<double>());
+    }
+  }
+  EXPECT_LT(Apart(gpu.actor().parameters().values(), cpu.actor().parameters().values(), actor), 0.01);
+  EXPECT_LT(Apart(gpu.critic_parameters().values(), cpu.critic_parameters().values(), critics), 0.01);
+  EXPECT_LT(Apart(gpu.target_parameters().values(), cpu.target_parameters().values(), targets), 0.01);
+  EXPECT_NEAR(gpu.alpha_parameters().values().item<double>(), cpu.alpha_parameters().values().item<double>(), 1e-3);
+}
+
+TEST_F(GpuComponents, ReplayedUpdatesOfSacLearn) {
+  // Reward -(a - 0.5)^2, every row terminated: the best mean action is 0.5.
+  const TransitionLayout layout{.obs_dim = 1, .act_dim = 1};
+  TransitionBatch rows{layout, torch::zeros({2000, layout.width()}, torch::device(gpu_))};
+  rows.action().copy_(2 * torch::rand({2000, 1}, generator_) - 1);
+  rows.reward().copy_(-(rows.action().squeeze(1) - 0.5).square());
+  rows.terminated().fill_(1);
+  ReplayBuffer buffer(layout, 2000, gpu_);
+  buffer.Add(rows);
+  SacLearner learner({.hidden = {32, 32}, .learning_rate = 3e-3, .batch_size = 128, .target_entropy = -3}, layout,
+                     Rng(4), gpu_);
+  MixedSampler sampler(buffer);
+  learner.Update(sampler, 600);
+  torch::Generator generator = MakeGenerator(Rng(2), gpu_);
+  const torch::Tensor action =
+      learner.actor().Act(torch::zeros({1, 1}, torch::device(gpu_)), ActMode::kMean, generator);
+  EXPECT_NEAR(action.item<double>(), 0.5, 0.1);
+  EXPECT_EQ(learner.updates(), 600);
+}
+
+TEST_F(GpuComponents, UpdatesAllocateNothingOnceTheyAreUnderWay) {
+  TransitionBatch rows = RandomRows(500);
+  rows.log_weight().zero_();
+  ReplayBuffer buffer(kLayout, 500, gpu_);
+  buffer.Add(OnGpu(rows));
+  MixedSampler sampler(buffer);
+  SacLearner learner({}, kLayout, Rng(1), gpu_);
+  const auto allocations = [&](int64_t updates) {
+    const auto made = [&] {
+      return c10::getDeviceAllocator(gpu_.type())->getDeviceStats(gpu_.index()).allocation[0].allocated;
+    };
+    const int64_t before = made();
+    learner.Update(sampler, updates);
+    return made() - before;
+  };
+  EXPECT_GT(allocations(3), 0);  // a workspace
+  EXPECT_EQ(allocations(10), allocations(30));
+}
+
+GaussianEnsembleConfig SmallConfig() {
+  return {.members = 4,
+          .elites = 2,
+          .hidden = {32, 32},
+          .learning_rate = 3e-3,
+          .batch_size = 64,
+          .weight_decay = {1e-2, 2e-2, 3e-2},
+          .max_epochs = 30};
+}
+
+TEST_F(GpuComponents, AHundredMinibatchesOfTheEnsembleStayWithTheCpus) {
+  const torch::NoGradGuard no_grad;
+  GaussianEnsemble cpu(SmallConfig(), kLayout, /*learn_reward=*/true, Rng(1), torch::kCPU);
+  GaussianEnsemble gpu(SmallConfig(), kLayout, /*learn_reward=*/true, Rng(1), gpu_);
+  gpu.parameters().values().copy_(cpu.parameters().values());
+  const torch::Tensor start = cpu.parameters().values().clone();
+  for (int step = 0; step < 100; ++step) {
+    const torch::Tensor inputs = Draw({4, 64, 14});
+    const torch::Tensor targets = inputs.slice(2, 0, 12) * 0.5 + 0.1 * Draw({4, 64, 12});
+    cpu.ComputeGradients(inputs, targets);
+    gpu.ComputeGradients(inputs.to(gpu_), targets.to(gpu_));
+    if (step == 0) {
+      const torch::Tensor expected = cpu.parameters().grads();
+      EXPECT_LT((gpu.parameters().grads().cpu() - expected).abs().max().item<double>(),
+                1e-5 * expected.abs().max().item<double>());
+    }
+    cpu.ApplyGradients();
+    gpu.ApplyGradients();
+  }
+  EXPECT_LT(Apart(gpu.parameters().values(), cpu.parameters().values(), start), 0.01);
+}
+
+// next_obs = 0.9 obs, reward = 2 obs[0], each with a little noise.
+TEST_F(GpuComponents, AFittedModelImaginesWhatItSaw) {
+  TransitionBatch rows = RandomRows(4000);
+  rows.log_weight().zero_();
+  rows.next_obs().copy_(0.9 * rows.obs() + 0.02 * Draw({4000, 11}));
+  rows.reward().copy_(2 * rows.obs().select(1, 0) + 0.02 * Draw({4000}));
+  ReplayBuffer real(kLayout, 4000, gpu_);
+  real.Add(OnGpu(rows));
+  GaussianEnsembleConfig config = SmallConfig();
+  config.weight_decay = {0, 0, 0};
+  GaussianEnsemble model(config, kLayout, /*learn_reward=*/true, Rng(1), gpu_);
+  const Metrics fit = model.Fit(real, Rng(2));
+  EXPECT_EQ(fit.Find("epochs"), 30);
+
+  TaskFunctions task;
+  task.terminated = [](const torch::Tensor&, const torch::Tensor&, const torch::Tensor& next_obs) {
+    return next_obs.select(1, 0) > 1.5;
+  };
+  const EnvSpec spec{.id = "linear",
+                     .obs_low = std::vector<double>(11, -9),
+                     .obs_high = std::vector<double>(11, 9),
+                     .action_low = {-2, -2, -2},
+                     .action_high = {2, 2, 2}};
+  const ModelEnv model_env(model, task, spec, gpu_);
+  UniformPolicy policy(3, gpu_);
+  for (const UncertaintyUse use : {UncertaintyUse::kNone, UncertaintyUse::kPenalty}) {
+    UncertaintyConfig uncertainty;
+    uncertainty.use = use;
+    uncertainty.coefficient = 0;
+    BranchedRollout rollout({.start_states = 1000}, uncertainty, Rng(3), gpu_);
+    ReplayBuffer imagined(kLayout, 100'000, gpu_);
+    for (int run = 0; run < 4; ++run) {
+      imagined.Clear();
+      rollout.Run(3, real, model_env, policy, &imagined);
+      const TransitionBatch all{kLayout, imagined.All().rows.cpu()};
+      EXPECT_GT(all.size(), 2500);
+      EXPECT_LT(all.size(), 3000);
+      EXPECT_LT((all.next_obs() - 0.9 * all.obs()).square().mean().sqrt().item<double>(), 0.2);
+      EXPECT_LT((all.reward() - 2 * all.obs().select(1, 0)).square().mean().sqrt().item<double>(), 0.2);
+      EXPECT_TRUE(torch::equal(all.terminated() > 0, all.next_obs().select(1, 0) > 1.5));
+      EXPECT_LE(all.action().abs().max().item<double>(), 1);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace reverie
