@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <new>
+#include <optional>
 #include <sstream>
 #include <thread>
 
@@ -53,14 +54,26 @@ constexpr const char* kGoodModel = R"(<mujoco><worldbody>
 class SimulationTest : public testing::Test {
  protected:
   void SetUp() override {
+    if (const char* named = std::getenv("REVERIE_MODEL_DIR"); named != nullptr) {
+      model_folder_ = named;
+    }
     folder_ = fs::temp_directory_path() / ("reverie-simulation-" + std::to_string(getpid()) + "-" +
                                            testing::UnitTest::GetInstance()->current_test_info()->name());
     fs::create_directories(folder_);
   }
   void TearDown() override {
     StopLogToFile();
-    unsetenv("REVERIE_MODEL_DIR");
+    RestoreModelFolder();
     fs::remove_all(folder_);
+  }
+
+  // A bundle (scripts/package) names its models by the variable; elsewhere they are found without it.
+  void RestoreModelFolder() const {
+    if (model_folder_.has_value()) {
+      setenv("REVERIE_MODEL_DIR", model_folder_->c_str(), 1);
+    } else {
+      unsetenv("REVERIE_MODEL_DIR");
+    }
   }
 
   std::string Write(const std::string& name, const std::string& xml) const {
@@ -96,6 +109,7 @@ class SimulationTest : public testing::Test {
     return text.str();
   }
 
+  std::optional<std::string> model_folder_;
   fs::path folder_;
 };
 
@@ -106,7 +120,7 @@ TEST_F(SimulationTest, ABareNameIsLookedUpAndAPathIsTakenAsItIs) {
   EXPECT_EQ(MujocoModelPath("/a/ant.xml"), "/a/ant.xml");
   setenv("HOME", "/home/someone", 1);
   EXPECT_EQ(MujocoModelPath("~/ant.xml"), "/home/someone/ant.xml");
-  unsetenv("REVERIE_MODEL_DIR");
+  RestoreModelFolder();
   EXPECT_TRUE(fs::exists(MujocoModelPath("ant.xml")));
 }
 

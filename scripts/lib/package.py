@@ -1,0 +1,220 @@
+"""Packs what is built into a bundle. Called by scripts/package, and by the test package/chroot.
+
+Needs a finished build with tests. Layout of the bundle, reverie-<version>/:
+    reverie, run, check-gpu   one static program under three names (package/main.cc)
+    bin/                      the program and the benchmarks
+    tests/                    test programs, and programs.txt: how CTest runs each (package/check_gpu.cc has the format)
+    lib/                      loader, C and C++ libraries, what the programs link beside torch
+    models/, configs/         model files of the MuJoCo tasks, configurations
+    LICENSE, licenses/        ours, and those of what is in lib/ and models/
+"""
+
+import argparse
+import gzip
+import json
+import pathlib
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+
+LIMIT_MIB = 64
+LOADER = "ld-linux-x86-64.so.2"  # as package/bundle.cc has it
+# What drivers ask for by name at run time; it has to be of the same C library.
+FOR_DRIVERS = ["libdl.so.2", "libpthread.so.0", "libresolv.so.2", "librt.so.1", "libutil.so.1"]
+# Tests with these labels need nothing but their program; the others need Python or the source tree.
+SELF_CONTAINED = {"gpu", "unit", "contract"}
+COMPRESSION = 6
+
+
+def fail(message):
+    sys.exit(f"reverie: {message}")
+
+
+def output_of(*command):
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    if result.returncode != 0:
+        fail(f"failed: {' '.join(map(str, command))}\n{result.stdout}{result.stderr}")
+    return result.stdout
+
+
+class Cache:
+    """The variables of a build folder."""
+
+    def __init__(self, build):
+        path = build / "CMakeCache.txt"
+        if not path.exists():
+            fail(f"{build} is not a build folder: it has no CMakeCache.txt")
+        self.values = dict(re.findall(r"^([^#/:\n][^:\n]*):[A-Z]+=(.*)$", path.read_text(), re.MULTILINE))
+
+    def __getitem__(self, name):
+        if not self.values.get(name):
+            fail(f"CMakeCache.txt has no {name}")
+        return self.values[name]
+
+
+class Bundle:
+    def __init__(self, root, build, folder):
+        self.root, self.build, self.folder = root, build, folder
+        self.cache = Cache(build)
+        self.torch = pathlib.Path(self.cache["LibTorch_CPU_LIBRARY"]).parent.parent
+        self.programs = []
+        self.libraries = {}
+
+    def add_program(self, source, target):
+        if not source.exists():
+            fail(f"{source} is missing: build first; a build with a sanitizer makes no bundle")
+        target = self.folder / target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        output_of(self.cache["CMAKE_STRIP"], "-o", target, source)
+        self.programs.append(target)
+
+    def add_launcher(self):
+        self.add_program(self.build / "reverie_launcher", "reverie")
+        self.programs.clear()  # static, and with no run path
+        for name in ("run", "check-gpu"):
+            (self.folder / name).symlink_to("reverie")
+
+    def add_tests(self):
+        """Test programs that need nothing but themselves, with the arguments and variables that CTest gives them."""
+        listed = json.loads(output_of(self.cache["CMAKE_CTEST_COMMAND"], "--test-dir", self.build,
+                                      "--show-only=json-v1"))
+        lines, left_out, added = [], [], set()
+        for test in listed["tests"]:
+            properties = {p["name"]: p["value"] for p in test.get("properties", [])}
+            labels = properties.get("LABELS", [])
+            command = [pathlib.Path(part) if i == 0 else part for i, part in enumerate(test["command"])]
+            if not SELF_CONTAINED & set(labels) or not command[0].is_relative_to(self.build):
+                if "gpu" in labels:
+                    fail(f"test {test['name']} has the label gpu, but {command[0]} is no program of the build")
+                left_out.append(test["name"])
+                continue
+            target = f"tests/{command[0].name}"
+            if command[0].parent == self.build:
+                target = f"bin/{command[0].name}"
+            elif target not in added:
+                self.add_program(command[0], target)
+                added.add(target)
+            environment = ";".join(properties.get("ENVIRONMENT", []))
+            lines.append("\t".join([test["name"], ",".join(labels), environment, target, *command[1:]]))
+        (self.folder / "tests/programs.txt").write_text("".join(line + "\n" for line in lines))
+        return len(lines), left_out
+
+    def add_libraries(self):
+        """Every library that the programs load and torch does not bring, the C library and its loader among them."""
+        torchs = {path.name for folder in [self.torch / "lib", *self.torch.parent.glob("nvidia/*/lib")]
+                  for path in folder.iterdir()}
+        found = {}
+        for line in output_of("ldd", *self.programs).splitlines():
+            match = re.match(r"\s+(\S+) => (.*?)(?: \(0x[0-9a-f]+\))?$", line)
+            if match and match[2] == "not found":
+                fail(f"ldd does not find {match[1]}")
+            if match:
+                found[match[1]] = pathlib.Path(match[2])
+            elif loader := re.match(rf"\s+(\S*/{re.escape(LOADER)}) ", line):
+                found[LOADER] = pathlib.Path(loader[1])
+        if LOADER not in found:
+            fail(f"the programs do not start through {LOADER}")
+        for name in FOR_DRIVERS:
+            found.setdefault(name, found["libc.so.6"].parent / name)
+        (self.folder / "lib").mkdir()
+        for name, path in sorted(found.items()):
+            if name in torchs:
+                continue
+            target = self.folder / "lib" / name
+            shutil.copyfile(path.resolve(), target)
+            target.chmod(0o755)
+            self.libraries[name] = path
+
+    def drop_run_paths(self):
+        """Programs find libraries by the launcher's search path alone, not where they were built."""
+        lines = [f'file(RPATH_REMOVE FILE "{path}")\n' for path in self.programs]
+        script = self.folder / "drop_run_paths.cmake"
+        script.write_text("".join(lines))
+        output_of(self.cache["CMAKE_COMMAND"], "-P", script)
+        script.unlink()
+
+    def add_files(self):
+        shutil.copytree(self.cache["REVERIE_MODEL_DIR"], self.folder / "models",
+                        ignore=shutil.ignore_patterns("__pycache__", "*.py"))
+        shutil.copytree(self.root / "configs", self.folder / "configs")
+        shutil.copyfile(self.root / "package/README.md", self.folder / "README.md")
+        shutil.copyfile(self.root / "LICENSE", self.folder / "LICENSE")
+
+    def add_licenses(self):
+        """Debian's copyright pages for its libraries; for files from wheels, the licences in their metadata."""
+        licenses = self.folder / "licenses"
+        licenses.mkdir()
+        for path in {path.resolve() for path in self.libraries.values()}:
+            # dpkg may know the file by its name from before /lib became a link to /usr/lib.
+            for name in (path, str(path).removeprefix("/usr")):
+                known = subprocess.run(["dpkg-query", "--search", name], capture_output=True, text=True)
+                if known.returncode == 0:
+                    package = known.stdout.split(":")[0]
+                    shutil.copyfile(f"/usr/share/doc/{package}/copyright", licenses / package)
+                    break
+        for start in (self.cache["MuJoCo_LIBRARY"], self.cache["REVERIE_MODEL_DIR"]):
+            for folder in pathlib.Path(start).parents:
+                for path in [*folder.glob("mujoco-*.dist-info/**/LICENSE*"),
+                             *folder.glob("gymnasium-*.dist-info/**/LICENSE*")]:
+                    package = path.relative_to(folder).parts[0].split("-")[0]
+                    shutil.copyfile(path, licenses / package)
+
+
+def pack(folder, output):
+    """The same folder gives the same bytes."""
+    def anonymous(entry):
+        entry.uid = entry.gid = 0
+        entry.uname = entry.gname = "root"
+        entry.mtime = 0
+        entry.mode = 0o755 if entry.isdir() or entry.mode & 0o100 else 0o644
+        return entry
+
+    with output.open("wb") as raw, gzip.GzipFile("", "wb", COMPRESSION, raw, mtime=0) as packed:
+        with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            archive.add(folder, folder.name, filter=anonymous)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="scripts/package", description="Makes the bundle of a build.")
+    parser.add_argument("--build", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--root", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--output", type=pathlib.Path,
+                        help="default build/<preset>/reverie-<version>-linux-x86_64.tar.gz")
+    args = parser.parse_args()
+    if platform.machine() != "x86_64":
+        fail(f"a bundle is for x86_64; this machine is {platform.machine()}")
+
+    build = args.build.resolve()
+    name = f"reverie-{Cache(build)['CMAKE_PROJECT_VERSION']}"
+    output = args.output or build / f"{name}-linux-x86_64.tar.gz"
+    if not output.parent.is_dir():
+        fail(f"{output} cannot be written: {output.parent} is not a folder")
+    with tempfile.TemporaryDirectory(dir=build, prefix="package-") as temporary:
+        folder = pathlib.Path(temporary) / name
+        folder.mkdir()
+        bundle = Bundle(args.root.resolve(), build, folder)
+        bundle.add_launcher()
+        bundle.add_program(build / "reverie", "bin/reverie")
+        bundle.add_program(build / "reverie_bench", "bin/reverie_bench")
+        tests, left_out = bundle.add_tests()
+        bundle.add_libraries()
+        bundle.drop_run_paths()
+        bundle.add_files()
+        bundle.add_licenses()
+        partial = output.with_name(output.name + ".partial")
+        pack(folder, partial)
+    size = partial.stat().st_size / 2**20
+    if size > LIMIT_MIB:
+        partial.unlink()
+        fail(f"the bundle has {size:.1f} MiB; expected at most {LIMIT_MIB}")
+    partial.replace(output)
+    print(f"{output}: {size:.1f} MiB, {tests} tests; left out, as they need Python or the source tree: "
+          f"{', '.join(left_out)}")
+
+
+if __name__ == "__main__":
+    main()
