@@ -12,6 +12,9 @@ import sys
 import tempfile
 import time
 
+PARTS = ["learning", "env", "mbpo", "phases", "start"]
+PHASES = ["model_fit", "rollout", "env", "updates"]
+PHASE_ROWS = [2000, 50000]
 TASKS = ["HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5", "Humanoid-v5"]
 
 # Floating-point operations of one update or row at HalfCheetah's sizes: every matrix product of
@@ -64,7 +67,7 @@ class Bench:
             self.add(name, row["items_per_second"])
 
     def learning(self):
-        self.ours("^(Gemm|SacUpdate|EnsembleMinibatch|ImaginedStep)")
+        self.ours("^(Gemm|GraphLaunch|SacUpdate|EnsembleMinibatch|ImaginedStep)")
         for row in self.peer("sb3_sac.py", "HalfCheetah-v5", 200):
             self.add(f"sb3/SacUpdate/threads:{row['threads']}", row["updates_per_s"])
         for row in self.peer("mbrl_ensemble.py"):
@@ -79,27 +82,44 @@ class Bench:
             kind = "EnvSteps" if row["envs"] == 1 else "VectorSteps"
             self.add(f"envpool/{kind}/{row['task']}", row["env_steps_per_s"])
 
-    def mbpo(self):
-        explore, learn, updates = 2000, 250, 20
+    def train(self, explore, learn, **overrides):
+        """Trains MBPO on HalfCheetah-v5; the seconds of its last `learn` steps by phase, and the most memory it took."""
+        overrides = {
+            "exploration_steps": explore, "total_steps": explore + learn, "log.every_steps": learn,
+            "eval.every_steps": 1000000, "eval.episodes": 1, "threads": 2, **overrides,
+        }
         with tempfile.TemporaryDirectory() as folder:
             run = pathlib.Path(folder) / "run"
-            overrides = {
-                "exploration_steps": explore, "total_steps": explore + learn, "updates_per_step": updates,
-                "log.every_steps": 250, "eval.every_steps": 1000000, "eval.episodes": 1, "threads": 2,
-            }
             sets = [word for key, value in overrides.items() for word in ("--set", f"{key}={value}")]
-            self.run(self.args.build / "reverie", "train", self.args.root / "configs/mbpo/half_cheetah.yaml", "--run-dir", run, *sets)
-            wall = {int(row["env_step"]): row for row in csv.DictReader(open(run / "train.csv"))}
-        seconds = float(wall[explore + learn]["time/wall_s"]) - float(wall[explore]["time/wall_s"])
-        self.add("Mbpo", learn / seconds)
-        self.add("Mbpo/fit_s", float(wall[explore + learn]["time/model_fit_s"]))
-        self.add("Mbpo/rollout_s", float(wall[explore + learn]["time/rollout_s"]))
-        self.add("Mbpo/updates_s", float(wall[explore + learn]["time/updates_s"]))
+            command = [self.args.build / "reverie", "train", self.args.root / "configs/mbpo/half_cheetah.yaml", "--run-dir", run, *sets]
+            with open(pathlib.Path(folder) / "output", "w+") as output:
+                process = subprocess.Popen([str(c) for c in command], stdout=output, stderr=output)
+                _, status, usage = os.wait4(process.pid, 0)
+                if status != 0:
+                    output.seek(0)
+                    sys.exit(f"{' '.join(map(str, command))} failed:\n{output.read()[-2000:]}")
+            rows = {int(row["env_step"]): row for row in csv.DictReader(open(run / "train.csv"))}
+        seconds = {phase: float(rows[explore + learn][f"time/{phase}_s"]) for phase in PHASES}
+        seconds["all"] = float(rows[explore + learn]["time/wall_s"]) - float(rows[explore]["time/wall_s"])
+        return seconds, usage.ru_maxrss / 1024
+
+    def mbpo(self):
+        explore, learn, updates = 2000, 250, 20
+        seconds, _ = self.train(explore, learn, updates_per_step=updates)
+        self.add("Mbpo", learn / seconds["all"])
         for row in self.peer("mbrl_mbpo.py", "HalfCheetah-v5", explore, learn, updates):
             self.add("mbrl/Mbpo", row["env_steps_per_s"])
             self.add("mbrl/SacUpdate/threads:2", learn * updates / row["sac_s"])
             for part in ("model_fit_s", "rollout_s", "sac_s"):
                 self.add(f"mbrl/Mbpo/{part}", row[part])
+
+    def phases(self):
+        """One fit of at most 10 epochs, 100,000 imagined rows and 5,000 updates, beside few and many real rows."""
+        for rows in PHASE_ROWS:
+            seconds, mib = self.train(rows, 250, updates_per_step=20, **{"model.max_epochs": 10})
+            for phase, spent in seconds.items():
+                self.add(f"Phases/{rows}/{phase}", spent)
+            self.add(f"Phases/{rows}/mib", mib)
 
     def start(self):
         def seconds(*command):
@@ -132,24 +152,19 @@ class Bench:
                 "peer_rates": {peer: statistics.median(self.samples[f"{peer}/{name}"]) for peer in compared},
                 "of_limit": limit, "must": must})
 
-        def gemm_share(name, flop, shape, threads):
-            gemm = f"Gemm/{shape}/threads:{threads}"
-            value = self.ratio(name, gemm)
-            return None if value is None else value * flop
+        def of_products(name, flop, shape, where):
+            share = self.ratio(f"{name}/{where}", f"Gemm/{shape}/{where}")
+            return None if share is None else share * flop
 
-        square, tall = "m:256/k:256/n:256", "m:8192/k:200/n:200"
-        for threads in (1, 2):
-            suffix = f"threads:{threads}"
-            row(f"SAC updates/s, {threads} threads", f"SacUpdate/{suffix}", ["sb3", "mbrl"],
-                gemm_share(f"SacUpdate/{suffix}", SAC_FLOP, square, threads), "2.3x" if threads == 2 else None)
-        for threads in (1, 2):
-            suffix = f"threads:{threads}"
-            row(f"ensemble minibatches/s, {threads} threads", f"EnsembleMinibatch/{suffix}", ["mbrl"],
-                gemm_share(f"EnsembleMinibatch/{suffix}", ENSEMBLE_FLOP, square, threads), "1.8x" if threads == 2 else None)
-        for threads in (1, 2):
-            suffix = f"threads:{threads}"
-            row(f"imagined rows/s, {threads} threads", f"ImaginedStep/{suffix}", ["mbrl"],
-                gemm_share(f"ImaginedStep/{suffix}", ROW_FLOP, tall, threads), "1.6x" if threads == 2 else None)
+        square = "m:256/k:256/n:256"
+        for work, name, peers, flop, tall, must in [
+            ("SAC updates/s", "SacUpdate", ["sb3", "mbrl"], SAC_FLOP, False, "2.3x"),
+            ("ensemble minibatches/s", "EnsembleMinibatch", ["mbrl"], ENSEMBLE_FLOP, False, "1.8x"),
+            ("imagined rows/s", "ImaginedStep", ["mbrl"], ROW_FLOP, True, "1.6x"),
+        ]:
+            for where, words in [("threads:1", "1 thread"), ("threads:2", "2 threads"), ("cuda", "GPU")]:
+                shape = square if not tall else "m:20000/k:200/n:200" if where == "cuda" else "m:8192/k:200/n:200"
+                row(f"{work}, {words}", f"{name}/{where}", peers, of_products(name, flop, shape, where), must if where == "threads:2" else None)
         for task in TASKS:
             row(f"{task} steps/s, 1 thread", f"EnvSteps/{task}", ["gymnasium", "envpool"],
                 self.ratio(f"EnvSteps/{task}", f"PhysicsSteps/{task}"), "0.92 of limit, ahead")
@@ -167,6 +182,14 @@ class Bench:
         for name in sorted(self.samples):
             if name.startswith("Gemm"):
                 print(f"{name}: {statistics.median(self.samples[name]) / 1e9:.0f} GFLOP/s")
+            if name.startswith("GraphLaunch"):
+                print(f"{name}: {1e6 / statistics.median(self.samples[name]):.2f} us a launch")
+        for real_rows in PHASE_ROWS:
+            seconds = {phase: self.samples.get(f"Phases/{real_rows}/{phase}") for phase in [*PHASES, "all", "mib"]}
+            if all(seconds.values()):
+                middle = {phase: statistics.median(values) for phase, values in seconds.items()}
+                parts = ", ".join(f"{phase} {middle[phase]:.2f} s" for phase in PHASES)
+                print(f"MBPO, 250 steps from {real_rows} real rows on: {middle['all']:.2f} s ({parts}), {middle['mib']:.0f} MiB")
         return rows
 
 
@@ -176,11 +199,11 @@ def main():
     parser.add_argument("--root", type=pathlib.Path, required=True)
     parser.add_argument("--envpool", required=True)
     parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--only", choices=["learning", "env", "mbpo", "start"], action="append")
+    parser.add_argument("--only", choices=PARTS, action="append")
     args = parser.parse_args()
     bench = Bench(args)
     for repetition in range(args.repetitions):
-        for part in args.only or ["learning", "env", "mbpo", "start"]:
+        for part in args.only or PARTS:
             print(f"repetition {repetition + 1}: {part}", file=sys.stderr)
             getattr(bench, part)()
     rows = bench.table()
