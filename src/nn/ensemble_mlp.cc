@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "block.h"
 #include "reverie/nn/kernels.h"
 
 namespace reverie {
@@ -92,6 +93,50 @@ void EnsembleMlp::Prepare(Tape& tape, int64_t rows) const {
   }
 }
 
+namespace {
+
+// EnsembleMlp::Infer on the CPU: x [E, B, in], output [E, B, out] contiguous.
+void InferBlocks(const MlpShape& shape, const std::vector<torch::Tensor>& weights,
+                 const std::vector<torch::Tensor>& biases, const torch::Tensor& x, torch::Tensor& output) {
+  const torch::Tensor input = x.stride(2) == 1 && x.stride(1) >= x.size(2) ? x : x.contiguous();
+  const int64_t rows = input.size(1);
+  const auto layers = static_cast<size_t>(shape.layers());
+  const int64_t widest = *std::max_element(shape.widths.begin() + 1, shape.widths.end());
+  const int64_t blocks = at::divup(rows, kBlockRows);
+  const float* from = input.data_ptr<float>();
+  float* to = output.data_ptr<float>();
+  at::parallel_for(0, shape.members * blocks, 1, [&](int64_t begin, int64_t end) {
+    thread_local std::vector<float> buffers;
+    buffers.resize(static_cast<size_t>(2 * kBlockRows * widest));
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t e = task / blocks;
+      const int64_t first = task % blocks * kBlockRows;
+      const int64_t count = std::min(kBlockRows, rows - first);
+      ConstBlock h{
+          .data = from + e * input.stride(0) + first * input.stride(1), .rows = count, .stride = input.stride(1)};
+      for (size_t l = 0; l < layers; ++l) {
+        const int64_t in = shape.widths[l];
+        const int64_t out = shape.widths[l + 1];
+        const bool last = l + 1 == layers;
+        float* y =
+            last ? to + (e * rows + first) * out : buffers.data() + static_cast<int64_t>(l % 2) * kBlockRows * widest;
+        BlockProduct(h, weights[l].data_ptr<float>() + e * in * out, in, out, y);
+        const float* bias = biases[l].data_ptr<float>() + e * out;
+        if (last) {
+          AddBiasBlock(y, bias, count, out);
+        } else if (shape.activation == Activation::kRelu) {
+          BiasReluBlock(y, bias, count, out);
+        } else {
+          BiasSiluBlock(y, bias, count, out);
+        }
+        h = {.data = y, .rows = count, .stride = out};
+      }
+    }
+  });
+}
+
+}  // namespace
+
 torch::Tensor EnsembleMlp::Infer(const torch::Tensor& x) const {
   torch::Tensor output = torch::empty({shape_.members, x.size(-2), shape_.widths.back()}, x.options());
   Infer(x, output);
@@ -99,51 +144,20 @@ torch::Tensor EnsembleMlp::Infer(const torch::Tensor& x) const {
 }
 
 void EnsembleMlp::Infer(const torch::Tensor& x, torch::Tensor& output) const {
+  const torch::NoGradGuard no_grad;
   const torch::Tensor input = ForMembers(x, shape_.members);
-  const int64_t rows = input.size(1);
-  const auto layers = static_cast<size_t>(shape_.layers());
-  const auto finish = [&](torch::Tensor& y, size_t l, const torch::Tensor& bias) {
-    if (l + 1 == layers) {
-      AddBias(y, bias);
-    } else if (shape_.activation == Activation::kRelu) {
-      BiasRelu(y, bias);
-    } else {
-      BiasSilu(y, bias);
-    }
-  };
-  if (!input.is_cpu()) {
-    const torch::NoGradGuard no_grad;
-    torch::Tensor h = input;
-    for (size_t l = 0; l + 1 < layers; ++l) {
-      h = at::bmm(h, weights_[l]);
-      finish(h, l, biases_[l]);
-    }
-    at::bmm_out(output, h, weights_.back());
-    finish(output, layers - 1, biases_.back());
+  if (input.is_cpu()) {
+    InferBlocks(shape_, weights_, biases_, input, output);
     return;
   }
-  const int64_t widest = *std::max_element(shape_.widths.begin() + 1, shape_.widths.end());
-  const int64_t blocks = at::divup(rows, kBlockRows);
-  at::parallel_for(0, shape_.members * blocks, 1, [&](int64_t begin, int64_t end) {
-    const torch::NoGradGuard no_grad;
-    const torch::Tensor buffers = torch::empty({2, std::min(rows, kBlockRows) * widest}, input.options());
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t e = task / blocks;
-      const int64_t first = task % blocks * kBlockRows;
-      const int64_t count = std::min(kBlockRows, rows - first);
-      torch::Tensor h = input[e].narrow(0, first, count);
-      for (size_t l = 0; l < layers; ++l) {
-        const int64_t width = shape_.widths[l + 1];
-        torch::Tensor y = l + 1 == layers
-                              ? output[e].narrow(0, first, count)
-                              : buffers[static_cast<int64_t>(l % 2)].narrow(0, 0, count * width).view({count, width});
-        at::mm_out(y, h, weights_[l][e]);
-        torch::Tensor as_member = y.unsqueeze(0);
-        finish(as_member, l, biases_[l][e]);
-        h = y;
-      }
-    }
-  });
+  const auto layers = static_cast<size_t>(shape_.layers());
+  torch::Tensor h = input;
+  for (size_t l = 0; l + 1 < layers; ++l) {
+    h = at::bmm(h, weights_[l]);
+    shape_.activation == Activation::kRelu ? BiasRelu(h, biases_[l]) : BiasSilu(h, biases_[l]);
+  }
+  at::bmm_out(output, h, weights_.back());
+  AddBias(output, biases_.back());
 }
 
 const torch::Tensor& EnsembleMlp::Forward(const torch::Tensor& x, Tape& tape) const {

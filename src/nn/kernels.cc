@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "block.h"
 #include "core/gpu.h"
 #include "kernels_cuda.h"
 #include "kernels_math.h"
@@ -189,6 +190,27 @@ REVERIE_CLONES void AdamRangeWithTarget(const AdamFactors& f, float decay, float
 }
 
 }  // namespace
+
+void AddBiasBlock(float* y, const float* bias, int64_t rows, int64_t n) {
+  const FlushSubnormals flush;
+  for (int64_t i = 0; i < rows; ++i) {
+    AddBiasRow(y + i * n, bias, n);
+  }
+}
+
+void BiasReluBlock(float* y, const float* bias, int64_t rows, int64_t n) {
+  const FlushSubnormals flush;
+  for (int64_t i = 0; i < rows; ++i) {
+    BiasReluRow(y + i * n, bias, n);
+  }
+}
+
+void BiasSiluBlock(float* y, const float* bias, int64_t rows, int64_t n) {
+  const FlushSubnormals flush;
+  for (int64_t i = 0; i < rows; ++i) {
+    BiasSiluRow(y + i * n, bias, n);
+  }
+}
 
 void AddBias(torch::Tensor& y, const torch::Tensor& bias) {
   const Sizes sizes = SizesOf(y);
