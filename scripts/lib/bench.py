@@ -44,6 +44,7 @@ class Bench:
         self.args = args
         self.samples = {}
         self.peers = args.root / "scripts" / "peers"
+        self.scratch = tempfile.TemporaryDirectory()  # MuJoCo in Python leaves its log in the current folder
 
     def add(self, name, value):
         self.samples.setdefault(name, []).append(value)
@@ -52,7 +53,7 @@ class Bench:
         env = dict(os.environ)
         if threads:
             env["OMP_NUM_THREADS"] = str(threads)
-        result = subprocess.run([str(c) for c in command], capture_output=True, text=True, env=env)
+        result = subprocess.run([str(c) for c in command], capture_output=True, text=True, env=env, cwd=self.scratch.name)
         if result.returncode != 0:
             sys.exit(f"{' '.join(map(str, command))} failed:\n{result.stderr[-2000:]}")
         return result.stdout
