@@ -49,87 +49,64 @@ REVERIE_CLONES bool FiniteRow(const float* __restrict x, int64_t n) {
 
 void DealInputs(const torch::Tensor& obs, const torch::Tensor& action, const torch::Tensor& order,
                 const torch::Tensor& mean, const torch::Tensor& std, torch::Tensor& inputs) {
-  const int64_t rows = obs.size(0);
-  const int64_t obs_dim = obs.size(1);
-  const int64_t act_dim = action.size(1);
-  const int64_t width = obs_dim + act_dim;
-  const int64_t slots = inputs.size(0) * inputs.size(1);
-  const float* observations = obs.data_ptr<float>();
-  const float* actions = action.data_ptr<float>();
-  const int64_t* row_of = order.data_ptr<int64_t>();
-  const float* means = mean.data_ptr<float>();
-  const float* stds = std.data_ptr<float>();
-  float* to = inputs.data_ptr<float>();
+  const cuda::DealArguments a{.obs = obs.data_ptr<float>(),
+                              .action = action.data_ptr<float>(),
+                              .mean = mean.data_ptr<float>(),
+                              .std = std.data_ptr<float>(),
+                              .order = order.data_ptr<int64_t>(),
+                              .inputs = inputs.data_ptr<float>(),
+                              .rows = obs.size(0),
+                              .slots = inputs.size(0) * inputs.size(1),
+                              .obs_dim = obs.size(1),
+                              .act_dim = action.size(1),
+                              .obs_stride = obs.stride(0),
+                              .action_stride = action.stride(0)};
   if (!obs.is_cpu()) {
-    const cuda::DealArguments arguments{.obs = observations,
-                                        .action = actions,
-                                        .mean = means,
-                                        .std = stds,
-                                        .order = row_of,
-                                        .inputs = to,
-                                        .rows = rows,
-                                        .slots = slots,
-                                        .obs_dim = obs_dim,
-                                        .act_dim = act_dim,
-                                        .obs_stride = obs.stride(0),
-                                        .action_stride = action.stride(0)};
-    OnGpu(obs, [&](auto stream) { cuda::DealInputs(arguments, stream); });
+    OnGpu(obs, [&](auto stream) { cuda::DealInputs(a, stream); });
     return;
   }
-  at::parallel_for(0, slots, kGrainRows, [&](int64_t begin, int64_t end) {
+  at::parallel_for(0, a.slots, kGrainRows, [&](int64_t begin, int64_t end) {
+    const FlushSubnormals flush;
     for (int64_t slot = begin; slot < end; ++slot) {
-      const int64_t row = row_of[slot % rows];
-      float* input = to + slot * width;
-      StandardiseRow(observations + row * obs.stride(0), means, stds, input, obs_dim);
-      StandardiseRow(actions + row * action.stride(0), means + obs_dim, stds + obs_dim, input + obs_dim, act_dim);
+      const int64_t row = a.order[slot % a.rows];
+      float* input = a.inputs + slot * (a.obs_dim + a.act_dim);
+      StandardiseRow(a.obs + row * a.obs_stride, a.mean, a.std, input, a.obs_dim);
+      StandardiseRow(a.action + row * a.action_stride, a.mean + a.obs_dim, a.std + a.obs_dim, input + a.obs_dim,
+                     a.act_dim);
     }
   });
 }
 
 void DrawTargets(const torch::Tensor& output, const torch::Tensor& noise, const torch::Tensor& order,
                  const TargetDecoder& decoder, const torch::Tensor& obs, ModelSample& sample) {
-  const int64_t rows = obs.size(0);
-  const int64_t obs_dim = obs.size(1);
-  const int64_t dim = noise.size(2);
-  const int64_t share = noise.size(1);
-  const float* outputs = output.data_ptr<float>();
-  const float* noises = noise.data_ptr<float>();
-  const int64_t* row_of = order.data_ptr<int64_t>();
-  const float* observations = obs.data_ptr<float>();
-  float* next_obs = sample.next_obs.data_ptr<float>();
-  float* reward = sample.reward.defined() ? sample.reward.data_ptr<float>() : nullptr;
-  const int64_t reward_stride = sample.reward.defined() ? sample.reward.stride(0) : 0;
-  int64_t* member = sample.member.data_ptr<int64_t>();
   const auto numbers = [](const torch::Tensor& t) { return t.defined() ? t.data_ptr<float>() : nullptr; };
-  const float* upper = numbers(decoder.max_log_var);
-  const float* lower = numbers(decoder.min_log_var);
-  const float* target_mean = numbers(decoder.target_mean);
-  const float* target_std = numbers(decoder.target_std);
+  const cuda::DrawArguments a{.output = output.data_ptr<float>(),
+                              .noise = noise.data_ptr<float>(),
+                              .obs = obs.data_ptr<float>(),
+                              .max_log_var = decoder.max_log_var.data_ptr<float>(),
+                              .min_log_var = decoder.min_log_var.data_ptr<float>(),
+                              .target_mean = numbers(decoder.target_mean),
+                              .target_std = numbers(decoder.target_std),
+                              .order = order.data_ptr<int64_t>(),
+                              .next_obs = sample.next_obs.data_ptr<float>(),
+                              .reward = numbers(sample.reward),
+                              .member = sample.member.data_ptr<int64_t>(),
+                              .rows = obs.size(0),
+                              .share = noise.size(1),
+                              .obs_dim = obs.size(1),
+                              .dim = noise.size(2),
+                              .obs_stride = obs.stride(0),
+                              .next_obs_stride = sample.next_obs.stride(0),
+                              .reward_stride = sample.reward.defined() ? sample.reward.stride(0) : 0,
+                              .add_obs = decoder.add_obs};
   if (!obs.is_cpu()) {
-    const cuda::DrawArguments arguments{.output = outputs,
-                                        .noise = noises,
-                                        .obs = observations,
-                                        .max_log_var = upper,
-                                        .min_log_var = lower,
-                                        .target_mean = target_mean,
-                                        .target_std = target_std,
-                                        .order = row_of,
-                                        .next_obs = next_obs,
-                                        .reward = reward,
-                                        .member = member,
-                                        .rows = rows,
-                                        .share = share,
-                                        .obs_dim = obs_dim,
-                                        .dim = dim,
-                                        .obs_stride = obs.stride(0),
-                                        .next_obs_stride = sample.next_obs.stride(0),
-                                        .reward_stride = reward_stride,
-                                        .add_obs = decoder.add_obs};
-    OnGpu(obs, [&](auto stream) { cuda::DrawTargets(arguments, stream); });
+    OnGpu(obs, [&](auto stream) { cuda::DrawTargets(a, stream); });
     return;
   }
-  const int64_t tiles = at::divup(rows, kTileRows);
+  const int64_t dim = a.dim;
+  const int64_t tiles = at::divup(a.rows, kTileRows);
   at::parallel_for(0, tiles, kGrainRows / kTileRows, [&](int64_t first, int64_t last) {
+    const FlushSubnormals flush;
     const int64_t tile_size = kTileRows * dim;
     thread_local std::vector<float> scratch;
     scratch.resize(static_cast<size_t>(6 * tile_size));
@@ -140,11 +117,11 @@ void DrawTargets(const torch::Tensor& output, const torch::Tensor& noise, const 
     float* mean = l_min + tile_size;
     float* std = mean + tile_size;
     for (int64_t i = 0; i < kTileRows; ++i) {
-      std::copy_n(upper, dim, l_max + i * dim);
-      std::copy_n(lower, dim, l_min + i * dim);
-      if (target_std != nullptr) {
-        std::copy_n(target_mean, dim, mean + i * dim);
-        std::copy_n(target_std, dim, std + i * dim);
+      std::copy_n(a.max_log_var, dim, l_max + i * dim);
+      std::copy_n(a.min_log_var, dim, l_min + i * dim);
+      if (a.target_std != nullptr) {
+        std::copy_n(a.target_mean, dim, mean + i * dim);
+        std::copy_n(a.target_std, dim, std + i * dim);
       } else {
         std::fill_n(mean + i * dim, dim, 0.0F);
         std::fill_n(std + i * dim, dim, 1.0F);
@@ -152,26 +129,25 @@ void DrawTargets(const torch::Tensor& output, const torch::Tensor& noise, const 
     }
     for (int64_t tile = first; tile < last; ++tile) {
       const int64_t begin = tile * kTileRows;
-      const int64_t count = std::min(kTileRows, rows - begin);
+      const int64_t count = std::min(kTileRows, a.rows - begin);
       for (int64_t i = 0; i < count; ++i) {
-        const float* from = outputs + (begin + i) * 2 * dim;
+        const float* from = a.output + (begin + i) * 2 * dim;
         std::copy_n(from, dim, target + i * dim);
         std::copy_n(from + dim, dim, raw + i * dim);
       }
-      DrawTile(target, raw, noises + begin * dim, l_max, l_min, mean, std, count * dim);
+      DrawTile(target, raw, a.noise + begin * dim, l_max, l_min, mean, std, count * dim);
       for (int64_t i = 0; i < count; ++i) {
-        const int64_t slot = begin + i;
-        const int64_t row = row_of[slot];
+        const int64_t row = a.order[begin + i];
         const float* drawn = target + i * dim;
-        const float* base = observations + row * obs.stride(0);
-        float* next = next_obs + row * sample.next_obs.stride(0);
-        for (int64_t d = 0; d < obs_dim; ++d) {
-          next[d] = decoder.add_obs ? base[d] + drawn[d] : drawn[d];
+        const float* base = a.obs + row * a.obs_stride;
+        float* next_obs = a.next_obs + row * a.next_obs_stride;
+        for (int64_t d = 0; d < a.obs_dim; ++d) {
+          next_obs[d] = a.add_obs ? base[d] + drawn[d] : drawn[d];
         }
-        if (reward != nullptr) {
-          reward[row * reward_stride] = drawn[obs_dim];
+        if (a.reward != nullptr) {
+          a.reward[row * a.reward_stride] = drawn[a.obs_dim];
         }
-        member[row] = slot / share;
+        a.member[row] = (begin + i) / a.share;
       }
     }
   });
