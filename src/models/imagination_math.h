@@ -16,7 +16,7 @@ struct TargetScale {
   float l_max, l_min, mean, std;
 };
 REVERIE_HOST_DEVICE inline float DrawTarget(float mean, float raw, float noise, const TargetScale& scale) {
-  const float log_var = BoundedLogVar(raw, scale.l_max, scale.l_min);
+  const float log_var = BoundedLogVar(raw, scale.l_max, scale.l_min).value;
   return (mean + Exp(0.5F * log_var) * noise) * scale.std + scale.mean;
 }
 

@@ -26,10 +26,7 @@ struct GaussianLossTerms {
 };
 REVERIE_HOST_DEVICE inline GaussianLossTerms GaussianLoss(float mean, float raw, float target, float l_max, float l_min,
                                                           float c) {
-  const SoftplusValue above = Softplus(l_max - raw);
-  const float t = l_max - above.value;
-  const SoftplusValue below = Softplus(t - l_min);
-  const float log_var = l_min + below.value;
+  const auto [log_var, above, below] = BoundedLogVar(raw, l_max, l_min);
   const float error = mean - target;
   const float precision_error = error * Exp(-log_var);
   const float scaled_square = error * precision_error;

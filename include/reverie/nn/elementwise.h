@@ -75,10 +75,17 @@ REVERIE_HOST_DEVICE inline SoftplusValue Softplus(float x) {
   return {.value = (0.0F > x ? 0.0F : x) + Log1p(e), .slope = x < 0 ? small : large, .rest = x < 0 ? large : small};
 }
 
-// The soft bounds of an ensemble's log-variance: l_min + softplus(t - l_min), t = l_max - softplus(l_max - raw).
-REVERIE_HOST_DEVICE inline float BoundedLogVar(float raw, float l_max, float l_min) {
-  const float t = l_max - Softplus(l_max - raw).value;
-  return l_min + Softplus(t - l_min).value;
+// The soft bounds of an ensemble's log-variance: l_min + softplus(t - l_min), t = l_max - softplus(l_max - raw); and
+// both softplus, for its gradient.
+struct BoundedLogVarValue {
+  float value;
+  SoftplusValue above, below;
+};
+REVERIE_HOST_DEVICE inline BoundedLogVarValue BoundedLogVar(float raw, float l_max, float l_min) {
+  const SoftplusValue above = Softplus(l_max - raw);
+  const float t = l_max - above.value;
+  const SoftplusValue below = Softplus(t - l_min);
+  return {.value = l_min + below.value, .above = above, .below = below};
 }
 
 }  // namespace reverie
