@@ -150,6 +150,7 @@ Bundle::Bundle()
       library_path_(LibraryPath(root_, torch_.folder)) {
   setenv("GOMP_SPINCOUNT", "10000", 0);  // as scripts/reverie has it
   setenv("REVERIE_MODEL_DIR", (root_ / "models").c_str(), 0);
+  setenv("REVERIE_PLOTLY_JS", (root_ / "plotly.min.js").c_str(), 0);
 }
 
 std::vector<std::string> Bundle::Command(const std::string& program, const std::string& name,

@@ -6,6 +6,7 @@ Needs a finished build with tests. Layout of the bundle, reverie-<version>/:
     tests/                    test programs, and programs.txt: how CTest runs each (package/check_gpu.cc has the format)
     lib/                      loader, C and C++ libraries, what the programs link beside torch
     models/, configs/         model files of the MuJoCo tasks, configurations
+    plotly.min.js             what draws the charts of a report
     LICENSE, licenses/        ours, and those of what is in lib/ and models/
 """
 
@@ -141,6 +142,7 @@ class Bundle:
         shutil.copytree(self.cache["REVERIE_MODEL_DIR"], self.folder / "models",
                         ignore=shutil.ignore_patterns("__pycache__", "*.py"))
         shutil.copytree(self.root / "configs", self.folder / "configs")
+        shutil.copyfile(self.cache["REVERIE_PLOTLY_JS"], self.folder / "plotly.min.js")
         shutil.copyfile(self.root / "package/README.md", self.folder / "README.md")
         shutil.copyfile(self.root / "LICENSE", self.folder / "LICENSE")
 
@@ -156,10 +158,11 @@ class Bundle:
                     package = known.stdout.split(":")[0]
                     shutil.copyfile(f"/usr/share/doc/{package}/copyright", licenses / package)
                     break
-        for start in (self.cache["MuJoCo_LIBRARY"], self.cache["REVERIE_MODEL_DIR"]):
+        for start in (self.cache["MuJoCo_LIBRARY"], self.cache["REVERIE_MODEL_DIR"], self.cache["REVERIE_PLOTLY_JS"]):
             for folder in pathlib.Path(start).parents:
                 for path in [*folder.glob("mujoco-*.dist-info/**/LICENSE*"),
-                             *folder.glob("gymnasium-*.dist-info/**/LICENSE*")]:
+                             *folder.glob("gymnasium-*.dist-info/**/LICENSE*"),
+                             *folder.glob("plotly-*.dist-info/**/LICENSE*")]:
                     package = path.relative_to(folder).parts[0].split("-")[0]
                     shutil.copyfile(path, licenses / package)
 

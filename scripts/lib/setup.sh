@@ -3,8 +3,9 @@
 #
 # Reads from the environment
 #   REVERIE_PRESET      a preset of CMakePresets.json (default release); built in build/<preset>
-#   REVERIE_DEPS        folders, separated by colons, with a LibTorch, a MuJoCo or a Gymnasium of one's own: a prefix, a
-#                       folder that holds torch/ or libtorch/, mujoco/, gymnasium/, or a Python environment
+#   REVERIE_DEPS        folders, separated by colons, with a LibTorch, a MuJoCo, a Gymnasium or a plotly of one's own: a
+#                       prefix, a folder that holds torch/ or libtorch/, mujoco/, gymnasium/, plotly/, or a Python
+#                       environment
 #   CMAKE_PREFIX_PATH   the same, as CMake takes it
 #   REVERIE_CUDA        AUTO, ON or OFF
 #   REVERIE_WERROR      ON: warnings in Reverie's own targets are errors
@@ -104,6 +105,7 @@ ensure_packages() {
     have_header gtest/gtest.h || missing+=(libgtest-dev)
     have_header gmock/gmock.h || missing+=(libgmock-dev)
     have_header benchmark/benchmark.h || missing+=(libbenchmark-dev)
+    command -v chromium >/dev/null || missing+=(chromium)
   fi
   python=
   find_python || missing+=(python3-venv)
@@ -127,8 +129,8 @@ find_prefixes() {
       continue
     fi
     folder=$(cd "$folder" && pwd)
-    for candidate in "$folder" "$folder"/{torch,libtorch,mujoco,gymnasium} \
-      "$folder"/lib/python3*/site-packages/{torch,mujoco,gymnasium}; do
+    for candidate in "$folder" "$folder"/{torch,libtorch,mujoco,gymnasium,plotly} \
+      "$folder"/lib/python3*/site-packages/{torch,mujoco,gymnasium,plotly}; do
       [[ ! -d $candidate ]] || prefixes+=("$candidate")
     done
   done
@@ -151,6 +153,7 @@ needed_requirements() {
       '' | '#'*) ;;
       torch==*) named include/torch/csrc/api/include/torch/torch.h || echo "$line" ;;
       mujoco==*) named include/mujoco/mujoco.h || echo "$line" ;;
+      plotly==*) named package_data/plotly.min.js || echo "$line" ;;
       gymnasium==*) named envs/mujoco/assets/half_cheetah.xml || echo "$line" ;;
       *) echo "$line" ;;
     esac
@@ -194,7 +197,7 @@ ensure_dependencies() {
   deps=$cache/$deps
   local site
   site=$(site_packages "$deps")
-  prefixes+=("$site/torch" "$site/mujoco" "$site/gymnasium")
+  prefixes+=("$site/torch" "$site/mujoco" "$site/gymnasium" "$site/plotly")
 }
 
 # Sets `test_python`: an interpreter that sees what the build uses and what only tests need.

@@ -28,6 +28,9 @@ void AddEvalCommand(CLI::App& program, const EnvRegistry& envs);
 // reverie export RUN_DIR --out FILE
 void AddExportCommand(CLI::App& program, const EnvRegistry& envs);
 
+// reverie compare RUNS... [--out FOLDER] [--json]
+void AddCompareCommand(CLI::App& program);
+
 // Thrown by a callback that a signal ended cleanly.
 struct StoppedBySignal {
   int signal;

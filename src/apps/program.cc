@@ -27,6 +27,7 @@ int RunProgram(int argc, char** argv, const EnvRegistry& envs) {
   AddTrainCommand(program, envs);
   AddEvalCommand(program, envs);
   AddExportCommand(program, envs);
+  AddCompareCommand(program);
   AddConfigCommand(program, envs);
   AddEnvsCommand(program, envs);
   AddTraceCommand(program, envs);

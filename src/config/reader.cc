@@ -156,6 +156,19 @@ std::optional<int64_t> AsInteger(const YAML::Node& node) {
   return std::nullopt;
 }
 
+void CollectLeaves(const YAML::Node& node, const std::string& path,
+                   std::vector<std::pair<std::string, std::string>>& leaves) {
+  if (node.IsMap()) {
+    for (const auto& item : node) {
+      CollectLeaves(item.second, Join(path, item.first.Scalar()), leaves);
+    }
+    return;
+  }
+  YAML::Emitter text;
+  text << YAML::Flow << node;
+  leaves.emplace_back(path, text.c_str());
+}
+
 class Reader {
  public:
   Reader(const std::string& name, const std::map<std::string, std::string>& overrides)
@@ -418,6 +431,12 @@ std::string ConfigDocument::RequiredString(std::string_view key) const {
 
 void ConfigDocument::ReadInto(const Fields& fields) const {
   Reader(state_->name, state_->overrides).Section(state_->root, "", state_->name, fields);
+}
+
+std::vector<std::pair<std::string, std::string>> ConfigDocument::Leaves() const {
+  std::vector<std::pair<std::string, std::string>> leaves;
+  CollectLeaves(state_->root, "", leaves);
+  return leaves;
 }
 
 std::string ConfigDocument::Where(std::string_view key) const {

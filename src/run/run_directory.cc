@@ -70,8 +70,6 @@ RunStatus ParseStatus(const std::string& text) {
   throw std::invalid_argument("status: " + text + ": expected running, finished, interrupted or failed");
 }
 
-const char* Name(RunStatus status) { return kStatusNames.at(static_cast<size_t>(status)).second; }
-
 // Throws std::invalid_argument where there is none of ours.
 RunRecord ReadRecord(const fs::path& path) {
   const fs::path file_path = path / kRecordFile;
@@ -168,6 +166,8 @@ void SaveState(const StateTree& state, const fs::path& path) {
 }
 
 }  // namespace
+
+const char* Name(RunStatus status) { return kStatusNames.at(static_cast<size_t>(status)).second; }
 
 fs::path RunDirectory::DefaultPath(const RunFacts& facts) {
   return fs::path("runs") / (facts.algorithm + "-" + facts.env) / ("seed-" + std::to_string(facts.seed));

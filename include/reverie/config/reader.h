@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "reverie/config/fields.h"
@@ -34,6 +35,9 @@ class ConfigDocument {
   // Throws std::invalid_argument "FILE:LINE: KEY: what is wrong" for an unknown key (with the nearest known one), a
   // missing required one, a wrong type, a value out of range, or a check that does not hold.
   void ReadInto(const Fields& fields) const;
+
+  // Every key that is no section, by its path ("rollout.length"), with its value as it would be written after "KEY=".
+  std::vector<std::pair<std::string, std::string>> Leaves() const;
 
   // "FILE:LINE" of a key given as a path ("env.id"), or the place that holds it where the key is not there.
   std::string Where(std::string_view key) const;

@@ -21,6 +21,9 @@ namespace reverie {
 
 enum class RunStatus { kRunning, kFinished, kInterrupted, kFailed };
 
+// As run.json has it: "running", ...
+const char* Name(RunStatus status);
+
 // What run.json says beside versions, machine and status.
 struct RunFacts {
   std::string algorithm;

@@ -1,0 +1,55 @@
+// What a finished or running run has written, read for a comparison.
+#ifndef REVERIE_REPORT_RUN_DATA_H_
+#define REVERIE_REPORT_RUN_DATA_H_
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "reverie/run/run_directory.h"
+
+namespace reverie {
+
+// A quantity along a run: y[i] at x[i], x not decreasing.
+struct Series {
+  std::vector<double> x, y;
+};
+
+// The value at x, by a straight line between neighbours; beyond an end, the value there. Throws std::logic_error where
+// the series is empty.
+double ValueAt(const Series& series, double x);
+
+// The mean height of the series from `begin` to `end`, by the trapezoidal rule. Throws std::logic_error where the
+// interval is empty or the series does not span it.
+double MeanHeight(const Series& series, double begin, double end);
+
+struct RunData {
+  std::filesystem::path path;
+  RunRecord record;
+  std::map<std::string, std::string> config;  // "sac.discount" -> "0.99"
+  Series returns;                             // mean evaluation return against env steps
+  std::vector<double> wall_s;                 // training time at each of them
+  // Columns of train.csv about the model (open-loop errors, hold-out errors) and its disagreement, against env steps.
+  std::map<std::string, Series> training;
+  std::vector<std::string> remarks;  // what was left out, in words
+
+  const std::string& task() const { return record.facts.env; }
+  // The variant's name, or the algorithm's where there is none.
+  const std::string& group() const {
+    return record.facts.variant.empty() ? record.facts.algorithm : record.facts.variant;
+  }
+  bool finished() const { return record.status == RunStatus::kFinished; }
+};
+
+// The folders of runs at and below `path`, sorted. Throws std::invalid_argument where there is none.
+std::vector<std::filesystem::path> FindRuns(const std::filesystem::path& path);
+
+// Reads run.json, config.yaml, eval.csv and train.csv. A last line that is not yet whole is left out, and said so.
+// Throws std::invalid_argument naming file and line where a file is missing, a column of eval.csv is missing, a line
+// has another number of fields than the header, a field is no number, steps do not rise, or a return is not finite.
+RunData ReadRun(const std::filesystem::path& path);
+
+}  // namespace reverie
+
+#endif  // REVERIE_REPORT_RUN_DATA_H_

@@ -1,0 +1,327 @@
+'use strict';
+
+// Draws what the JSON in #data says. Colours follow the order of groups in the first task that names them.
+const COLOURS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#8c6bb1', '#7f7f7f', '#b3a100', '#a6761d'];
+const PUBLISHED_COLOUR = '#888888';
+const MODEL_MEASURE_FIRST = 'model/open_loop_error_1';
+
+let data = JSON.parse(document.getElementById('data').textContent);
+const charts = [];  // {element, traces(), layout()} of every chart drawn
+const chosen = {axis: 'steps', seeds: false, column: {}};
+let printing = false;
+
+const dark = window.matchMedia('(prefers-color-scheme: dark)');
+
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    made.setAttribute(name, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+function number(value) {
+  if (value === null || value === undefined) {
+    return '–';
+  }
+  const size = Math.abs(value);
+  if (size >= 1000) {
+    return Math.round(value).toLocaleString('en-US');
+  }
+  return size >= 100 ? value.toFixed(0) : size >= 10 ? value.toFixed(1) : value.toPrecision(3);
+}
+
+function estimateCell(estimate) {
+  const cell = element('td', {}, number(estimate.value));
+  if (estimate.low !== null && estimate.low !== undefined) {
+    cell.append(' ', element('small', {}, `[${number(estimate.low)}, ${number(estimate.high)}]`));
+  }
+  return cell;
+}
+
+function colourOf(group) {
+  const names = [];
+  for (const task of data.tasks) {
+    for (const {name} of task.groups) {
+      if (!names.includes(name)) {
+        names.push(name);
+      }
+    }
+  }
+  return COLOURS[names.indexOf(group) % COLOURS.length];
+}
+
+function transparent(colour, opacity) {
+  const part = (from) => parseInt(colour.slice(from, from + 2), 16);
+  return `rgba(${part(1)},${part(3)},${part(5)},${opacity})`;
+}
+
+function named(group) {
+  return [element('span', {class: 'swatch', style: `background:${colourOf(group)}`}), group];
+}
+
+function table(head, rows, textHead = false) {
+  const body = element('tbody');
+  for (const row of rows) {
+    body.append(element('tr', {}, ...row.map((cell) => cell instanceof Node ? cell : element('td', {}, cell))));
+  }
+  return element('div', {class: 'scroll'},
+    element('table', {}, element('thead', {}, element('tr', {}, ...head.map((cell) => element('th', textHead ? {class: 'text'} : {}, cell)))), body));
+}
+
+// --- Charts ----------------------------------------------------------------------------------------------------------
+
+function layoutOf(title, x, y, more = {}) {
+  const light = printing || !dark.matches;
+  const ink = light ? '#1b1f24' : '#e6e9ee';
+  const line = light ? '#d9dee5' : '#333a44';
+  const axis = (text) => ({title: {text}, gridcolor: line, linecolor: line, zerolinecolor: line, automargin: true});
+  return {
+    title: {text: title, font: {size: 15}, x: 0, xref: 'paper'},
+    paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)',
+    font: {color: ink, family: 'system-ui, Segoe UI, Liberation Sans, sans-serif', size: 13},
+    margin: {l: 60, r: 10, t: 40, b: 50}, hovermode: 'closest', legend: {orientation: 'h', x: 1, xanchor: 'right', y: 1.02, yanchor: 'bottom'},
+    ...more, xaxis: {...axis(x), ...more.xaxis}, yaxis: {...axis(y), ...more.yaxis},
+  };
+}
+
+// `rows`: a chart of so many bars or points one below the other.
+function chart(traces, layout, rows) {
+  const made = element('div', {class: 'chart', ...(rows && {style: `height: ${7 + 2 * rows}rem`})});
+  charts.push({element: made, traces, layout});
+  return made;
+}
+
+function draw({element: target, traces, layout}) {
+  return Plotly.react(target, traces(), layout(), {displaylogo: false, responsive: true, modeBarButtonsToRemove: ['lasso2d', 'select2d']});
+}
+
+function drawAll() {
+  return Promise.all(charts.map(draw));
+}
+
+// A line with its interval around it.
+function band(name, curve, colour, hover) {
+  const traces = [];
+  if (curve.low.some((value) => value !== null)) {
+    const edge = {x: curve.x, mode: 'lines', line: {width: 0, color: colour}, hoverinfo: 'skip', showlegend: false, legendgroup: name};
+    traces.push({...edge, y: curve.low}, {...edge, y: curve.high, fill: 'tonexty', fillcolor: transparent(colour, 0.18)});
+  }
+  traces.push({x: curve.x, y: curve.value, name, legendgroup: name, mode: curve.x.length > 1 ? 'lines' : 'markers',
+    line: {color: colour, width: 2.5}, hovertemplate: `${hover}<extra>%{fullData.name}</extra>`});
+  return traces;
+}
+
+function lastStep(task) {
+  return Math.max(...task.groups.flatMap((group) => group.runs.map((place) => data.runs[place].env_steps)));
+}
+
+// Marks far beyond our runs would press these to the left.
+function publishedTraces(task) {
+  const byName = new Map();
+  for (const mark of task.published.filter(({env_step}) => env_step <= 1.05 * lastStep(task))) {
+    byName.set(mark.algorithm, [...(byName.get(mark.algorithm) || []), mark]);
+  }
+  const dashes = ['dash', 'dot', 'dashdot'];
+  return [...byName].map(([algorithm, marks], i) => ({
+    x: marks.map((mark) => mark.env_step), y: marks.map((mark) => mark.return_mean), name: `${algorithm}, published`,
+    mode: 'lines+markers', line: {color: PUBLISHED_COLOUR, dash: dashes[i % dashes.length], width: 1.5}, marker: {size: 5},
+    error_y: {type: 'data', array: marks.map((mark) => mark.return_std), color: PUBLISHED_COLOUR, thickness: 1},
+    text: marks.map((mark) => mark.source), hovertemplate: 'step %{x}: %{y:.5g}<br>%{text}<extra>%{fullData.name}</extra>',
+  }));
+}
+
+function returnTraces(task) {
+  const steps = chosen.axis === 'steps';
+  const traces = [];
+  for (const group of task.groups) {
+    if (chosen.seeds) {
+      for (const place of group.runs) {
+        const {seed, returns} = data.runs[place];
+        traces.push({x: steps ? returns.steps : returns.wall_s.map((s) => s / 3600), y: returns.value, mode: 'lines',
+          line: {color: colourOf(group.name), width: 1}, opacity: 0.55, showlegend: false, legendgroup: group.name,
+          name: `${group.name}, seed ${seed}`, hovertemplate: '%{x:.6g}: %{y:.5g}<extra>%{fullData.name}</extra>'});
+      }
+    }
+    traces.push(...band(group.name, steps ? group.by_steps : group.by_hours, colourOf(group.name), '%{x:.6g}: %{y:.5g}'));
+  }
+  return steps ? [...traces, ...publishedTraces(task)] : traces;
+}
+
+function returnLayout(task) {
+  return layoutOf(`${task.name}: evaluation return`, chosen.axis === 'steps' ? 'env steps' : 'hours of training', 'return');
+}
+
+function barTraces(groups, dots) {
+  return groups.flatMap((group) => {
+    const colour = colourOf(group.name);
+    const {value, low, high} = group.iqm;
+    const bar = {type: 'bar', orientation: 'h', y: [group.name], x: [value], name: group.name, showlegend: false,
+      marker: {color: transparent(colour, 0.55)}, hovertemplate: 'IQM %{x:.5g}<extra>%{fullData.name}</extra>'};
+    if (low !== null) {
+      bar.error_x = {type: 'data', symmetric: false, array: [high - value], arrayminus: [value - low], color: colour, thickness: 2};
+    }
+    const points = {x: dots ? group.scores : [], y: (dots ? group.scores : []).map(() => group.name), mode: 'markers', showlegend: false,
+      marker: {color: colour, size: 7, line: {width: 1, color: 'rgba(255,255,255,.8)'}},
+      text: (dots ? group.seeds : []).map((seed) => `seed ${seed}`), hovertemplate: '%{text}: %{x:.5g}<extra></extra>'};
+    return [bar, points];
+  });
+}
+
+function improvementTraces(groups, improvements) {
+  const pairs = improvements.filter(({x, y}) => x < y).reverse();
+  const label = ({x, y}) => `${groups[x].name} > ${groups[y].name}`;
+  return [{x: pairs.map((pair) => pair.value), y: pairs.map(label), mode: 'markers', showlegend: false,
+    marker: {size: 9, color: pairs.map(({x}) => colourOf(groups[x].name))},
+    error_x: {type: 'data', symmetric: false, array: pairs.map(({value, high}) => high === null ? 0 : high - value),
+      arrayminus: pairs.map(({value, low}) => low === null ? 0 : value - low), thickness: 2, color: '#888888'},
+    hovertemplate: 'P(%{y}) = %{x:.3f}<extra></extra>'}];
+}
+
+function improvementChart(groups, improvements) {
+  const pairs = groups().length * (groups().length - 1) / 2;
+  return chart(() => improvementTraces(groups(), improvements()), () => layoutOf('Probability of improvement', 'P(X > Y)', '',
+    {xaxis: {range: [-0.03, 1.03]}, shapes: [{type: 'line', x0: 0.5, x1: 0.5, y0: 0, y1: 1, yref: 'paper', line: {dash: 'dot', width: 1, color: '#888'}}]}), pairs);
+}
+
+function profileChart(groups, x) {
+  return chart(() => groups().flatMap((group) => band(group.name, group.profile, colourOf(group.name), 'above %{x:.5g}: %{y:.3f}')),
+    () => layoutOf('Performance profile', x, 'share of runs above', {yaxis: {range: [-0.03, 1.03]}}));
+}
+
+// --- Sections --------------------------------------------------------------------------------------------------------
+
+function numbersTable(task) {
+  const first = task.groups[0];
+  const head = ['', 'runs', `IQM after step ${number(task.score_after)}`, 'mean', 'area under curve',
+    ...first.at_steps.map(({env_step}) => `at step ${number(env_step)}`)];
+  if (first.reached) {
+    head.push(`reached ${number(first.reached.return)}`, 'median steps', 'median hours');
+  }
+  return table(head, task.groups.map((group) => {
+    const row = [element('td', {}, ...named(group.name)), String(group.runs.length), estimateCell(group.iqm), number(group.mean.value),
+      estimateCell(group.area), ...group.at_steps.map(estimateCell)];
+    if (group.reached) {
+      row.push(`${group.reached.runs} of ${group.runs.length}`, number(group.reached.median_steps), number(group.reached.median_hours));
+    }
+    return row;
+  }));
+}
+
+function modelChart(task) {
+  const columns = [...new Set(task.groups.flatMap((group) => Object.keys(group.training)))].sort();
+  if (columns.length === 0) {
+    return [];
+  }
+  if (!columns.includes(chosen.column[task.name])) {
+    chosen.column[task.name] = columns.includes(MODEL_MEASURE_FIRST) ? MODEL_MEASURE_FIRST : columns[0];
+  }
+  const select = element('select', {'aria-label': 'model measure'}, ...columns.map((column) => element('option', {}, column)));
+  select.value = chosen.column[task.name];
+  const current = () => data.tasks.find(({name}) => name === task.name);
+  const made = chart(
+    () => current().groups.filter((group) => chosen.column[task.name] in group.training)
+      .flatMap((group) => band(group.name, group.training[chosen.column[task.name]], colourOf(group.name), '%{x}: %{y:.5g}')),
+    () => layoutOf(`${task.name}: ${chosen.column[task.name]}`, 'env steps', '', {yaxis: {type: 'log', dtick: 'D2', tickformat: '~g'}}));
+  const drawing = charts[charts.length - 1];
+  select.addEventListener('change', () => {
+    chosen.column[task.name] = select.value;
+    draw(drawing);
+  });
+  return [element('h3', {}, 'The model: errors and disagreement'),
+    element('p', {class: 'note'}, 'Open-loop errors are of trajectories the model has not been fitted to; disagreement is that of its elites on imagined rows.'),
+    element('div', {class: 'controls'}, element('label', {}, 'Measure ', select)), made];
+}
+
+function differencesTable(task) {
+  if (task.groups.length < 2) {
+    return [];
+  }
+  const made = [element('h3', {}, 'What differs between the configs')];
+  if (task.config_differences.length === 0) {
+    return [...made, element('p', {class: 'note'}, 'Nothing.')];
+  }
+  return [...made, table(['key', ...task.groups.map(({name}) => name)], task.config_differences.map(({key, values}) =>
+    [element('td', {}, element('code', {}, key)), ...values.map((value) => element('td', {class: 'text'}, value === '' ? '–' : value))]), true)];
+}
+
+function taskSection(task) {
+  const current = () => data.tasks.find(({name}) => name === task.name);
+  return element('section', {id: `task-${task.name}`}, element('h2', {}, task.name),
+    element('p', {class: 'note'}, `Scores: the mean of a run's evaluations after step ${number(task.score_after)} and up to step ` +
+      `${number(task.env_step)}, which all runs have reached. Interquartile means over runs with 95 % bootstrap intervals.`),
+    numbersTable(task),
+    chart(() => returnTraces(current()), () => returnLayout(current())),
+    element('div', {class: 'pair'},
+      chart(() => barTraces(current().groups, true), () => layoutOf('Score: IQM and single runs', 'return', '', {yaxis: {autorange: 'reversed'}})),
+      profileChart(() => current().groups, 'return')),
+    ...(task.groups.length > 1 ? [improvementChart(() => current().groups, () => current().probability_of_improvement)] : []),
+    ...modelChart(task), ...differencesTable(task));
+}
+
+function overallSection() {
+  const current = () => data.overall;
+  const groups = data.overall.groups;
+  const normalised = groups.length > 0 && groups.every(({iqm}) => iqm);
+  const parts = [];
+  if (normalised) {
+    parts.push(table(['', 'normalised IQM', 'mean'],
+      groups.map((group) => [element('td', {}, ...named(group.name)), estimateCell(group.iqm), estimateCell(group.mean)])),
+    element('div', {class: 'pair'},
+      chart(() => barTraces(current().groups, false), () => layoutOf('Normalised score: IQM', 'score', '', {yaxis: {autorange: 'reversed'}})),
+      profileChart(() => current().groups, 'normalised score')));
+  }
+  if (groups.length > 1) {
+    parts.push(improvementChart(() => current().groups, () => current().probability_of_improvement));
+  }
+  return element('section', {id: 'all-tasks'}, element('h2', {}, 'All tasks'),
+    element('p', {class: 'note'}, normalised ? 'Returns are normalised by the reference returns given; runs are resampled within their task.'
+      : 'Without reference returns scores are not normalised: only the probability of improvement, the mean over tasks, can be said of all.'), ...parts);
+}
+
+function runsTable() {
+  const libraries = [...new Set(data.runs.flatMap((run) => Object.keys(run.libraries)))];
+  return element('section', {}, element('h2', {}, 'Runs'), element('details', {},
+    element('summary', {}, `${data.runs.length} runs: machines and versions`),
+    table(['run', 'task', 'group', 'seed', 'status', 'steps', 'hours', 'machine', 'device', 'threads', 'Reverie', ...libraries],
+      data.runs.map((run) => [element('td', {}, run.path), element('td', {class: 'text'}, run.task), element('td', {class: 'text'}, run.group),
+        String(run.seed), run.status, number(run.env_steps), number(run.wall_s / 3600), run.hostname, run.device, String(run.threads),
+        `${run.version} (${run.git_revision})`, ...libraries.map((library) => run.libraries[library] || '–')]))));
+}
+
+function controls() {
+  const axis = element('select', {'aria-label': 'axis'}, element('option', {value: 'steps'}, 'env steps'), element('option', {value: 'hours'}, 'hours of training'));
+  axis.value = chosen.axis;
+  axis.addEventListener('change', () => { chosen.axis = axis.value; drawAll(); });
+  const seeds = element('input', {type: 'checkbox', id: 'seeds'});
+  seeds.checked = chosen.seeds;
+  seeds.addEventListener('change', () => { chosen.seeds = seeds.checked; drawAll(); });
+  return element('div', {class: 'controls'}, element('label', {}, 'Returns against ', axis), element('label', {}, seeds, ' single seeds'));
+}
+
+function build() {
+  charts.length = 0;
+  const main = document.getElementById('main');
+  main.textContent = '';
+  document.getElementById('what').textContent = `${data.runs.length} runs on ${data.tasks.length === 1 ? '1 task' : `${data.tasks.length} tasks`}; ` +
+    `${data.draws.toLocaleString('en-US')} bootstrap draws; Reverie ${data.reverie}.`;
+  if (data.warnings.length > 0) {
+    main.append(element('ul', {class: 'warnings'}, ...data.warnings.map((warning) => element('li', {}, warning))));
+  }
+  if (data.tasks.length > 1) {
+    main.append(element('nav', {}, ...data.tasks.map(({name}) => element('a', {href: `#task-${name}`}, name)),
+      ...(data.overall ? [element('a', {href: '#all-tasks'}, 'All tasks')] : [])));
+  }
+  main.append(controls(), ...data.tasks.map(taskSection));
+  if (data.overall) {
+    main.append(overallSection());
+  }
+  main.append(runsTable());
+  return drawAll();
+}
+
+dark.addEventListener('change', drawAll);
+window.addEventListener('beforeprint', () => { printing = true; drawAll(); });
+window.addEventListener('afterprint', () => { printing = false; drawAll(); });
+build().then(() => { document.body.dataset.drawn = String(charts.length); });

@@ -1,0 +1,51 @@
+#include "reverie/report/references.h"
+
+#include <cmath>
+#include <stdexcept>
+
+#include "csv_table.h"
+#include "reverie/config/reader.h"
+
+namespace reverie {
+
+std::vector<PublishedMark> ReadPublishedMarks(const std::filesystem::path& file) {
+  const CsvTable table(file);
+  const size_t task = table.Column("task");
+  const size_t algorithm = table.Column("algorithm");
+  const size_t step = table.Column("env_step");
+  const size_t mean = table.Column("return_mean");
+  const size_t deviation = table.Column("return_std");
+  const size_t source = table.Column("source");
+  const auto finite = [&](size_t row, size_t column) {
+    const std::optional<double> value = table.Number(row, column);
+    if (!value || !std::isfinite(*value)) {
+      table.Fail(row, table.columns()[column] + ": expected a number");
+    }
+    return *value;
+  };
+  std::vector<PublishedMark> marks;
+  for (size_t row = 0; row < table.rows(); ++row) {
+    marks.push_back({.task = std::string(table.Text(row, task)),
+                     .algorithm = std::string(table.Text(row, algorithm)),
+                     .env_step = finite(row, step),
+                     .return_mean = finite(row, mean),
+                     .return_std = table.Number(row, deviation),
+                     .source = std::string(table.Text(row, source))});
+  }
+  return marks;
+}
+
+ReferenceReturns ReadReferenceReturns(const std::filesystem::path& file) {
+  const ConfigDocument document = ConfigDocument::FromFile(file);
+  ReferenceReturns references;
+  Fields fields;
+  for (const auto& [task, unused] : document.Leaves()) {
+    std::array<double, 2>& bounds = references[task];
+    fields(task, bounds, "");
+    fields.Check([&bounds] { return bounds[0] < bounds[1]; }, "[LOW, HIGH] with LOW below HIGH");
+  }
+  document.ReadInto(fields);
+  return references;
+}
+
+}  // namespace reverie

@@ -1,0 +1,157 @@
+#include "reverie/report/run_data.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <stdexcept>
+
+#include "csv_table.h"
+#include "reverie/config/reader.h"
+
+namespace reverie {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Columns of train.csv that are kept, by how their names begin.
+constexpr const char* kTrainingColumns[] = {"model/open_loop_error_", "model/holdout_mse_", "rollout/uncertainty/"};
+
+// Every value there is in the column, against env steps. Throws where steps do not rise.
+Series Against(const CsvTable& table, size_t steps, size_t column) {
+  Series series;
+  double last_step = -1;
+  for (size_t row = 0; row < table.rows(); ++row) {
+    const std::optional<double> step = table.Number(row, steps);
+    if (!step || !(*step > last_step)) {
+      table.Fail(row, "env_step: expected more than in the row before");
+    }
+    last_step = *step;
+    if (const std::optional<double> value = table.Number(row, column)) {
+      series.x.push_back(*step);
+      series.y.push_back(*value);
+    }
+  }
+  return series;
+}
+
+void NoteTornLine(const CsvTable& table, const fs::path& file, RunData& run) {
+  if (table.has_torn_line()) {
+    run.remarks.push_back("The last line of " + file.string() + " is not whole and was left out.");
+  }
+}
+
+void ReadEvaluations(RunData& run) {
+  const fs::path file = run.path / "eval.csv";
+  const CsvTable table(file);
+  const size_t steps = table.Column("env_step");
+  const size_t wall = table.Column("wall_s");
+  const size_t mean = table.Column("return_mean");
+  run.returns = Against(table, steps, mean);
+  for (size_t row = 0; row < table.rows(); ++row) {
+    const std::optional<double> wall_s = table.Number(row, wall);
+    const std::optional<double> value = table.Number(row, mean);
+    if (!value || !std::isfinite(*value)) {
+      table.Fail(row, "return_mean: expected a finite number, got " + (value ? std::to_string(*value) : "nothing"));
+    }
+    if (!wall_s || !(*wall_s >= (run.wall_s.empty() ? 0 : run.wall_s.back()))) {
+      table.Fail(row, "wall_s: expected at least what the row before has");
+    }
+    run.wall_s.push_back(*wall_s);
+  }
+  NoteTornLine(table, file, run);
+}
+
+void ReadTraining(RunData& run) {
+  const fs::path file = run.path / "train.csv";
+  if (!fs::exists(file)) {  // kept results may leave it out
+    return;
+  }
+  const CsvTable table(file);
+  for (size_t column = 0; column < table.columns().size(); ++column) {
+    const std::string& name = table.columns()[column];
+    if (std::any_of(std::begin(kTrainingColumns), std::end(kTrainingColumns),
+                    [&](const char* begin) { return name.starts_with(begin); })) {
+      Series series = Against(table, table.Column("env_step"), column);
+      if (!series.x.empty()) {
+        run.training.emplace(name, std::move(series));
+      }
+    }
+  }
+  NoteTornLine(table, file, run);
+}
+
+void CollectRuns(const fs::path& folder, std::vector<fs::path>& runs) {
+  if (fs::exists(folder / "run.json")) {
+    runs.push_back(folder);
+    return;
+  }
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    if (entry.is_directory()) {
+      CollectRuns(entry.path(), runs);
+    }
+  }
+}
+
+}  // namespace
+
+double ValueAt(const Series& series, double x) {
+  if (series.x.empty()) {
+    throw std::logic_error("the value of an empty series was asked for");
+  }
+  const auto after = std::lower_bound(series.x.begin(), series.x.end(), x);
+  if (after == series.x.end()) {
+    return series.y.back();
+  }
+  const auto i = static_cast<size_t>(after - series.x.begin());
+  if (i == 0 || *after == x) {
+    return series.y[i];
+  }
+  const double share = (x - series.x[i - 1]) / (series.x[i] - series.x[i - 1]);
+  return series.y[i - 1] + share * (series.y[i] - series.y[i - 1]);
+}
+
+double MeanHeight(const Series& series, double begin, double end) {
+  if (!(begin < end) || series.x.empty() || series.x.front() > begin || series.x.back() < end) {
+    throw std::logic_error("the mean height was asked for where the series is not");
+  }
+  double area = 0;
+  double x = begin;
+  double y = ValueAt(series, begin);
+  for (size_t i = 0; i < series.x.size() && x < end; ++i) {
+    if (series.x[i] > x) {
+      const double next_x = std::min(series.x[i], end);
+      const double next_y = ValueAt(series, next_x);
+      area += 0.5 * (next_x - x) * (y + next_y);
+      x = next_x;
+      y = next_y;
+    }
+  }
+  return area / (end - begin);
+}
+
+std::vector<fs::path> FindRuns(const fs::path& path) {
+  if (!fs::is_directory(path)) {
+    throw std::invalid_argument(path.string() + ": expected the folder of a run, or one with runs below it");
+  }
+  std::vector<fs::path> runs;
+  CollectRuns(path, runs);
+  if (runs.empty()) {
+    throw std::invalid_argument(path.string() + ": there is no run in it or below it (none has a run.json)");
+  }
+  std::sort(runs.begin(), runs.end());
+  return runs;
+}
+
+RunData ReadRun(const fs::path& path) {
+  const RunDirectory directory = RunDirectory::Open(path);
+  RunData run{.path = path, .record = directory.record()};
+  for (const auto& [key, value] : ConfigDocument::FromFile(directory.config_path()).Leaves()) {
+    run.config.emplace(key, value);
+  }
+  ReadEvaluations(run);
+  ReadTraining(run);
+  return run;
+}
+
+}  // namespace reverie

@@ -1,0 +1,287 @@
+"""The command `reverie compare` as a user meets it.
+
+usage: report_test.py PROGRAM SOURCE_DIR CLASS [unittest arguments]
+"""
+import json
+import os
+import pathlib
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PROGRAM = pathlib.Path(sys.argv[1]).resolve()
+MARKS = pathlib.Path(sys.argv[2]).resolve() / "configs/references"
+
+
+def make_run(folder, task, variant, seed, returns, every=100, status="finished", **facts):
+    """A run as the program leaves it, with these evaluation returns."""
+    folder.mkdir(parents=True)
+    record = {"version": "0.1.0", "git_revision": "abc", "algorithm": "mbpo", "env": task, "variant": variant,
+              "seed": seed, "device": "cpu", "threads": 1, "libraries": {"LibTorch": "2.11.0"}, "hostname": "here",
+              "started": "2026-01-01T00:00:00Z", "resumed": [], "status": status, "reason": "",
+              "env_steps": every * len(returns), "wall_s": 1.0 * len(returns)}
+    (folder / "run.json").write_text(json.dumps({**record, **facts}))
+    (folder / "config.yaml").write_text(f"algorithm: mbpo\nseed: {seed}\nvariant: {variant}\nenv:\n  id: {task}\n"
+                                        f"uncertainty:\n  use: {variant}\n")
+    lines = ["env_step,wall_s,return_mean,return_std"]
+    lines += [f"{every * i},{i},{value},0.5" for i, value in enumerate(returns)]
+    (folder / "eval.csv").write_text("\n".join(lines) + "\n")
+    lines = ["env_step,updates,model/open_loop_error_1,rollout/uncertainty/ensemble_std_q50"]
+    lines += [f"{every * i},{i},{1 / (i + seed + 1)},{'' if i % 2 else i + 1}" for i in range(len(returns))]
+    (folder / "train.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.cwd = pathlib.Path(folder.name)
+
+    def compare(self, *arguments, code=0):
+        result = subprocess.run([PROGRAM, "compare", *map(str, arguments)], cwd=self.cwd, capture_output=True, text=True)
+        self.assertEqual(result.returncode, code, result.stderr)
+        return result
+
+    def make_sweep(self, tasks=("Hopper-v5", "Pendulum-v1"), variants=("none", "penalty"), seeds=5, every=100):
+        for task in tasks:
+            for v, variant in enumerate(variants):
+                for seed in range(seeds):
+                    returns = [(v + 1) * i * (10 + seed) for i in range(21)]
+                    make_run(self.cwd / "sweep" / task / variant / f"seed-{seed}", task, variant, seed, returns, every)
+        return "sweep"
+
+
+class Numbers(Case):
+    def test_json_csv_and_the_table_say_the_same(self):
+        sweep = self.make_sweep()
+        summary = json.loads(self.compare(sweep, "--json", "--at", "1000", "--reach", "200").stdout)
+        self.assertEqual([task["name"] for task in summary["tasks"]], ["Hopper-v5", "Pendulum-v1"])
+        none, penalty = summary["tasks"][0]["groups"]
+        # Evaluations at 1900 and 2000 of 10 ... 14 a step; of five runs the middle three.
+        self.assertEqual(none["iqm"]["value"], 19.5 * 12)
+        self.assertEqual(penalty["iqm"]["value"], 2 * 19.5 * 12)
+        self.assertEqual(none["at_steps"][0]["value"], 10 * 12)
+        self.assertEqual(none["reached"], {"return": 200, "runs": 5, "median_steps": 1700, "median_hours": 17 / 3600})
+        first = summary["tasks"][0]["probability_of_improvement"][0]
+        self.assertEqual((first["x"], first["y"], first["value"]), (0, 1, 0))
+        self.assertEqual(summary["tasks"][0]["config_differences"],
+                         [{"key": "uncertainty.use", "values": ["none", "penalty"]}])
+
+        self.compare(sweep, "--out", "report", "--at", "1000", "--reach", "200")
+        self.assertEqual(json.loads((self.cwd / "report/summary.json").read_text()), summary)
+        header, first, *rest = (self.cwd / "report/summary.csv").read_text().splitlines()
+        cells = dict(zip(header.split(","), first.split(",")))
+        self.assertEqual((cells["task"], cells["group"], cells["runs"]), ("Hopper-v5", "none", "5"))
+        self.assertEqual(float(cells["iqm"]), 234)
+        self.assertEqual(float(cells["iqm_low"]), none["iqm"]["low"])
+        self.assertEqual(len(rest), 3)
+        table = self.compare(sweep).stdout
+        self.assertIn("P(none > penalty) = 0 [0, 0]", table)
+        self.assertRegex(table, r"penalty +5 +468 \[\d+, \d+\] +468")
+
+    def test_normalised_scores(self):
+        self.make_sweep()
+        (self.cwd / "n.yaml").write_text("Hopper-v5: [34, 234]\nPendulum-v1: [134, 234]\n")
+        summary = json.loads(self.compare("sweep", "--json", "--normalise", "n.yaml").stdout)
+        self.assertEqual(summary["overall"]["groups"][0]["mean"]["value"], 1)
+        (self.cwd / "n.yaml").write_text("Hopper-v5: [234, 34]\n")
+        self.assertIn("n.yaml:1: Hopper-v5: expected [LOW, HIGH]",
+                      self.compare("sweep", "--normalise", "n.yaml", code=2).stderr)
+
+    def test_published_marks_are_read(self):
+        self.make_sweep()
+        for file in sorted(MARKS.glob("*.csv")):
+            summary = json.loads(self.compare("sweep", "--json", "--published", file).stdout)
+            self.assertGreaterEqual(len(summary["tasks"][0]["published"]), 2, file)
+            self.assertEqual(len(summary["tasks"][0]["groups"]), 2)
+
+    def test_a_run_named_twice_counts_once(self):
+        self.make_sweep(tasks=["Hopper-v5"], seeds=2)
+        summary = json.loads(self.compare("sweep", "sweep/Hopper-v5/none", "--json").stdout)
+        self.assertEqual(summary["tasks"][0]["groups"][0]["seeds"], [0, 1])
+
+
+class Broken(Case):
+    """A clear word each, and never a wrong number."""
+
+    def setUp(self):
+        super().setUp()
+        self.good = make_run(self.cwd / "runs/seed-0", "Hopper-v5", "none", 0, [1, 2, 3])
+        self.bad = make_run(self.cwd / "runs/seed-1", "Hopper-v5", "none", 1, [1, 2, 3])
+
+    def refuse(self, *words):
+        result = self.compare("runs", "--out", "report", code=2)
+        for word in words:
+            self.assertIn(word, result.stderr)
+        self.assertEqual(result.stdout, "")
+        self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
+        self.assertFalse((self.cwd / "report").exists())
+
+    def accept(self, *words, seeds):
+        result = json.loads(self.compare("runs", "--json").stdout)
+        for word in words:
+            self.assertTrue(any(word in warning for warning in result["warnings"]), result["warnings"])
+        self.assertEqual(result["tasks"][0]["groups"][0]["seeds"], seeds)
+        return result["tasks"][0]["groups"][0]
+
+    def test_an_empty_run(self):
+        (self.bad / "eval.csv").write_text("env_step,wall_s,return_mean\n")
+        self.accept("runs/seed-1 has no evaluation yet and is left out", seeds=[0])
+        (self.good / "eval.csv").write_text("env_step,wall_s,return_mean\n")
+        self.refuse("there is nothing to compare", "seed-0")
+
+    def test_a_run_without_evaluations_file(self):
+        (self.bad / "eval.csv").unlink()
+        self.refuse("runs/seed-1/eval.csv: no such file")
+
+    def test_an_empty_file(self):
+        (self.bad / "eval.csv").write_text("")
+        self.refuse("runs/seed-1/eval.csv: has no column env_step")
+
+    def test_a_line_that_is_cut_in_the_middle(self):
+        (self.bad / "eval.csv").write_text("env_step,wall_s,return_mean\n0,0,1\n100,1\n200,2,3\n")
+        self.refuse("runs/seed-1/eval.csv:3: has 2 fields, the header 3")
+
+    def test_a_run_that_is_being_written(self):
+        (self.bad / "run.json").write_text((self.bad / "run.json").read_text().replace("finished", "running"))
+        with open(self.bad / "eval.csv", "a") as file:
+            file.write("300,3,1")  # of 1234.5, say
+        group = self.accept("last line of runs/seed-1/eval.csv is not whole", "Not finished: runs/seed-1", seeds=[0, 1])
+        self.assertEqual(group["scores"], [3, 3])
+
+    def test_a_missing_column(self):
+        (self.bad / "eval.csv").write_text("env_step,wall_s\n0,0\n")
+        self.refuse("runs/seed-1/eval.csv: has no column return_mean")
+
+    def test_a_return_that_is_no_number(self):
+        for word in ("nan", "inf", ""):
+            (self.bad / "eval.csv").write_text(f"env_step,wall_s,return_mean\n0,0,1\n100,1,{word}\n")
+            self.refuse("runs/seed-1/eval.csv:3: return_mean: expected a finite number")
+        (self.bad / "eval.csv").write_text("env_step,wall_s,return_mean\n0,0,1\n100,1,1O0\n")
+        self.refuse("runs/seed-1/eval.csv:3: return_mean: expected a number, got 1O0")
+
+    def test_steps_that_do_not_rise(self):
+        (self.bad / "eval.csv").write_text("env_step,wall_s,return_mean\n100,0,1\n100,1,1\n")
+        self.refuse("runs/seed-1/eval.csv:3: env_step: expected more than in the row before")
+
+    def test_two_runs_of_one_seed(self):
+        make_run(self.cwd / "runs/again", "Hopper-v5", "none", 1, [1, 2, 3])
+        self.refuse("runs/again", "runs/seed-1", "are the same seed, 1, of none on Hopper-v5")
+
+    def test_a_folder_without_runs(self):
+        (self.cwd / "empty").mkdir()
+        self.assertIn("empty: there is no run in it", self.compare("empty", code=2).stderr)
+        self.assertIn("missing: expected the folder of a run", self.compare("missing", code=2).stderr)
+
+    def test_a_record_that_is_torn(self):
+        (self.bad / "run.json").write_text('{"version": "0.')
+        self.refuse("runs/seed-1/run.json does not describe a run")
+
+
+class Page(Case):
+    """The page in a real browser: every chart drawn, no error, and nothing asked of any network."""
+
+    def open(self, folder, dark=False):
+        """The page in headless Chromium, with what went wrong and what it asked for."""
+        from playwright.sync_api import sync_playwright
+
+        playwright = sync_playwright().start()
+        self.addCleanup(playwright.stop)
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        self.addCleanup(browser.close)
+        page = browser.new_page(viewport={"width": 1200, "height": 900}, color_scheme="dark" if dark else "light")
+        self.wrong, self.asked = [], []
+        page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        page.on("console", lambda message: message.type in ("error", "warning") and self.wrong.append(message.text))
+        page.on("request", lambda request: self.asked.append(request.url))
+        page.goto((self.cwd / folder / "index.html").as_uri())
+        page.wait_for_selector("body[data-drawn]", timeout=60_000)
+        return page
+
+    def check_quiet(self):
+        self.assertEqual(self.wrong, [])
+        self.assertEqual([url for url in self.asked[1:] if not url.startswith(("data:", "blob:"))], [])
+
+    def traces(self, page):
+        """The number of lines and bars drawn in each chart."""
+        return page.eval_on_selector_all(
+            ".chart", "charts => charts.map(c => c.querySelectorAll('.scatterlayer .trace, .barlayer .point').length)")
+
+    def test_everything_is_drawn_and_nothing_is_fetched(self):
+        self.make_sweep(every=3000)
+        (self.cwd / "n.yaml").write_text("Hopper-v5: [0, 500]\nPendulum-v1: [0, 500]\n")
+        self.compare("sweep", "--out", "report", "--normalise", "n.yaml", "--published", MARKS / "mbpo.csv")
+        page = self.open("report")
+        # A task: returns, scores, profile, improvement, model; over all: scores, profile, improvement.
+        self.assertEqual(page.get_attribute("body", "data-drawn"), "13")
+        traces = self.traces(page)
+        self.assertEqual(len(traces), 13)
+        self.assertTrue(all(count > 0 for count in traces), traces)
+        text = page.inner_text("main")
+        for word in ("Hopper-v5", "Pendulum-v1", "penalty", "uncertainty.use", "All tasks", "normalised IQM", "468"):
+            self.assertIn(word, text)
+        self.assertIn("MBPO, published", page.inner_text("#task-Hopper-v5 .chart >> nth=0"))
+
+        before = traces[0]
+        page.check("#seeds")
+        page.wait_for_function(f"document.querySelectorAll('.chart')[0].querySelectorAll('.trace').length == {before + 10}")
+        page.select_option("select[aria-label=axis]", "hours")
+        page.wait_for_function("document.querySelectorAll('.chart')[0].textContent.includes('hours of training')")
+        page.select_option("select[aria-label='model measure'] >> nth=0", "rollout/uncertainty/ensemble_std_q50")
+        page.wait_for_function("document.body.textContent.includes('Hopper-v5: rollout/uncertainty/ensemble_std_q50')")
+        self.check_quiet()
+
+    def test_a_single_run_without_a_model_is_drawn_too(self):
+        run = make_run(self.cwd / "r", "Hopper-v5", "", 0, [1])
+        (run / "train.csv").unlink()
+        self.compare("r", "--out", "report")
+        page = self.open("report")
+        self.assertEqual(page.get_attribute("body", "data-drawn"), "3")
+        self.assertIn("1 seed says nothing about spread", page.inner_text(".warnings"))
+        self.check_quiet()
+
+    def test_names_are_text_and_never_markup(self):
+        make_run(self.cwd / "r", "Hopper-v5", "</script><img src=x onerror=alert(1)>", 0, [1, 2])
+        self.compare("r", "--out", "report")
+        page = self.open("report")
+        self.assertIn("</script><img src=x onerror=alert(1)>", page.inner_text("table >> nth=0"))
+        self.assertEqual(page.query_selector_all("img"), [])
+        self.check_quiet()
+
+    def test_dark_mode_and_print_have_colours_of_their_own(self):
+        self.make_sweep(tasks=["Hopper-v5"], seeds=2)
+        self.compare("sweep", "--out", "report")
+        page = self.open("report", dark=True)
+        ink = "() => getComputedStyle(document.querySelector('.gtitle')).fill"
+        self.assertEqual(page.evaluate(ink), "rgb(230, 233, 238)")
+        self.assertEqual(page.evaluate("getComputedStyle(document.body).backgroundColor"), "rgb(20, 23, 27)")
+        page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        page.wait_for_function("getComputedStyle(document.querySelector('.gtitle')).fill == 'rgb(27, 31, 36)'")
+        page.emulate_media(media="print")
+        self.assertEqual(page.evaluate("getComputedStyle(document.body).backgroundColor"), "rgb(255, 255, 255)")
+        self.check_quiet()
+
+
+class Speed(Case):
+    def test_200_runs_of_1000_evaluations_in_5_seconds(self):
+        for variant in range(10):
+            for seed in range(20):
+                returns = [(variant + seed) * i % 977 for i in range(1000)]
+                make_run(self.cwd / f"s/{variant}/{seed}", "Hopper-v5", f"v{variant}", seed, returns)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.compare("s", "--out", "report", "--draws", "2000")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        # Of the processor, as other programs run beside the tests.
+        seconds = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+        self.assertLess(seconds, 5)
+        data = (self.cwd / "report/index.html").read_text().split('id="data">')[1].split("</script>")[0]
+        self.assertEqual(len(json.loads(data)["tasks"][0]["groups"][0]["by_steps"]["x"]), 100)
+
+
+if __name__ == "__main__":
+    os.environ["OMP_NUM_THREADS"] = "1"
+    unittest.main(argv=sys.argv[2:])
