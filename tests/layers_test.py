@@ -19,6 +19,7 @@ ROWS = [
     ["run"],
     ["report"],
     ["algorithms"],
+    ["sweep"],
     ["apps"],
 ]
 ROW_OF = {layer: row for row, layers in enumerate(ROWS) for layer in layers}

@@ -31,6 +31,9 @@ void AddExportCommand(CLI::App& program, const EnvRegistry& envs);
 // reverie compare RUNS... [--out FOLDER] [--json]
 void AddCompareCommand(CLI::App& program);
 
+// reverie sweep FILE [--jobs N] [--status]
+void AddSweepCommand(CLI::App& program, const EnvRegistry& envs);
+
 // Thrown by a callback that a signal ended cleanly.
 struct StoppedBySignal {
   int signal;

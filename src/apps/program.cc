@@ -25,9 +25,10 @@ int RunProgram(int argc, char** argv, const EnvRegistry& envs) {
   program.set_version_flag("--version", VersionText);
   program.require_subcommand(1);
   AddTrainCommand(program, envs);
+  AddSweepCommand(program, envs);
+  AddCompareCommand(program);
   AddEvalCommand(program, envs);
   AddExportCommand(program, envs);
-  AddCompareCommand(program);
   AddConfigCommand(program, envs);
   AddEnvsCommand(program, envs);
   AddTraceCommand(program, envs);

@@ -19,7 +19,7 @@ namespace reverie {
 struct ConfigDocument::State {
   YAML::Node root;
   std::string name;
-  std::map<std::string, std::string> overrides;  // path -> the --set argument it came from
+  std::map<std::string, std::string> overrides;  // path -> where its value was given
 };
 
 namespace {
@@ -156,17 +156,27 @@ std::optional<int64_t> AsInteger(const YAML::Node& node) {
   return std::nullopt;
 }
 
-void CollectLeaves(const YAML::Node& node, const std::string& path,
-                   std::vector<std::pair<std::string, std::string>>& leaves) {
+std::string FlowText(const YAML::Node& node) {
+  YAML::Emitter text;
+  text << YAML::Flow << node;
+  return text.c_str();
+}
+
+void CollectLeaves(const YAML::Node& node, const YAML::Mark& mark, const std::string& path, const std::string& name,
+                   std::vector<ConfigLeaf>& leaves) {
   if (node.IsMap()) {
     for (const auto& item : node) {
-      CollectLeaves(item.second, Join(path, item.first.Scalar()), leaves);
+      CollectLeaves(item.second, item.first.Mark(), Join(path, item.first.Scalar()), name, leaves);
     }
     return;
   }
-  YAML::Emitter text;
-  text << YAML::Flow << node;
-  leaves.emplace_back(path, text.c_str());
+  ConfigLeaf leaf{.key = path, .value = FlowText(node), .elements = {}, .where = LineOf(name, mark)};
+  if (node.IsSequence()) {
+    for (const auto& element : node) {
+      leaf.elements.push_back(FlowText(element));
+    }
+  }
+  leaves.push_back(std::move(leaf));
 }
 
 class Reader {
@@ -203,7 +213,7 @@ class Reader {
   std::string Place(const std::string& path, const YAML::Mark& mark) const {
     for (std::string key = path;;) {
       if (const auto found = overrides_.find(key); found != overrides_.end()) {
-        return "--set " + found->second;
+        return found->second;
       }
       const size_t dot = key.rfind('.');
       if (dot == std::string::npos) {
@@ -345,6 +355,7 @@ class Reader {
       }
       target.set(text);
     }
+    void operator()(const AnyYaml&) const {}
     void operator()(const std::shared_ptr<Fields>&) const {}
     void operator()(const LateSection&) const {}
   };
@@ -384,16 +395,16 @@ ConfigDocument ConfigDocument::FromText(const std::string& text, const std::stri
   return document;
 }
 
-void ConfigDocument::Set(std::string_view assignment) {
+void ConfigDocument::Set(std::string_view assignment, std::string_view origin) {
   const std::string argument(assignment);
+  const std::string where = origin.empty() ? "--set " + argument : std::string(origin);
   const size_t equals = argument.find('=');
   const std::string path = argument.substr(0, equals);
   const std::vector<std::string> parts = SplitPath(path);
   const bool has_empty = std::any_of(parts.begin(), parts.end(), [](const std::string& part) { return part.empty(); });
   if (equals == std::string::npos || parts.empty() || has_empty) {
-    Fail("--set " + argument, "expected KEY=VALUE, as in --set rollout.start_states=1000");
+    Fail(where, "expected KEY=VALUE, as in --set rollout.start_states=1000");
   }
-  const std::string where = "--set " + argument;
   const YAML::Node value = ParseYaml(argument.substr(equals + 1), where);
   RefuseDuplicates(value, path, where);
   YAML::Node node = state_->root;
@@ -406,12 +417,12 @@ void ConfigDocument::Set(std::string_view assignment) {
     }
     if (!child.IsDefined() || child.IsNull()) {
       node[parts[i]] = YAML::Node(YAML::NodeType::Map);
-      state_->overrides[prefix] = argument;
+      state_->overrides[prefix] = where;
     }
     node.reset(node[parts[i]]);
   }
   node[parts.back()] = value;
-  state_->overrides[path] = argument;
+  state_->overrides[path] = where;
 }
 
 std::string ConfigDocument::RequiredString(std::string_view key) const {
@@ -433,10 +444,32 @@ void ConfigDocument::ReadInto(const Fields& fields) const {
   Reader(state_->name, state_->overrides).Section(state_->root, "", state_->name, fields);
 }
 
-std::vector<std::pair<std::string, std::string>> ConfigDocument::Leaves() const {
-  std::vector<std::pair<std::string, std::string>> leaves;
-  CollectLeaves(state_->root, "", leaves);
+std::vector<ConfigLeaf> ConfigDocument::Leaves() const {
+  std::vector<ConfigLeaf> leaves;
+  CollectLeaves(state_->root, YAML::Mark::null_mark(), "", state_->name, leaves);
   return leaves;
+}
+
+std::vector<std::string> ConfigDocument::Keys() const {
+  std::vector<std::string> keys;
+  for (const auto& item : state_->root) {
+    keys.push_back(item.first.Scalar());
+  }
+  return keys;
+}
+
+ConfigDocument ConfigDocument::Section(std::string_view key) const {
+  ConfigDocument section;
+  section.state_->name = state_->name;
+  const auto [node, mark] = Child(state_->root, std::string(key));
+  if (!node.IsDefined() || node.IsNull()) {
+    section.state_->root = YAML::Node(YAML::NodeType::Map);
+  } else if (node.IsMap()) {
+    section.state_->root = node;
+  } else {
+    Fail(Where(key), std::string(key) + ": expected a section of keys, got " + Show(node));
+  }
+  return section;
 }
 
 std::string ConfigDocument::Where(std::string_view key) const {
@@ -446,7 +479,7 @@ std::string ConfigDocument::Where(std::string_view key) const {
   for (const std::string& part : SplitPath(key)) {
     prefix = Join(prefix, part);
     if (const auto found = state_->overrides.find(prefix); found != state_->overrides.end()) {
-      return "--set " + found->second;
+      return found->second;
     }
     const auto [child, mark] = Child(node, part);
     if (!child.IsDefined()) {

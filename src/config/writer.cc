@@ -52,6 +52,7 @@ struct ValueText {
   std::string operator()(const std::array<double, 2>* v) const { return ListText(*v); }
   std::string operator()(const LengthSchedule* v) const { return ListText(v->a_b_x_y); }
   std::string operator()(const EnumTarget& v) const { return Quoted(v.get()); }
+  std::string operator()(const AnyYaml&) const { return ""; }
   std::string operator()(const std::shared_ptr<Fields>&) const { return ""; }
   std::string operator()(const LateSection&) const { return ""; }
 };
@@ -73,6 +74,7 @@ struct TypeText {
     }
     return text;
   }
+  std::string operator()(const AnyYaml&) const { return "anything"; }
   std::string operator()(const std::shared_ptr<Fields>&) const { return "section"; }
   std::string operator()(const LateSection&) const { return "section"; }
 };

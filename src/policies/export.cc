@@ -640,6 +640,8 @@ void AppendOptions(const Fields& fields, const std::string& prefix, EnvOptions* 
             options->emplace_back(name, std::vector<double>(target->begin(), target->end()));
           } else if constexpr (std::is_same_v<Target, LengthSchedule*>) {
             options->emplace_back(name, std::vector<double>(target->a_b_x_y.begin(), target->a_b_x_y.end()));
+          } else if constexpr (std::is_same_v<Target, AnyYaml>) {
+            throw std::logic_error("the environment's option " + name + " has no type");
           } else {
             options->emplace_back(name, *target);
           }

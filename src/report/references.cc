@@ -39,7 +39,7 @@ ReferenceReturns ReadReferenceReturns(const std::filesystem::path& file) {
   const ConfigDocument document = ConfigDocument::FromFile(file);
   ReferenceReturns references;
   Fields fields;
-  for (const auto& [task, unused] : document.Leaves()) {
+  for (const std::string& task : document.Keys()) {
     std::array<double, 2>& bounds = references[task];
     fields(task, bounds, "");
     fields.Check([&bounds] { return bounds[0] < bounds[1]; }, "[LOW, HIGH] with LOW below HIGH");

@@ -146,8 +146,8 @@ std::vector<fs::path> FindRuns(const fs::path& path) {
 RunData ReadRun(const fs::path& path) {
   const RunDirectory directory = RunDirectory::Open(path);
   RunData run{.path = path, .record = directory.record()};
-  for (const auto& [key, value] : ConfigDocument::FromFile(directory.config_path()).Leaves()) {
-    run.config.emplace(key, value);
+  for (const ConfigLeaf& leaf : ConfigDocument::FromFile(directory.config_path()).Leaves()) {
+    run.config.emplace(leaf.key, leaf.value);
   }
   ReadEvaluations(run);
   ReadTraining(run);

@@ -226,6 +226,16 @@ RunDirectory RunDirectory::Create(const fs::path& path, const std::string& confi
 
 RunDirectory RunDirectory::Open(const fs::path& path) { return {path, ReadRecord(path), -1}; }
 
+bool RunDirectory::InUse(const fs::path& path) {
+  const int folder = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) {
+    return false;
+  }
+  const bool in_use = flock(folder, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  close(folder);
+  return in_use;
+}
+
 RunDirectory RunDirectory::Resume(const fs::path& path, const RunFacts& facts) {
   RunDirectory directory = Open(path);
   if (!directory.NewestCheckpoint()) {

@@ -45,6 +45,9 @@ struct EnumTarget {
   std::function<std::string()> get;
 };
 
+// A key that may hold anything; whoever declares it reads it from the document itself.
+struct AnyYaml {};
+
 class Fields;
 
 // A section whose fields depend on values read before it (env.options on env.id).
@@ -53,7 +56,7 @@ using LateSection = std::function<Fields()>;
 struct Field {
   using Target = std::variant<bool*, int64_t*, double*, std::string*, std::optional<double>*, std::vector<int64_t>*,
                               std::vector<double>*, std::array<double, 2>*, LengthSchedule*, EnumTarget,
-                              std::shared_ptr<Fields>, LateSection>;
+                              AnyYaml, std::shared_ptr<Fields>, LateSection>;
   // A condition beyond type and range, checked once this field has its value: returns what is wrong, or "".
   using Check = std::function<std::string()>;
 
@@ -88,6 +91,11 @@ class Fields {
   void Required(std::string_view name, T& value, std::string_view doc) {
     (*this)(name, value, doc);
     list_.back().required = true;
+  }
+
+  // A key that the reader leaves alone.
+  void Any(std::string_view name, std::string_view doc) {
+    list_.push_back({.name = std::string(name), .target = AnyYaml{}, .doc = std::string(doc)});
   }
 
   // A section made when the reader reaches it, after every field before it has its value.

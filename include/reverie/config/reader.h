@@ -6,12 +6,19 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "reverie/config/fields.h"
 
 namespace reverie {
+
+// A key that is no section.
+struct ConfigLeaf {
+  std::string key;                    // its path, "rollout.length"
+  std::string value;                  // as it would be written after "KEY="
+  std::vector<std::string> elements;  // of a list, each likewise
+  std::string where;                  // "FILE:LINE"
+};
 
 // A YAML file with `--set` overrides applied; knows for every key where its value came from.
 class ConfigDocument {
@@ -23,9 +30,9 @@ class ConfigDocument {
   // The same from text; `name` stands for the file in messages.
   static ConfigDocument FromText(const std::string& text, const std::string& name);
 
-  // Applies "a.b=VALUE", VALUE in YAML. Throws std::invalid_argument where the text has no such form or a.b passes
-  // through something that is not a map.
-  void Set(std::string_view assignment);
+  // Applies "a.b=VALUE", VALUE in YAML. Messages about it name `origin` as its place, or "--set a.b=VALUE" where that is
+  // empty. Throws std::invalid_argument where the text has no such form or a.b passes through something that is not a map.
+  void Set(std::string_view assignment, std::string_view origin = "");
 
   // The scalar at a top-level key, without reading the rest; throws as Read does where it is missing or no scalar.
   std::string RequiredString(std::string_view key) const;
@@ -36,8 +43,15 @@ class ConfigDocument {
   // missing required one, a wrong type, a value out of range, or a check that does not hold.
   void ReadInto(const Fields& fields) const;
 
-  // Every key that is no section, by its path ("rollout.length"), with its value as it would be written after "KEY=".
-  std::vector<std::pair<std::string, std::string>> Leaves() const;
+  // Every key that is no section, in order.
+  std::vector<ConfigLeaf> Leaves() const;
+
+  // The keys at the top, in order.
+  std::vector<std::string> Keys() const;
+
+  // What stands below a key at the top, as a document of the same file; empty where the key is missing. Throws
+  // std::invalid_argument where it holds no section.
+  ConfigDocument Section(std::string_view key) const;
 
   // "FILE:LINE" of a key given as a path ("env.id"), or the place that holds it where the key is not there.
   std::string Where(std::string_view key) const;

@@ -66,6 +66,9 @@ class RunDirectory {
   // An existing run, to look at. Throws std::invalid_argument where there is none.
   static RunDirectory Open(const std::filesystem::path& path);
 
+  // Whether a run is going on there, in this process or another.
+  static bool InUse(const std::filesystem::path& path);
+
   // An existing run, to go on with: run.json says running again, with this program's version, machine, device and
   // threads; the log also goes to its log.txt. Throws std::invalid_argument where `path` is no run, has no checkpoint,
   // or belongs to a run that is still going on.

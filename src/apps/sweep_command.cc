@@ -1,0 +1,66 @@
+#include <cstdio>
+#include <iostream>
+
+#include "commands.h"
+#include "reverie/core/log.h"
+#include "reverie/sweep/local_engine.h"
+
+namespace reverie {
+namespace {
+
+struct SweepArguments {
+  std::string file;
+  std::string out;
+  int64_t jobs = 0;
+  bool status = false;
+};
+
+void PrintStatus(const Sweep& sweep) {
+  size_t width = 0;
+  for (const SweepRun& run : sweep.runs) {
+    width = std::max(width, run.name().size());
+  }
+  for (const SweepRun& run : sweep.runs) {
+    const SweepRunStatus status = StatusOf(run);
+    std::printf("%-*s  %-10s  %ld of %ld", static_cast<int>(width), run.name().c_str(), Name(status.state),
+                static_cast<long>(status.env_steps), static_cast<long>(run.total_steps));
+    if (status.last_return) {
+      std::printf("  return %.1f", *status.last_return);
+    }
+    std::printf("%s%s\n", status.reason.empty() ? "" : "  ", status.reason.c_str());
+  }
+}
+
+void RunSweep(const SweepArguments& arguments, const EnvRegistry& envs) {
+  const Sweep sweep = ReadSweep(arguments.file, arguments.out, envs);
+  if (arguments.status) {
+    PrintStatus(sweep);
+    return;
+  }
+  const SweepResult result = RunSweepHere(sweep, arguments.jobs, StandardProgressOutput());
+  const std::string out = sweep.out.string();
+  if (result.signal != 0) {
+    LogInfo("stopped; the same command goes on with what is unfinished");
+    throw StoppedBySignal{result.signal};
+  }
+  LogInfo(std::to_string(result.finished) + " runs finished, " + std::to_string(result.failed) +
+          " failed; look at them with: reverie compare " + out + " --out " + out + "/report");
+  if (result.failed > 0) {
+    throw FailureLogged{};
+  }
+}
+
+}  // namespace
+
+void AddSweepCommand(CLI::App& program, const EnvRegistry& envs) {
+  CLI::App* command =
+      program.add_subcommand("sweep", "Train variants of a config on tasks and seeds, or go on with what is unfinished");
+  auto arguments = std::make_shared<SweepArguments>();
+  command->add_option("sweep", arguments->file, "YAML file: base, tasks, seeds, variants, grid, out")->required();
+  command->add_option("--out", arguments->out, "Folder of the runs, instead of the file's `out`");
+  command->add_option("--jobs", arguments->jobs, "Runs at once; default one a core")->check(CLI::PositiveNumber);
+  command->add_flag("--status", arguments->status, "Say where every run stands, and start nothing");
+  command->callback([arguments, &envs] { RunSweep(*arguments, envs); });
+}
+
+}  // namespace reverie

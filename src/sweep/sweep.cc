@@ -1,0 +1,364 @@
+#include "reverie/sweep/sweep.h"
+
+#include <algorithm>
+#include <charconv>
+#include <fstream>
+#include <map>
+#include <set>
+#include <stdexcept>
+
+#include "reverie/algorithms/registry.h"
+#include "reverie/config/reader.h"
+#include "reverie/config/writer.h"
+#include "reverie/core/file.h"
+
+namespace reverie {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kDefaultSeeds = "0..4";
+constexpr int64_t kMostSeeds = 10'000;
+
+[[noreturn]] void Fail(const std::string& where, const std::string& what) {
+  throw std::invalid_argument(where + ": " + what);
+}
+
+struct SweepFields {
+  std::string base;
+  std::string out;
+
+  void Visit(Fields& fields) {
+    fields.Required("base", base, "config that every run starts from");
+    fields("out", out, "folder of the runs");
+    fields.Any("overrides", "{KEY: VALUE}, for every run");
+    fields.Any("tasks", "a list of env ids or configs");
+    fields.Any("seeds", "a range 1..5, or a list");
+    fields.Any("variants", "NAME: {KEY: VALUE}");
+    fields.Any("grid", "KEY: [VALUE, VALUE]");
+  }
+};
+
+// A key with its value, and where it was given.
+struct Assignment {
+  std::string text;  // KEY=VALUE
+  std::string where;
+};
+
+std::vector<Assignment> Assignments(const ConfigDocument& document) {
+  std::vector<Assignment> assignments;
+  for (const ConfigLeaf& leaf : document.Leaves()) {
+    assignments.push_back({.text = leaf.key + "=" + leaf.value, .where = leaf.where});
+  }
+  return assignments;
+}
+
+void Apply(const std::vector<Assignment>& assignments, ConfigDocument& document) {
+  for (const Assignment& assignment : assignments) {
+    document.Set(assignment.text, assignment.where);
+  }
+}
+
+std::optional<int64_t> Integer(std::string_view text) {
+  int64_t value = 0;
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && stop == text.data() + text.size() && value >= 0 ? std::optional(value) : std::nullopt;
+}
+
+// What stands at a key at the top, or that value where the key is missing.
+ConfigLeaf LeafOf(const ConfigDocument& document, const std::string& key, const std::string& missing) {
+  for (const ConfigLeaf& leaf : document.Leaves()) {
+    if (leaf.key == key) {
+      return leaf;
+    }
+  }
+  return {.key = key, .value = missing, .elements = {}, .where = document.Where(key)};
+}
+
+std::vector<int64_t> ReadSeeds(const ConfigDocument& document) {
+  const auto [key, text, list, where] = LeafOf(document, "seeds", kDefaultSeeds);
+  std::vector<int64_t> seeds;
+  if (const size_t dots = text.find(".."); list.empty() && dots != std::string::npos) {
+    const std::optional<int64_t> first = Integer(std::string_view(text).substr(0, dots));
+    const std::optional<int64_t> last = Integer(std::string_view(text).substr(dots + 2));
+    for (int64_t seed = first.value_or(0); first && last && seed <= *last && *last - *first < kMostSeeds; ++seed) {
+      seeds.push_back(seed);
+    }
+  }
+  for (const std::string& element : list) {
+    if (const std::optional<int64_t> seed = Integer(element)) {
+      seeds.push_back(*seed);
+    }
+  }
+  const bool twice = std::set<int64_t>(seeds.begin(), seeds.end()).size() < seeds.size();
+  if (seeds.empty() || twice || (!list.empty() && seeds.size() < list.size())) {
+    Fail(where, "seeds: expected a range like 1..5 or a list of different integers from 0 on, got " + text);
+  }
+  return seeds;
+}
+
+// A name that is a folder of its own.
+void CheckName(const std::string& what, const std::string& name, const std::string& where) {
+  if (name.empty() || name.find_first_of("/\"\\") != std::string::npos || name.starts_with('.') ||
+      std::any_of(name.begin(), name.end(), [](unsigned char c) { return std::iscntrl(c) != 0; })) {
+    Fail(where, what + " " + name + ": expected a name that can be a folder's");
+  }
+}
+
+struct Task {
+  std::string name;
+  std::vector<Assignment> assignments;
+};
+
+std::vector<Task> ReadTasks(const ConfigDocument& document, const fs::path& folder) {
+  const auto [key, text, names, where] = LeafOf(document, "tasks", "");
+  if (names.empty() && !text.empty()) {
+    Fail(where, "tasks: expected a list of env ids or configs, got " + text);
+  }
+  std::vector<Task> tasks;
+  for (const std::string& name : names) {
+    if (name.ends_with(".yaml") || name.ends_with(".yml")) {
+      const ConfigDocument config = ConfigDocument::FromFile(folder / name);
+      tasks.push_back({.name = fs::path(name).stem().string(), .assignments = Assignments(config)});
+    } else {
+      // Options are those of another environment: all of the section is replaced.
+      tasks.push_back({.name = name, .assignments = {{.text = "env={id: " + name + "}", .where = where}}});
+    }
+    CheckName("tasks:", tasks.back().name, where);
+  }
+  return tasks;
+}
+
+struct Variant {
+  std::string name;
+  std::optional<fs::path> base;
+  std::vector<Assignment> assignments;
+};
+
+std::vector<Variant> ReadVariants(const ConfigDocument& document, const fs::path& folder) {
+  const ConfigDocument section = document.Section("variants");
+  std::vector<Variant> variants;
+  for (const std::string& name : section.Keys()) {
+    CheckName("variants:", name, document.Where("variants"));
+    Variant variant{.name = name};
+    for (const Assignment& assignment : Assignments(section.Section(name))) {
+      if (assignment.text.starts_with("base=")) {
+        variant.base = folder / assignment.text.substr(5);
+      } else {
+        variant.assignments.push_back(assignment);
+      }
+    }
+    variants.push_back(std::move(variant));
+  }
+  return variants;
+}
+
+// Every variant with every combination of the grid; the name says which.
+std::vector<Variant> WithGrid(std::vector<Variant> variants, const ConfigDocument& grid) {
+  for (const ConfigLeaf& leaf : grid.Leaves()) {
+    if (leaf.elements.empty()) {
+      Fail(leaf.where, "grid." + leaf.key + ": expected a list of values, got " + leaf.value);
+    }
+    std::vector<Variant> combined;
+    for (const Variant& variant : variants) {
+      for (const std::string& value : leaf.elements) {
+        Variant one = variant;
+        one.name += "-" + leaf.key + "=" + value;
+        CheckName("grid:", one.name, leaf.where);
+        one.assignments.push_back({.text = leaf.key + "=" + value, .where = leaf.where});
+        combined.push_back(std::move(one));
+      }
+    }
+    variants = std::move(combined);
+  }
+  return variants;
+}
+
+// Keys of a run that say how it is computed, not what.
+bool SaysHow(const std::string& key) { return key == "seed" || key == "threads" || key == "device"; }
+
+std::map<std::string, std::string> WhatItSays(const ConfigDocument& document) {
+  std::map<std::string, std::string> values;
+  for (const ConfigLeaf& leaf : document.Leaves()) {
+    if (!SaysHow(leaf.key)) {
+      values.emplace(leaf.key, leaf.value);
+    }
+  }
+  return values;
+}
+
+// An existing run goes on only with the config it was begun with.
+void CheckExisting(const SweepRun& run, const std::string& yaml) {
+  const fs::path config = run.directory / "config.yaml";
+  if (!fs::exists(config)) {
+    return;
+  }
+  const auto there = WhatItSays(ConfigDocument::FromFile(config));
+  const auto here = WhatItSays(ConfigDocument::FromText(yaml, run.config.string()));
+  std::set<std::string> keys;
+  for (const auto& values : {there, here}) {
+    for (const auto& [key, unused] : values) {
+      keys.insert(key);
+    }
+  }
+  const auto value_of = [](const std::map<std::string, std::string>& values, const std::string& key) {
+    const auto found = values.find(key);
+    return found == values.end() ? "nothing" : found->second;
+  };
+  std::string differences;
+  for (const std::string& key : keys) {
+    if (value_of(there, key) != value_of(here, key)) {
+      differences += (differences.empty() ? "" : ", ") + key + " (" + value_of(there, key) + " there, " +
+                     value_of(here, key) + " here)";
+    }
+  }
+  if (!differences.empty()) {
+    Fail(run.directory.string(), "was begun with another config: " + differences +
+                                     "; remove it, or name another folder in `out`");
+  }
+}
+
+// The last value of a column in a CSV file of ours; nothing where there is none yet.
+std::optional<double> LastValue(const fs::path& path, const std::string& column) {
+  std::ifstream file(path);
+  std::string header;
+  std::string line;
+  std::string last;
+  if (!std::getline(file, header)) {
+    return std::nullopt;
+  }
+  while (std::getline(file, line) && !file.eof()) {  // a line without its end is still being written
+    last = line;
+  }
+  const auto field = [](const std::string& row, size_t place) {
+    size_t begin = 0;
+    for (size_t i = 0; i < place && begin != std::string::npos; ++i) {
+      begin = row.find(',', begin);
+      begin += begin == std::string::npos ? 0 : 1;
+    }
+    return begin == std::string::npos ? std::string() : row.substr(begin, row.find(',', begin) - begin);
+  };
+  const auto columns = std::count(header.begin(), header.end(), ',') + 1;
+  for (size_t place = 0; place < static_cast<size_t>(columns); ++place) {
+    if (field(header, place) == column) {
+      const std::string text = field(last, place);
+      double value = 0;
+      const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+      return error == std::errc() && !text.empty() ? std::optional(value) : std::nullopt;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Sweep ReadSweep(const fs::path& file, const fs::path& out, const EnvRegistry& envs) {
+  const ConfigDocument document = ConfigDocument::FromFile(file);
+  SweepFields fields;
+  document.ReadInto(Fields::Of(fields));
+  const fs::path folder = file.parent_path();
+  Sweep sweep{.out = out};
+  if (out.empty()) {
+    sweep.out = fields.out.empty() ? fs::path("runs") / file.stem() : fs::path(fields.out);
+  }
+  const std::vector<int64_t> seeds = ReadSeeds(document);
+  const std::vector<Assignment> overrides = Assignments(document.Section("overrides"));
+  std::vector<Task> tasks = ReadTasks(document, folder);
+  std::vector<Variant> variants = ReadVariants(document, folder);
+  if (tasks.empty()) {
+    tasks.emplace_back();  // the base's own
+  }
+  if (variants.empty()) {
+    variants.emplace_back();  // named after the algorithm
+  }
+  variants = WithGrid(std::move(variants), document.Section("grid"));
+
+  std::set<fs::path> known;
+  for (const Task& task : tasks) {
+    for (const Variant& variant : variants) {
+      ConfigDocument config = ConfigDocument::FromFile(variant.base.value_or(folder / fields.base));
+      Apply(overrides, config);
+      Apply(task.assignments, config);
+      Apply(variant.assignments, config);
+      SweepRun run{.task = task.name, .variant = variant.name};
+      if (run.task.empty()) {
+        run.task = config.Section("env").RequiredString("id");
+      }
+      if (run.variant.empty() || run.variant.starts_with('-')) {
+        run.variant = config.RequiredString("algorithm") + run.variant;
+      }
+      config.Set("variant=\"" + run.variant + "\"");
+      const AlgorithmMaker maker = ReadAlgorithm(config, envs);
+      run.total_steps = maker.run().total_steps;
+      run.config = sweep.out / "configs" / run.task / (run.variant + ".yaml");
+      if (!known.insert(run.config).second) {
+        Fail(file.string(), run.task + "/" + run.variant + " is there twice; two tasks have the same name");
+      }
+      sweep.configs.push_back({.path = run.config, .yaml = ToYaml(maker.fields())});
+      for (const int64_t seed : seeds) {
+        run.seed = seed;
+        const std::string name = "seed-" + std::to_string(seed);
+        run.directory = sweep.out / run.task / run.variant / name;
+        run.output = sweep.out / "output" / run.task / run.variant / (name + ".txt");
+        CheckExisting(run, sweep.configs.back().yaml);
+        sweep.runs.push_back(run);
+      }
+    }
+  }
+  // The first seed of everything before the second of anything: early pictures compare.
+  std::stable_sort(sweep.runs.begin(), sweep.runs.end(), [&](const SweepRun& a, const SweepRun& b) {
+    return std::find(seeds.begin(), seeds.end(), a.seed) < std::find(seeds.begin(), seeds.end(), b.seed);
+  });
+  return sweep;
+}
+
+void WriteSweepConfigs(const Sweep& sweep) {
+  for (const SweepConfig& config : sweep.configs) {
+    std::error_code error;
+    fs::create_directories(config.path.parent_path(), error);
+    if (error) {
+      throw std::runtime_error("cannot make the folder " + config.path.parent_path().string() + ": " + error.message());
+    }
+    WriteFileWhole(config.path, config.yaml);
+  }
+}
+
+const char* Name(SweepRunState state) {
+  switch (state) {
+    case SweepRunState::kMissing:
+      return "to do";
+    case SweepRunState::kUnfinished:
+      return "unfinished";
+    case SweepRunState::kFailed:
+      return "failed";
+    case SweepRunState::kRunning:
+      return "running";
+    case SweepRunState::kFinished:
+      return "finished";
+  }
+  return "";
+}
+
+SweepRunStatus StatusOf(const SweepRun& run) {
+  SweepRunStatus status;
+  if (!fs::exists(run.directory / "run.json")) {
+    return status;
+  }
+  const RunDirectory directory = RunDirectory::Open(run.directory);
+  status.has_checkpoint = directory.NewestCheckpoint().has_value();
+  status.env_steps = static_cast<int64_t>(LastValue(run.directory / "train.csv", "env_step").value_or(0));
+  status.last_return = LastValue(run.directory / "eval.csv", "return_mean");
+  status.reason = directory.record().reason;
+  if (directory.record().status == RunStatus::kFinished) {
+    status.state = SweepRunState::kFinished;
+  } else if (RunDirectory::InUse(run.directory)) {
+    status.state = SweepRunState::kRunning;
+  } else if (directory.record().status == RunStatus::kFailed) {
+    status.state = SweepRunState::kFailed;
+  } else {
+    status.state = SweepRunState::kUnfinished;
+  }
+  return status;
+}
+
+}  // namespace reverie
