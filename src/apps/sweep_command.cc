@@ -53,8 +53,8 @@ void RunSweep(const SweepArguments& arguments, const EnvRegistry& envs) {
 }  // namespace
 
 void AddSweepCommand(CLI::App& program, const EnvRegistry& envs) {
-  CLI::App* command =
-      program.add_subcommand("sweep", "Train variants of a config on tasks and seeds, or go on with what is unfinished");
+  CLI::App* command = program.add_subcommand(
+      "sweep", "Train variants of a config on tasks and seeds, or go on with what is unfinished");
   auto arguments = std::make_shared<SweepArguments>();
   command->add_option("sweep", arguments->file, "YAML file: base, tasks, seeds, variants, grid, out")->required();
   command->add_option("--out", arguments->out, "Folder of the runs, instead of the file's `out`");

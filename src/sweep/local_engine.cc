@@ -72,7 +72,8 @@ std::vector<std::string> Command(const SweepRun& run, const SweepRunStatus& stat
     return command;
   }
   command.insert(command.end(), {run.config.string(), "--seed", std::to_string(run.seed), "--set",
-                                 "threads=" + std::to_string(threads), "--run-dir", run.directory.string()});
+                                 "threads=" + std::to_string(run.threads > 0 ? run.threads : threads), "--run-dir",
+                                 run.directory.string()});
   if (status.state != SweepRunState::kMissing) {
     command.emplace_back("--overwrite");
   }
@@ -128,9 +129,8 @@ class LocalSweep {
     total_ = static_cast<int64_t>(sweep.runs.size());
     jobs_ = std::max<int64_t>(1, std::min(jobs > 0 ? jobs : cores, static_cast<int64_t>(waiting_.size())));
     threads_ = std::max<int64_t>(1, cores / jobs_);
-    LogInfo(std::to_string(total_) + " runs, " + std::to_string(result_.finished) + " of them finished before; " +
-            std::to_string(jobs_) + " at once with " + std::to_string(threads_) +
-            (threads_ == 1 ? " thread each" : " threads each"));
+    LogInfo(std::to_string(total_) + " runs, " + std::to_string(result_.finished) + " of them finished before" +
+            (waiting_.empty() ? std::string() : "; " + std::to_string(jobs_) + " at once"));
   }
 
   SweepResult Run() {
@@ -206,7 +206,8 @@ class LocalSweep {
   // A line that stays.
   void Say(const std::string& text) {
     Wipe();
-    LogInfo(text + " (" + std::to_string(result_.finished + result_.failed) + " of " + std::to_string(total_) + " done)");
+    LogInfo(text + " (" + std::to_string(result_.finished + result_.failed) + " of " + std::to_string(total_) +
+            " done)");
   }
 
   void Draw() {

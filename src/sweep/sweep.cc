@@ -213,8 +213,8 @@ void CheckExisting(const SweepRun& run, const std::string& yaml) {
     }
   }
   if (!differences.empty()) {
-    Fail(run.directory.string(), "was begun with another config: " + differences +
-                                     "; remove it, or name another folder in `out`");
+    Fail(run.directory.string(),
+         "was begun with another config: " + differences + "; remove it, or name another folder in `out`");
   }
 }
 
@@ -290,6 +290,7 @@ Sweep ReadSweep(const fs::path& file, const fs::path& out, const EnvRegistry& en
       config.Set("variant=\"" + run.variant + "\"");
       const AlgorithmMaker maker = ReadAlgorithm(config, envs);
       run.total_steps = maker.run().total_steps;
+      run.threads = maker.run().threads;
       run.config = sweep.out / "configs" / run.task / (run.variant + ".yaml");
       if (!known.insert(run.config).second) {
         Fail(file.string(), run.task + "/" + run.variant + " is there twice; two tasks have the same name");

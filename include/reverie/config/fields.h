@@ -55,8 +55,8 @@ using LateSection = std::function<Fields()>;
 
 struct Field {
   using Target = std::variant<bool*, int64_t*, double*, std::string*, std::optional<double>*, std::vector<int64_t>*,
-                              std::vector<double>*, std::array<double, 2>*, LengthSchedule*, EnumTarget,
-                              AnyYaml, std::shared_ptr<Fields>, LateSection>;
+                              std::vector<double>*, std::array<double, 2>*, LengthSchedule*, EnumTarget, AnyYaml,
+                              std::shared_ptr<Fields>, LateSection>;
   // A condition beyond type and range, checked once this field has its value: returns what is wrong, or "".
   using Check = std::function<std::string()>;
 

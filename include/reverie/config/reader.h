@@ -30,8 +30,9 @@ class ConfigDocument {
   // The same from text; `name` stands for the file in messages.
   static ConfigDocument FromText(const std::string& text, const std::string& name);
 
-  // Applies "a.b=VALUE", VALUE in YAML. Messages about it name `origin` as its place, or "--set a.b=VALUE" where that is
-  // empty. Throws std::invalid_argument where the text has no such form or a.b passes through something that is not a map.
+  // Applies "a.b=VALUE", VALUE in YAML. Messages about it name `origin` as its place, or "--set a.b=VALUE" where that
+  // is empty. Throws std::invalid_argument where the text has no such form or a.b passes through something that is not
+  // a map.
   void Set(std::string_view assignment, std::string_view origin = "");
 
   // The scalar at a top-level key, without reading the rest; throws as Read does where it is missing or no scalar.

@@ -12,7 +12,8 @@
 //   grid:                             # every combination, for every variant
 //     updates_per_step: [10, 20]
 //
-// What is given later wins: base, overrides, task, variant, grid. A variant's own base stands for the base alone. The runs land in OUT/<task>/<variant>/seed-<n>.
+// What is given later wins: base, overrides, task, variant, grid. A variant's own base stands for the base alone. The
+// runs land in OUT/<task>/<variant>/seed-<n>.
 #ifndef REVERIE_SWEEP_SWEEP_H_
 #define REVERIE_SWEEP_SWEEP_H_
 
@@ -31,6 +32,7 @@ struct SweepRun {
   std::string task, variant;
   int64_t seed = 0;
   int64_t total_steps = 0;
+  int64_t threads = 0;              // as the config says; 0: none in particular
   std::filesystem::path config;     // OUT/configs/<task>/<variant>.yaml
   std::filesystem::path directory;  // OUT/<task>/<variant>/seed-<n>
   std::filesystem::path output;     // OUT/output/<task>/<variant>/seed-<n>.txt: what the process says
@@ -51,10 +53,9 @@ struct Sweep {
   std::vector<SweepConfig> configs;
 };
 
-// Reads the file and every config that comes of it, all strictly, and looks at what is already in OUT (`out`, or what the
-// file says where that is empty); writes nothing.
-// Throws std::invalid_argument naming file, line and key for what is wrong; also where a run in OUT was made with
-// another config, naming the keys that differ.
+// Reads the file and every config that comes of it, all strictly, and looks at what is already in OUT (`out`, or what
+// the file says where that is empty); writes nothing. Throws std::invalid_argument naming file, line and key for what
+// is wrong; also where a run in OUT was made with another config, naming the keys that differ.
 Sweep ReadSweep(const std::filesystem::path& file, const std::filesystem::path& out, const EnvRegistry& envs);
 
 // Writes the configs.
@@ -67,9 +68,9 @@ const char* Name(SweepRunState state);
 struct SweepRunStatus {
   SweepRunState state{SweepRunState::kMissing};
   bool has_checkpoint = false;
-  int64_t env_steps = 0;               // of the last row logged
-  std::optional<double> last_return;   // of the last evaluation
-  std::string reason;                  // of a failure
+  int64_t env_steps = 0;              // of the last row logged
+  std::optional<double> last_return;  // of the last evaluation
+  std::string reason;                 // of a failure
 };
 SweepRunStatus StatusOf(const SweepRun& run);
 

@@ -1,0 +1,271 @@
+"""The command `reverie sweep` as a user meets it.
+
+usage: sweep_test.py PROGRAM SOURCE_DIR CLASS [unittest arguments]
+"""
+import csv
+import json
+import os
+import pathlib
+import pty
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+PROGRAM = pathlib.Path(sys.argv[1]).resolve()
+SOURCE = pathlib.Path(sys.argv[2]).resolve()
+
+BASE = """algorithm: sac
+total_steps: 400
+exploration_steps: 200
+device: cpu
+env: {id: InvertedPendulum-v5}
+sac: {hidden: [16, 16], batch_size: 32}
+eval: {every_steps: 200, episodes: 2}
+checkpoint: {every_steps: 200}
+log: {every_steps: 100}
+"""
+SWEEP = """base: base.yaml
+out: out
+tasks: [InvertedPendulum-v5, Pendulum-v1]
+seeds: 0..1
+variants:
+  plain: {}
+  wide: {sac: {hidden: [24, 24]}}
+"""
+
+
+def comparable(path):
+    """The rows without what may differ between equal runs."""
+    with open(path, newline="") as file:
+        return [{k: v for k, v in row.items() if not k.startswith(("time/", "rate/", "memory/")) and k != "wall_s"}
+                for row in csv.DictReader(file)]
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.cwd = pathlib.Path(folder.name)
+        self.write(BASE, "base.yaml")
+        self.write(SWEEP)
+
+    def write(self, text, name="s.yaml"):
+        (self.cwd / name).write_text(text)
+
+    def sweep(self, *arguments, code=0, file="s.yaml"):
+        result = subprocess.run([PROGRAM, "sweep", file, *map(str, arguments)], cwd=self.cwd, capture_output=True,
+                                text=True, timeout=300)
+        self.assertEqual(result.returncode, code, result.stderr)
+        return result
+
+    def start(self, *arguments):
+        process = subprocess.Popen([PROGRAM, "sweep", "s.yaml", *map(str, arguments)], cwd=self.cwd,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.addCleanup(process.stdout.close)
+        return process
+
+    def records(self, out="out"):
+        """run.json of every run, by its folder below `out`."""
+        return {str(path.parent.relative_to(self.cwd / out)): json.loads(path.read_text())
+                for path in sorted((self.cwd / out).rglob("run.json"))}
+
+
+class Sweep(Case):
+    def test_every_task_variant_and_seed_is_run_once(self):
+        result = self.sweep("--jobs", "2")
+        self.assertIn("8 runs, 0 of them finished before; 2 at once", result.stderr)
+        self.assertIn("8 runs finished, 0 failed", result.stderr)
+        records = self.records()
+        self.assertEqual(len(records), 8)
+        for folder, record in records.items():
+            task, variant, seed = folder.split("/")
+            self.assertEqual((record["env"], record["variant"], f"seed-{record['seed']}", record["status"]),
+                             (task, variant, seed, "finished"))
+        config = (self.cwd / "out/Pendulum-v1/wide/seed-1/config.yaml").read_text()
+        self.assertIn("hidden: [24, 24]", config)
+
+        before = {path: path.stat().st_mtime_ns for path in (self.cwd / "out").rglob("train.csv")}
+        self.assertIn("8 of them finished before", self.sweep().stderr)
+        self.assertEqual(before, {path: path.stat().st_mtime_ns for path in (self.cwd / "out").rglob("train.csv")})
+
+        status = self.sweep("--status").stdout
+        self.assertEqual(len(status.splitlines()), 8)
+        self.assertRegex(status, r"Pendulum-v1/wide/seed-1 +finished +400 of 400  return -\d+")
+        compared = subprocess.run([PROGRAM, "compare", "out", "--json"], cwd=self.cwd, capture_output=True, text=True)
+        groups = [[group["name"] for group in task["groups"]] for task in json.loads(compared.stdout)["tasks"]]
+        self.assertEqual(groups, [["plain", "wide"], ["plain", "wide"]])
+
+    def test_later_layers_win_and_the_grid_names_its_runs(self):
+        self.write(BASE.replace("InvertedPendulum-v5", "Hopper-v5").replace("400", "300"), "other.yaml")
+        self.write("""base: base.yaml
+out: out
+tasks: [InvertedPendulum-v5, other.yaml]
+seeds: [7]
+overrides: {sac.discount: 0.9, updates_per_step: 2}
+variants:
+  a: {updates_per_step: 3}
+  b: {base: other.yaml, env.options: {reset_noise_scale: 0.001}}
+grid: {sac.learning_rate: [1e-3, 1e-4]}
+""")
+        names = [line.split()[0] for line in self.sweep("--status").stdout.splitlines()]
+        self.assertEqual(names, [f"{task}/{variant}-sac.learning_rate={rate}/seed-7" for task in
+                                 ("InvertedPendulum-v5", "other") for variant in "ab" for rate in ("1e-3", "1e-4")])
+        self.sweep()
+        config = (self.cwd / "out/other/b-sac.learning_rate=1e-4/seed-7/config.yaml").read_text()
+        for line in ("total_steps: 300", "id: Hopper-v5", "reset_noise_scale: 0.001", "learning_rate: 1e-04",
+                     "discount: 0.9", "updates_per_step: 2", "seed: 7"):
+            self.assertIn(line, config)
+        config = (self.cwd / "out/InvertedPendulum-v5/a-sac.learning_rate=1e-3/seed-7/config.yaml").read_text()
+        self.assertIn("updates_per_step: 3", config)
+
+    def test_without_variants_the_algorithm_gives_the_name(self):
+        self.write("base: base.yaml\nseeds: [0]\n")
+        self.sweep()
+        self.assertEqual(list(self.records("runs/s")), ["InvertedPendulum-v5/sac/seed-0"])
+
+    def test_a_failed_run_is_reported_and_the_rest_go_on(self):
+        blocked = self.cwd / "out/Pendulum-v1/plain/seed-0"
+        blocked.parent.mkdir(parents=True)
+        blocked.write_text("in the way")
+        result = self.sweep(code=1)
+        self.assertIn("Pendulum-v1/plain/seed-0: ended before its end; what it said is in out/output", result.stderr)
+        self.assertIn("7 runs finished, 1 failed", result.stderr)
+        self.assertIn("exists already", (self.cwd / "out/output/Pendulum-v1/plain/seed-0.txt").read_text())
+        blocked.unlink()
+        self.assertIn("8 runs finished, 0 failed", self.sweep().stderr)
+
+    def test_a_terminal_shows_the_runs_at_work(self):
+        master, slave = pty.openpty()
+        process = subprocess.Popen([PROGRAM, "sweep", "s.yaml", "--jobs", "2"], cwd=self.cwd, stdin=slave, stdout=slave,
+                                   stderr=slave, start_new_session=True)
+        os.close(slave)
+        seen = b""
+        while True:
+            try:
+                part = os.read(master, 4096)
+            except OSError:  # the other end is closed
+                break
+            if not part:
+                break
+            seen += part
+        os.close(master)
+        self.assertEqual(process.wait(), 0)
+        text = seen.decode()
+        self.assertIn(" of 400", text)
+        self.assertIn(" running, ", text)
+        self.assertIn("\x1b[3A\x1b[J", text)  # two runs and a line, wiped
+        self.assertTrue(text.rstrip().splitlines()[-1].endswith("--out out/report"), text[-300:])
+
+
+class Stopped(Case):
+    """What was stopped goes on, to the numbers of a sweep that never was."""
+
+    def setUp(self):
+        super().setUp()
+        self.write(BASE.replace("400", "8000").replace("every_steps: 200", "every_steps: 1000"), "base.yaml")
+        self.write(SWEEP.replace("tasks: [InvertedPendulum-v5, Pendulum-v1]", "tasks: [Pendulum-v1]"))
+
+    def checkpoints(self):
+        """The steps of all checkpoints, added up."""
+        return sum(int(path.stem.split("-")[1]) for path in (self.cwd / "out").rglob("step-*.pt"))
+
+    def wait_for_checkpoints(self, process, before=0):
+        deadline = time.monotonic() + 60
+        while self.checkpoints() < before + 2000:
+            self.assertIsNone(process.poll(), "the sweep ended before it could be stopped")
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.02)
+
+    def check_against_an_undisturbed_one(self):
+        self.sweep("--jobs", "2")
+        self.sweep("--jobs", "2", "--out", "whole")
+        self.assertEqual({r["status"] for r in self.records().values()}, {"finished"})
+        self.assertTrue(any(record["resumed"] for record in self.records().values()))
+        for folder in self.records("whole"):
+            for name in ("train.csv", "eval.csv"):
+                self.assertEqual(comparable(self.cwd / "out" / folder / name),
+                                 comparable(self.cwd / "whole" / folder / name), folder)
+
+    def test_by_a_signal(self):
+        for signal_number in (signal.SIGINT, signal.SIGTERM):
+            before = self.checkpoints()
+            process = self.start("--jobs", "2")
+            self.wait_for_checkpoints(process, before)
+            process.send_signal(signal_number)
+            self.assertEqual(process.wait(timeout=60), 128 + signal_number)
+            self.assertIn("the same command goes on", process.stdout.read())
+            records = self.records().values()
+            self.assertNotIn("running", {record["status"] for record in records})
+            self.assertIn("interrupted", {record["status"] for record in records})
+        self.check_against_an_undisturbed_one()
+
+    def test_killed(self):
+        process = self.start("--jobs", "2")
+        self.wait_for_checkpoints(process)
+        process.kill()
+        process.wait()
+        # Its runs are told by the system to stop; the next sweep waits where one has not ended yet.
+        self.check_against_an_undisturbed_one()
+
+    def test_a_second_sweep_at_the_same_time_is_refused(self):
+        process = self.start("--jobs", "2")
+        self.wait_for_checkpoints(process)
+        self.assertIn("another process is at the sweep in out already", self.sweep(code=2).stderr)
+        process.terminate()
+        process.wait()
+
+
+class Broken(Case):
+    """Exit code 2, one line that says what is wrong and where, and not a file left behind."""
+
+    CASES = {
+        "no base": (SWEEP.replace("base: base.yaml\n", ""), "s.yaml: base: missing"),
+        "a base that is not there": (SWEEP.replace("base.yaml", "bas.yaml"), "bas.yaml: no such file"),
+        "unknown key": (SWEEP + "seed: 1\n", "s.yaml:8: seed: no such key; did you mean seeds?"),
+        "unknown key of a variant": (SWEEP.replace("hidden", "hiden"), "s.yaml:7: sac.hiden: no such key; did you mean sac.hidden?"),
+        "wrong value of a variant": (SWEEP.replace("[24, 24]", "much"), "s.yaml:7: sac.hidden: expected a list of integers, got much"),
+        "a key of another algorithm": (SWEEP + "overrides: {model.members: 3}\n", "s.yaml:8: model: no such key"),
+        "unknown task": (SWEEP.replace("Pendulum-v1]", "Pendulun-v1]"),
+                         "s.yaml:3: env.id: no environment named Pendulun-v1; did you mean Pendulum-v1?"),
+        "tasks as a text": (SWEEP.replace("[InvertedPendulum-v5, Pendulum-v1]", "Pendulum-v1"), "s.yaml:3: tasks: expected a list"),
+        "a task twice": (SWEEP.replace("[InvertedPendulum-v5, ", "[Pendulum-v1, "), "Pendulum-v1/plain is there twice"),
+        "seeds the wrong way round": (SWEEP.replace("0..1", "3..1"), "s.yaml:4: seeds: expected a range like 1..5"),
+        "a seed twice": (SWEEP.replace("0..1", "[0, 1, 0]"), "s.yaml:4: seeds: expected"),
+        "a seed that is none": (SWEEP.replace("0..1", "[0, one]"), "s.yaml:4: seeds: expected"),
+        "a grid without a list": (SWEEP + "grid: {updates_per_step: 3}\n", "s.yaml:8: grid.updates_per_step: expected a list"),
+        "a variant with a slash": (SWEEP.replace("wide", "a/b"), "variants: a/b: expected a name that can be a folder's"),
+        "variants as a list": (SWEEP.replace("\n  plain: {}\n  wide: {sac: {hidden: [24, 24]}}", " [a]"),
+                               "s.yaml:5: variants: expected a section of keys"),
+    }
+
+    def test_broken_sweeps(self):
+        for name, (text, expected) in self.CASES.items():
+            with self.subTest(name):
+                self.write(text)
+                before = sorted(self.cwd.rglob("*"))
+                result = self.sweep(code=2)
+                self.assertIn(expected, result.stderr)
+                self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
+                self.assertEqual(sorted(self.cwd.rglob("*")), before)
+
+    def test_a_run_of_another_config_is_not_gone_on_with(self):
+        self.write("base: base.yaml\nseeds: [0]\nout: out\n")
+        self.sweep()
+        self.write("base: base.yaml\nseeds: [0]\nout: out\noverrides: {sac.discount: 0.9}\n")
+        result = self.sweep(code=2)
+        self.assertIn("out/InvertedPendulum-v5/sac/seed-0: was begun with another config: sac.discount (0.99 there, "
+                      "0.9 here); remove it, or name another folder", result.stderr)
+
+    def test_sweeps_that_come_with_reverie_are_read(self):
+        files = sorted((SOURCE / "configs/sweeps").glob("*.yaml"))
+        self.assertGreater(len(files), 0)
+        for file in files:
+            self.assertGreater(len(self.sweep("--status", file=file).stdout.splitlines()), 1)
+
+
+if __name__ == "__main__":
+    os.environ["OMP_NUM_THREADS"] = "1"
+    unittest.main(argv=sys.argv[2:])
