@@ -106,6 +106,7 @@ ensure_packages() {
     have_header gmock/gmock.h || missing+=(libgmock-dev)
     have_header benchmark/benchmark.h || missing+=(libbenchmark-dev)
     command -v chromium >/dev/null || missing+=(chromium)
+    command -v sbatch >/dev/null || missing+=(slurm-wlm)
   fi
   python=
   find_python || missing+=(python3-venv)

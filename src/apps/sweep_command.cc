@@ -4,18 +4,24 @@
 #include "commands.h"
 #include "reverie/core/log.h"
 #include "reverie/sweep/local_engine.h"
+#include "reverie/sweep/slurm_engine.h"
 
 namespace reverie {
 namespace {
 
+enum class Engine { kLocal, kSlurm };
+
 struct SweepArguments {
   std::string file;
   std::string out;
+  Engine engine{Engine::kLocal};
   int64_t jobs = 0;
   bool status = false;
+  bool cancel = false;
 };
 
 void PrintStatus(const Sweep& sweep) {
+  const std::map<std::string, std::string> on_slurm = SlurmStates(sweep);
   size_t width = 0;
   for (const SweepRun& run : sweep.runs) {
     width = std::max(width, run.name().size());
@@ -27,7 +33,11 @@ void PrintStatus(const Sweep& sweep) {
     if (status.last_return) {
       std::printf("  return %.1f", *status.last_return);
     }
-    std::printf("%s%s\n", status.reason.empty() ? "" : "  ", status.reason.c_str());
+    std::printf("%s%s", status.reason.empty() ? "" : "  ", status.reason.c_str());
+    if (const auto queued = on_slurm.find(run.name()); queued != on_slurm.end()) {
+      std::printf("  Slurm: %s", queued->second.c_str());
+    }
+    std::printf("\n");
   }
 }
 
@@ -35,6 +45,17 @@ void RunSweep(const SweepArguments& arguments, const EnvRegistry& envs) {
   const Sweep sweep = ReadSweep(arguments.file, arguments.out, envs);
   if (arguments.status) {
     PrintStatus(sweep);
+    return;
+  }
+  if (arguments.cancel) {
+    const std::optional<std::string> job = CancelOnSlurm(sweep);
+    LogInfo(job ? "cancelled Slurm's job " + *job + "; runs that were going on write their checkpoints"
+                : "no job of this sweep is in Slurm's queue");
+    return;
+  }
+  if (arguments.engine == Engine::kSlurm) {
+    const std::string job = SubmitToSlurm(sweep);
+    LogInfo("submitted to Slurm as job " + job + "; --status shows how far it is, --cancel ends it");
     return;
   }
   const SweepResult result = RunSweepHere(sweep, arguments.jobs, StandardProgressOutput());
@@ -58,8 +79,12 @@ void AddSweepCommand(CLI::App& program, const EnvRegistry& envs) {
   auto arguments = std::make_shared<SweepArguments>();
   command->add_option("sweep", arguments->file, "YAML file: base, tasks, seeds, variants, grid, out")->required();
   command->add_option("--out", arguments->out, "Folder of the runs, instead of the file's `out`");
-  command->add_option("--jobs", arguments->jobs, "Runs at once; default one a core")->check(CLI::PositiveNumber);
+  const std::map<std::string, Engine> engines{{"local", Engine::kLocal}, {"slurm", Engine::kSlurm}};
+  command->add_option("--engine", arguments->engine, "local: here; slurm: as a job array on a cluster")
+      ->transform(CLI::CheckedTransformer(engines));
+  command->add_option("--jobs", arguments->jobs, "Runs at once, here; default one a core")->check(CLI::PositiveNumber);
   command->add_flag("--status", arguments->status, "Say where every run stands, and start nothing");
+  command->add_flag("--cancel", arguments->cancel, "End the sweep's job on Slurm");
   command->callback([arguments, &envs] { RunSweep(*arguments, envs); });
 }
 

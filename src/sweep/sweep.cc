@@ -27,6 +27,7 @@ constexpr int64_t kMostSeeds = 10'000;
 struct SweepFields {
   std::string base;
   std::string out;
+  SlurmOptions slurm;
 
   void Visit(Fields& fields) {
     fields.Required("base", base, "config that every run starts from");
@@ -36,6 +37,7 @@ struct SweepFields {
     fields.Any("seeds", "a range 1..5, or a list");
     fields.Any("variants", "NAME: {KEY: VALUE}");
     fields.Any("grid", "KEY: [VALUE, VALUE]");
+    fields("slurm", slurm, "what a run asks of Slurm");
   }
 };
 
@@ -252,6 +254,18 @@ std::optional<double> LastValue(const fs::path& path, const std::string& column)
 
 }  // namespace
 
+void SlurmOptions::Visit(Fields& fields) {
+  fields("partition", partition, "partition; the cluster's default where empty");
+  fields("account", account, "account that is charged");
+  fields("time", time, "time limit of a run, as 12:00:00; the partition's where empty");
+  fields("memory", memory, "memory of a run, as 8G");
+  fields("cpus", cpus, "cores of a run, and its threads where its config names none", AtLeast(1));
+  fields("gpus", gpus, "GPUs of a run", AtLeast(0));
+  fields("at_once", at_once, "most runs at once; 0: as many as the cluster gives", AtLeast(0));
+  fields("requeue", requeue, "back into the queue after a preemption and at the time limit");
+  fields("options", options, "further options of sbatch, as --qos=long");
+}
+
 Sweep ReadSweep(const fs::path& file, const fs::path& out, const EnvRegistry& envs) {
   const ConfigDocument document = ConfigDocument::FromFile(file);
   SweepFields fields;
@@ -261,6 +275,7 @@ Sweep ReadSweep(const fs::path& file, const fs::path& out, const EnvRegistry& en
   if (out.empty()) {
     sweep.out = fields.out.empty() ? fs::path("runs") / file.stem() : fs::path(fields.out);
   }
+  sweep.slurm = fields.slurm;
   const std::vector<int64_t> seeds = ReadSeeds(document);
   const std::vector<Assignment> overrides = Assignments(document.Section("overrides"));
   std::vector<Task> tasks = ReadTasks(document, folder);

@@ -7,12 +7,15 @@ import json
 import os
 import pathlib
 import pty
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
+
+import slurm_cluster
 
 PROGRAM = pathlib.Path(sys.argv[1]).resolve()
 SOURCE = pathlib.Path(sys.argv[2]).resolve()
@@ -264,6 +267,90 @@ class Broken(Case):
         self.assertGreater(len(files), 0)
         for file in files:
             self.assertGreater(len(self.sweep("--status", file=file).stdout.splitlines()), 1)
+
+
+class Slurm(Case):
+    """Against a real Slurm on this machine."""
+
+    def setUp(self):
+        super().setUp()
+        self.write(BASE.replace("400", "20000").replace("every_steps: 200", "every_steps: 1000"), "long.yaml")
+        self.cluster = slurm_cluster.Cluster(self.cwd / "cluster")
+        self.addCleanup(self.cluster.stop)
+
+    def on_slurm(self, *arguments, code=0):
+        result = self.cluster.run("env", "-C", self.cwd, PROGRAM, "sweep", "s.yaml", *arguments)
+        self.assertEqual(result.returncode, code, result.stderr)
+        return result
+
+    def submit(self):
+        result = self.on_slurm("--engine", "slurm")
+        return re.search(r"submitted to Slurm as job (\d+)", result.stderr)[1]
+
+    def wait_until_empty(self):
+        self.cluster.wait_for(lambda: self.cluster.run("squeue", "--noheader").stdout == "", "the end of the job", 120)
+
+    def wait_for_checkpoint(self, folder):
+        self.cluster.wait_for(lambda: any((self.cwd / folder / "checkpoints").glob("step-*.pt")), "a checkpoint")
+
+    def test_submit_finish_fail_requeue_and_status(self):
+        self.write("""base: base.yaml
+out: out
+tasks: [Pendulum-v1]
+seeds: [0]
+variants: {short: {}, blocked: {}, long: {base: long.yaml}}
+slurm: {cpus: 1, memory: 100M, time: "00:30:00", options: --nice=1}
+""")
+        blocked = self.cwd / "out/Pendulum-v1/blocked/seed-0"
+        blocked.parent.mkdir(parents=True)
+        blocked.write_text("in the way")
+        job = self.submit()
+        self.assertRegex(self.on_slurm("--status").stdout, r"long/seed-0 .*Slurm: (PENDING|RUNNING|CONFIGURING)")
+        self.assertIn(f"job {job} of this sweep is still in Slurm's queue",
+                      self.on_slurm("--engine", "slurm", code=2).stderr)
+
+        self.wait_for_checkpoint("out/Pendulum-v1/long/seed-0")
+        self.assertEqual(self.cluster.run("scontrol", "requeue", f"{job}_2").returncode, 0)
+        self.wait_until_empty()
+        records = self.records()
+        self.assertEqual({folder: record["status"] for folder, record in records.items()},
+                         {"Pendulum-v1/short/seed-0": "finished", "Pendulum-v1/long/seed-0": "finished"})
+        self.assertEqual(len(records["Pendulum-v1/long/seed-0"]["resumed"]), 1)
+        self.assertIn("is not the folder of a run", (self.cwd / f"out/slurm/{job}_1.txt").read_text())
+        status = self.on_slurm("--status").stdout
+        self.assertRegex(status, r"blocked/seed-0 +to do")
+        self.assertNotIn("Slurm:", status)
+
+        # What is left is submitted alone; the requeued run has the numbers of one that never was.
+        blocked.unlink()
+        self.submit()
+        self.wait_until_empty()
+        self.assertEqual({record["status"] for record in self.records().values()}, {"finished"})
+        self.assertEqual(len((self.cwd / "out/slurm/runs.tsv").read_text().splitlines()), 1)
+        self.assertIn("every run of this sweep is finished", self.on_slurm("--engine", "slurm", code=2).stderr)
+        self.sweep("--out", "here")
+        for name in ("train.csv", "eval.csv"):
+            self.assertEqual(comparable(self.cwd / "out/Pendulum-v1/long/seed-0" / name),
+                             comparable(self.cwd / "here/Pendulum-v1/long/seed-0" / name))
+
+    def test_the_time_limit_requeues_and_cancel_ends_with_a_checkpoint(self):
+        self.write("base: long.yaml\nout: out\nseeds: [0]\n")
+        job = self.submit()
+        run = "out/InvertedPendulum-v5/sac/seed-0"
+        self.wait_for_checkpoint(run)
+        # What Slurm sends before the time limit.
+        self.assertEqual(self.cluster.run("scancel", "--batch", "--signal=USR1", f"{job}_0").returncode, 0)
+        record = lambda: json.loads((self.cwd / run / "run.json").read_text())
+        self.cluster.wait_for(lambda: record()["resumed"], "the second start")
+        self.assertIn(f"cancelled Slurm's job {job}", self.on_slurm("--cancel").stderr)
+        self.wait_until_empty()
+        self.assertEqual((record()["status"], record()["reason"]), ("interrupted", "SIGTERM"))
+        self.assertIn("no job of this sweep", self.on_slurm("--cancel").stderr)
+
+    def test_a_refusal_is_told_in_slurms_words(self):
+        self.write("base: base.yaml\nout: out\nslurm: {partition: nowhere}\n")
+        result = self.on_slurm("--engine", "slurm", code=1)
+        self.assertIn("invalid partition specified: nowhere", result.stderr)
 
 
 if __name__ == "__main__":

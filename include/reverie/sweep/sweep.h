@@ -23,6 +23,7 @@
 #include <string>
 #include <vector>
 
+#include "reverie/config/fields.h"
 #include "reverie/env/registry.h"
 #include "reverie/run/run_directory.h"
 
@@ -41,6 +42,16 @@ struct SweepRun {
   std::string name() const { return task + "/" + variant + "/seed-" + std::to_string(seed); }
 };
 
+// What a run asks of Slurm (slurm_engine.h).
+struct SlurmOptions {
+  std::string partition, account, time, memory, options;
+  int64_t cpus = 1;
+  int64_t gpus = 0;
+  int64_t at_once = 0;
+  bool requeue = true;
+  void Visit(Fields& fields);
+};
+
 // One resolved config, for every seed.
 struct SweepConfig {
   std::filesystem::path path;
@@ -51,6 +62,7 @@ struct Sweep {
   std::filesystem::path out;
   std::vector<SweepRun> runs;  // tasks, variants, seeds: the first seed of everything before the second of anything
   std::vector<SweepConfig> configs;
+  SlurmOptions slurm;
 };
 
 // Reads the file and every config that comes of it, all strictly, and looks at what is already in OUT (`out`, or what
