@@ -1,9 +1,13 @@
+#include <chrono>
 #include <iostream>
 #include <set>
+#include <thread>
 
 #include "commands.h"
 #include "reverie/core/log.h"
+#include "reverie/report/live_page.h"
 #include "reverie/report/report.h"
+#include "reverie/run/signals.h"
 
 namespace reverie {
 namespace {
@@ -14,10 +18,12 @@ struct CompareArguments {
   std::string normalise;
   std::vector<std::string> published;
   bool json = false;
+  bool live = false;
+  uint16_t port = 8787;
   CompareOptions options;
 };
 
-void RunComparison(const CompareArguments& arguments) {
+CompareOptions ReadOptions(const CompareArguments& arguments) {
   CompareOptions options = arguments.options;
   if (!arguments.normalise.empty()) {
     options.reference_returns = ReadReferenceReturns(arguments.normalise);
@@ -26,6 +32,10 @@ void RunComparison(const CompareArguments& arguments) {
     const std::vector<PublishedMark> marks = ReadPublishedMarks(file);
     options.published.insert(options.published.end(), marks.begin(), marks.end());
   }
+  return options;
+}
+
+Comparison CompareRuns(const CompareArguments& arguments, const CompareOptions& options) {
   std::vector<RunData> runs;
   std::set<std::filesystem::path> known;
   for (const std::string& path : arguments.paths) {
@@ -35,11 +45,30 @@ void RunComparison(const CompareArguments& arguments) {
       }
     }
   }
-  const Comparison comparison = Compare(std::move(runs), options);
+  return Compare(std::move(runs), options);
+}
+
+// Until a signal comes.
+void Follow(const CompareArguments& arguments, const CompareOptions& options) {
+  const LivePage page([&] { return ReportPage(CompareRuns(arguments, options), /*live=*/true); },
+                      [&] { return ReportData(CompareRuns(arguments, options)); }, arguments.port);
+  LogInfo("following at " + page.url() + "; Ctrl-C ends it");
+  const StopSignals signals;
+  while (StopSignals::Received() == 0) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+}
+
+void RunComparison(const CompareArguments& arguments) {
+  const CompareOptions options = ReadOptions(arguments);
+  const Comparison comparison = CompareRuns(arguments, options);
   std::cout << (arguments.json ? SummaryJson(comparison) : SummaryText(comparison));
   if (!arguments.out.empty()) {
     WriteReport(comparison, arguments.out);
     LogInfo("wrote " + (std::filesystem::path(arguments.out) / "index.html").string());
+  }
+  if (arguments.live) {
+    Follow(arguments, options);
   }
 }
 
@@ -63,6 +92,9 @@ void AddCompareCommand(CLI::App& program) {
       ->allow_extra_args(false);
   command->add_flag("--finished-only", options.finished_only, "Leave out runs that have not finished");
   command->add_option("--draws", options.draws, "Draws of the bootstrap")->capture_default_str();
+  CLI::Option* live =
+      command->add_flag("--live", arguments->live, "Serve the page to this machine's browser and follow the runs");
+  command->add_option("--port", arguments->port, "Port of --live; 0: any free one")->capture_default_str()->needs(live);
   command->callback([arguments] { RunComparison(*arguments); });
 }
 

@@ -205,9 +205,9 @@ Json PageData(const Comparison& comparison) {
 }
 
 // Text inside a <script> of a page: no "</script>" ends it early.
-std::string ForScript(const Json& json) {
+std::string ForScript(const std::string& json) {
   std::string text;
-  for (const char c : json.dump(-1, ' ', false, Json::error_handler_t::replace)) {
+  for (const char c : json) {
     if (c == '<') {
       text += "\\u003c";
     } else {
@@ -400,11 +400,16 @@ std::string SummaryText(const Comparison& comparison) {
   return text;
 }
 
-std::string ReportPage(const Comparison& comparison) {
+std::string ReportData(const Comparison& comparison) {
+  return PageData(comparison).dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string ReportPage(const Comparison& comparison, bool live) {
   std::string page = kPageHtml;
   Replace(page, "<!--style-->", "<style>\n" + std::string(kPageCss) + "</style>");
   Replace(page, "<!--data-->",
-          "<script type=\"application/json\" id=\"data\">" + ForScript(PageData(comparison)) + "</script>");
+          std::string("<script type=\"application/json\" id=\"data\"") + (live ? " data-live" : "") + ">" +
+              ForScript(ReportData(comparison)) + "</script>");
   Replace(page, "<!--script-->", "<script>\n" + std::string(kPageJs) + "</script>");
   Replace(page, "<!--plotly-->", "<script>" + PlotlyScript() + "</script>");
   return page;

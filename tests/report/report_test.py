@@ -2,14 +2,19 @@
 
 usage: report_test.py PROGRAM SOURCE_DIR CLASS [unittest arguments]
 """
+import http.client
 import json
 import os
 import pathlib
+import re
 import resource
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 PROGRAM = pathlib.Path(sys.argv[1]).resolve()
@@ -182,11 +187,9 @@ class Broken(Case):
         self.refuse("runs/seed-1/run.json does not describe a run")
 
 
-class Page(Case):
-    """The page in a real browser: every chart drawn, no error, and nothing asked of any network."""
-
-    def open(self, folder, dark=False):
-        """The page in headless Chromium, with what went wrong and what it asked for."""
+class Browser(Case):
+    def open_page(self, url, dark=False):
+        """The page in headless Chromium; self.wrong and self.asked have what went wrong and what it asked for."""
         from playwright.sync_api import sync_playwright
 
         playwright = sync_playwright().start()
@@ -198,9 +201,23 @@ class Page(Case):
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
         page.on("console", lambda message: message.type in ("error", "warning") and self.wrong.append(message.text))
         page.on("request", lambda request: self.asked.append(request.url))
-        page.goto((self.cwd / folder / "index.html").as_uri())
+        page.goto(url)
         page.wait_for_selector("body[data-drawn]", timeout=60_000)
         return page
+
+    def wait_until(self, page, condition):
+        """Until the JavaScript holds; the page's own policy forbids what Playwright does for that."""
+        deadline = time.monotonic() + 30
+        while not page.evaluate(condition):
+            self.assertLess(time.monotonic(), deadline, condition)
+            page.wait_for_timeout(100)
+
+
+class Page(Browser):
+    """The page in a real browser: every chart drawn, no error, and nothing asked of any network."""
+
+    def open(self, folder, dark=False):
+        return self.open_page((self.cwd / folder / "index.html").as_uri(), dark)
 
     def check_quiet(self):
         self.assertEqual(self.wrong, [])
@@ -228,11 +245,11 @@ class Page(Case):
 
         before = traces[0]
         page.check("#seeds")
-        page.wait_for_function(f"document.querySelectorAll('.chart')[0].querySelectorAll('.trace').length == {before + 10}")
+        self.wait_until(page, f"document.querySelectorAll('.chart')[0].querySelectorAll('.trace').length == {before + 10}")
         page.select_option("select[aria-label=axis]", "hours")
-        page.wait_for_function("document.querySelectorAll('.chart')[0].textContent.includes('hours of training')")
+        self.wait_until(page, "document.querySelectorAll('.chart')[0].textContent.includes('hours of training')")
         page.select_option("select[aria-label='model measure'] >> nth=0", "rollout/uncertainty/ensemble_std_q50")
-        page.wait_for_function("document.body.textContent.includes('Hopper-v5: rollout/uncertainty/ensemble_std_q50')")
+        self.wait_until(page, "document.body.textContent.includes('Hopper-v5: rollout/uncertainty/ensemble_std_q50')")
         self.check_quiet()
 
     def test_a_single_run_without_a_model_is_drawn_too(self):
@@ -260,10 +277,70 @@ class Page(Case):
         self.assertEqual(page.evaluate(ink), "rgb(230, 233, 238)")
         self.assertEqual(page.evaluate("getComputedStyle(document.body).backgroundColor"), "rgb(20, 23, 27)")
         page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-        page.wait_for_function("getComputedStyle(document.querySelector('.gtitle')).fill == 'rgb(27, 31, 36)'")
+        self.wait_until(page, "getComputedStyle(document.querySelector('.gtitle')).fill == 'rgb(27, 31, 36)'")
         page.emulate_media(media="print")
         self.assertEqual(page.evaluate("getComputedStyle(document.body).backgroundColor"), "rgb(255, 255, 255)")
         self.check_quiet()
+
+
+class Live(Browser):
+    """The page that follows running runs."""
+
+    def follow(self, *arguments):
+        process = subprocess.Popen([PROGRAM, "compare", *map(str, arguments), "--live", "--port", "0"], cwd=self.cwd,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        for line in process.stderr:
+            if found := re.search(r"following at (http://127\.0\.0\.1:(\d+)/)", line):
+                return process, found[1], int(found[2])
+        self.fail("it follows nothing")
+
+    def ask(self, port, path="/data.json", method="GET", host=None):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        self.addCleanup(connection.close)
+        connection.request(method, path, headers={"Host": host or f"127.0.0.1:{port}"})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+    def test_new_evaluations_appear_and_faults_are_told(self):
+        run = make_run(self.cwd / "r/seed-0", "Hopper-v5", "a", 0, [1, 2, 3], status="running")
+        process, url, port = self.follow("r")
+        page = self.open_page(url)
+        self.assertIn("up to step 200", page.inner_text("main"))
+        with open(run / "eval.csv", "a") as file:
+            file.write("300,3,77,0.5\n")
+        self.wait_until(page, "document.body.textContent.includes('up to step 300')")
+        make_run(self.cwd / "r/seed-1", "Hopper-v5", "b", 1, [5, 6, 7, 8])
+        self.wait_until(page, "document.querySelector('main').textContent.includes('2 runs:')")
+        self.assertEqual(self.wrong, [])
+        self.assertTrue(all(asked.startswith((url, "data:", "blob:")) for asked in self.asked), self.asked)
+
+        (run / "eval.csv").write_text("env_step,wall_s\n")
+        self.wait_until(page, "document.querySelector('#live').textContent.includes('has no column return_mean')")
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(timeout=30), 0)
+        self.wait_until(page, "document.querySelector('#live').textContent.includes('has ended')")
+
+    def test_it_is_read_only_and_for_this_machine_alone(self):
+        make_run(self.cwd / "r", "Hopper-v5", "a", 0, [1, 2, 3])
+        _, _, port = self.follow("r")
+        status, text = self.ask(port)
+        self.assertEqual((status, json.loads(text)["runs"][0]["seed"]), (200, 0))
+        self.assertEqual(self.ask(port, host=f"localhost:{port}")[0], 200)
+        self.assertEqual(self.ask(port, host="evil.example")[0], 403)
+        self.assertEqual(self.ask(port, method="POST")[0], 405)
+        self.assertEqual(self.ask(port, path="/../etc/passwd")[0], 404)
+        listening = pathlib.Path("/proc/net/tcp").read_text().splitlines()
+        self.assertTrue(any(line.split()[1] == f"0100007F:{port:04X}" for line in listening[1:]))  # 127.0.0.1
+
+    def test_a_port_that_is_taken_is_an_error(self):
+        make_run(self.cwd / "r", "Hopper-v5", "a", 0, [1, 2, 3])
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            self.assertIn(f"cannot listen on port {port}", self.compare("r", "--live", "--port", port, code=1).stderr)
 
 
 class Speed(Case):

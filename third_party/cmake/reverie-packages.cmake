@@ -3,6 +3,7 @@ find_package(Threads REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(LibTorch 2.11 REQUIRED)
 find_package(MuJoCo 4.0 REQUIRED)
+find_package(MicroHttpd REQUIRED)
 find_package(yaml-cpp REQUIRED)
 find_package(spdlog REQUIRED)
 if(NOT TARGET yaml-cpp::yaml-cpp)  # before 0.8 without a namespace

@@ -22,7 +22,12 @@ std::string SummaryText(const Comparison& comparison);
 // One HTML page with everything in it: numbers, curves, and the script that draws them (plotly.js). It opens offline
 // and asks nothing of any network. Throws std::runtime_error where plotly.js is not where the build found it, or where
 // the environment variable REVERIE_PLOTLY_JS says.
-std::string ReportPage(const Comparison& comparison);
+//
+// `live`: the page asks where it came from for data.json (ReportData) every few seconds and draws that.
+std::string ReportPage(const Comparison& comparison, bool live = false);
+
+// What the page has in it besides, as one line of JSON: the summary with its curves.
+std::string ReportData(const Comparison& comparison);
 
 // index.html, summary.json and summary.csv in `folder`, made where it is missing; each file is replaced whole. Throws
 // as ReportPage does, and std::runtime_error naming what cannot be written.

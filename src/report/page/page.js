@@ -3,6 +3,7 @@
 // Draws what the JSON in #data says. Colours follow the order of groups in the first task that names them.
 const COLOURS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#8c6bb1', '#7f7f7f', '#b3a100', '#a6761d'];
 const PUBLISHED_COLOUR = '#888888';
+const LIVE_SECONDS = 5;
 const MODEL_MEASURE_FIRST = 'model/open_loop_error_1';
 
 let data = JSON.parse(document.getElementById('data').textContent);
@@ -324,4 +325,30 @@ function build() {
 dark.addEventListener('change', drawAll);
 window.addEventListener('beforeprint', () => { printing = true; drawAll(); });
 window.addEventListener('afterprint', () => { printing = false; drawAll(); });
-build().then(() => { document.body.dataset.drawn = String(charts.length); });
+
+// --- A page that follows runs ----------------------------------------------------------------------------------------
+
+async function follow() {
+  const note = document.getElementById('live');
+  try {
+    const answer = await fetch('data.json');
+    const text = await answer.text();
+    if (!answer.ok) {
+      throw new Error(text);
+    }
+    data = JSON.parse(text);
+    await build();
+    note.textContent = `Followed live; last looked at ${new Date().toLocaleTimeString()}.`;
+  } catch (error) {
+    note.textContent = error instanceof TypeError ? 'Not followed any more: the program that did has ended.' : String(error.message);
+  }
+  setTimeout(follow, 1000 * LIVE_SECONDS);
+}
+
+build().then(() => {
+  document.body.dataset.drawn = String(charts.length);
+  if ('live' in document.getElementById('data').dataset) {
+    document.querySelector('header').append(element('p', {id: 'live'}, 'Followed live.'));
+    setTimeout(follow, 1000 * LIVE_SECONDS);
+  }
+});
