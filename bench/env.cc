@@ -122,7 +122,7 @@ void PhysicsSteps(benchmark::State& state, const std::string& id) {
   MujocoEnv<Task> env(id, {});
   const std::vector<double> actions = UniformActions(env.spec(), kSingleSteps, Rng(0));
   Physics<Task> physics(actions);
-  RunEpisodes(env, actions, kSingleSteps, Rng(1).Engine(), [&](int64_t t) { physics.BeginsFrom(t, env.simulation()); });
+  RunEpisodes(env, actions, kSingleSteps, Rng(1).Engine(), [&](int64_t t) { physics.BeginsFrom(t, *env.mujoco()); });
   for (auto _ : state) {
     physics.Rewind();
     for (int64_t t = 0; t < kSingleSteps; ++t) {
@@ -193,7 +193,7 @@ void VectorPhysics(benchmark::State& state, const std::string& id) {
   RunVector(*envs, actions, [&](const std::vector<int64_t>& started, int64_t t) {
     for (const int64_t i : started) {
       const auto& env = static_cast<const MujocoEnv<Task>&>(envs->env(i));
-      physics[static_cast<size_t>(i)].BeginsFrom(t, env.simulation());
+      physics[static_cast<size_t>(i)].BeginsFrom(t, *env.mujoco());
     }
   });
   for (auto _ : state) {

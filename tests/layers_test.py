@@ -14,7 +14,7 @@ ROWS = [
     ["core"],
     ["config"],
     ["env", "data", "nn"],
-    ["models", "policies", "control"],
+    ["models", "policies", "control", "render"],
     ["rollout", "planning", "learners"],
     ["run"],
     ["report"],

@@ -107,6 +107,8 @@ ensure_packages() {
     have_header gmock/gmock.h || missing+=(libgmock-dev)
     have_header benchmark/benchmark.h || missing+=(libbenchmark-dev)
     command -v chromium >/dev/null || missing+=(chromium)
+    command -v ffmpeg >/dev/null || missing+=(ffmpeg)
+    ldconfig -p | grep -q libEGL_mesa || missing+=(libegl1 libgl1-mesa-dri)
     command -v sbatch >/dev/null || missing+=(slurm-wlm)
   fi
   python=

@@ -34,6 +34,9 @@ void AddCompareCommand(CLI::App& program);
 // reverie sweep FILE [--jobs N] [--status]
 void AddSweepCommand(CLI::App& program, const EnvRegistry& envs);
 
+// reverie record RUN_DIR --out FILE
+void AddRecordCommand(CLI::App& program, const EnvRegistry& envs);
+
 // Thrown by a callback that a signal ended cleanly.
 struct StoppedBySignal {
   int signal;

@@ -29,6 +29,7 @@ int RunProgram(int argc, char** argv, const EnvRegistry& envs) {
   AddCompareCommand(program);
   AddEvalCommand(program, envs);
   AddExportCommand(program, envs);
+  AddRecordCommand(program, envs);
   AddConfigCommand(program, envs);
   AddEnvsCommand(program, envs);
   AddTraceCommand(program, envs);

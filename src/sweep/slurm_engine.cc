@@ -1,15 +1,12 @@
 #include "reverie/sweep/slurm_engine.h"
 
-#include <sys/wait.h>
-
-#include <array>
-#include <cstdio>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
 #include <vector>
 
 #include "reverie/core/file.h"
+#include "reverie/core/shell.h"
 
 namespace reverie {
 namespace {
@@ -21,36 +18,6 @@ constexpr int64_t kSecondsForACheckpoint = 120;
 fs::path JobFolder(const Sweep& sweep) { return fs::absolute(sweep.out).lexically_normal() / "slurm"; }
 fs::path JobIdFile(const Sweep& sweep) { return JobFolder(sweep) / "job_id"; }
 fs::path RunsFile(const Sweep& sweep) { return JobFolder(sweep) / "runs.tsv"; }
-
-// For a POSIX shell.
-std::string Quoted(const std::string& text) {
-  std::string quoted = "'";
-  for (const char c : text) {
-    quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  }
-  return quoted + "'";
-}
-
-// What the command printed. Throws where it fails, with what it said.
-std::string Output(const std::string& command) {
-  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
-  if (pipe == nullptr) {
-    throw std::runtime_error("cannot start: " + command);
-  }
-  std::string text;
-  std::array<char, 4096> part{};
-  while (const size_t count = fread(part.data(), 1, part.size(), pipe)) {
-    text.append(part.data(), count);
-  }
-  const int status = pclose(pipe);
-  while (!text.empty() && text.back() == '\n') {
-    text.pop_back();
-  }
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-    throw std::runtime_error("failed: " + command + (text.empty() ? text : std::string(": ") + text));
-  }
-  return text;
-}
 
 std::string FirstLine(const fs::path& path) {
   std::ifstream file(path);
@@ -72,7 +39,7 @@ std::vector<std::string> Lines(const std::string& text) {
 std::map<int64_t, std::string> QueuedTasks(const std::string& job) {
   // Not --jobs: squeue fails for a job that it has forgotten.
   std::map<int64_t, std::string> tasks;
-  for (const std::string& line : Lines(Output("squeue --noheader --array --me --format='%F %K %T %R'"))) {
+  for (const std::string& line : Lines(ShellOutput("squeue --noheader --array --me --format='%F %K %T %R'"))) {
     std::istringstream fields(line);
     std::string id;
     int64_t task = 0;
@@ -126,7 +93,7 @@ std::string Script(const Sweep& sweep, int64_t tasks) {
 # One run of a sweep a task; `reverie sweep` wrote this. A line of runs.tsv: name, config, seed, threads, folder.
 set -u
 program=)"
-         << Quoted(program.string()) << "\nruns=" << Quoted(RunsFile(sweep).string()) << R"(
+         << ShellQuoted(program.string()) << "\nruns=" << ShellQuoted(RunsFile(sweep).string()) << R"(
 IFS=$'\t' read -r name config seed threads folder < <(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" "$runs")
 export GOMP_SPINCOUNT=${GOMP_SPINCOUNT-10000}
 
@@ -196,7 +163,7 @@ std::string SubmitToSlurm(const Sweep& sweep) {
   const fs::path script = JobFolder(sweep) / "job.sh";
   WriteFileWhole(RunsFile(sweep), runs);
   WriteFileWhole(script, Script(sweep, tasks));
-  std::string job = Output("sbatch --parsable " + Quoted(script.string()));
+  std::string job = ShellOutput("sbatch --parsable " + ShellQuoted(script.string()));
   job = job.substr(0, job.find(';'));  // "ID;CLUSTER" where there are several
   WriteFileWhole(JobIdFile(sweep), job + "\n");
   return job;
@@ -223,8 +190,8 @@ std::optional<std::string> CancelOnSlurm(const Sweep& sweep) {
   }
   // The shell is told to stop and tells its run; a plain scancel would kill both after some seconds, which some
   // checkpoints take. Tasks that have not begun just go.
-  Output("scancel --state=PENDING " + job);
-  Output("scancel --batch --signal=TERM " + job);
+  ShellOutput("scancel --state=PENDING " + job);
+  ShellOutput("scancel --batch --signal=TERM " + job);
   return job;
 }
 

@@ -12,6 +12,8 @@
 
 namespace reverie {
 
+class MujocoSimulation;
+
 // Facts about an environment that do not change while it lives.
 struct EnvSpec {
   std::string id;                               // "HalfCheetah-v5"
@@ -43,6 +45,9 @@ class Env {
   Env& operator=(const Env&) = delete;
 
   virtual const EnvSpec& spec() const = 0;
+
+  // The MuJoCo simulation behind it, to look at; null where there is none.
+  virtual const MujocoSimulation* mujoco() const { return nullptr; }
 
   // Draws a start state and writes its observation: obs [obs_dim].
   void Reset(RandomEngine& rng, std::span<double> obs);

@@ -41,7 +41,7 @@ class MujocoEnv final : public Env {
   static TaskFunctions MakeTaskFunctions(const Options& options) { return Task::MakeTaskFunctions(options); }
 
   const EnvSpec& spec() const override { return spec_; }
-  const MujocoSimulation& simulation() const { return simulation_; }
+  const MujocoSimulation* mujoco() const override { return &simulation_; }
 
  private:
   void DoReset(RandomEngine& rng, std::span<double> obs) override {

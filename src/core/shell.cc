@@ -1,0 +1,39 @@
+#include "reverie/core/shell.h"
+
+#include <sys/wait.h>
+
+#include <array>
+#include <cstdio>
+#include <stdexcept>
+
+namespace reverie {
+
+std::string ShellQuoted(const std::string& text) {
+  std::string quoted = "'";
+  for (const char c : text) {
+    quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  }
+  return quoted + "'";
+}
+
+std::string ShellOutput(const std::string& command) {
+  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
+  if (pipe == nullptr) {
+    throw std::runtime_error("cannot start: " + command);
+  }
+  std::string text;
+  std::array<char, 4096> part{};
+  while (const size_t count = fread(part.data(), 1, part.size(), pipe)) {
+    text.append(part.data(), count);
+  }
+  const int status = pclose(pipe);
+  while (!text.empty() && text.back() == '\n') {
+    text.pop_back();
+  }
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+    throw std::runtime_error("failed: " + command + (text.empty() ? text : std::string(": ") + text));
+  }
+  return text;
+}
+
+}  // namespace reverie

@@ -1,0 +1,111 @@
+#include "reverie/render/mujoco_renderer.h"
+
+#include <mujoco/mujoco.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "offscreen_gl.h"
+
+namespace reverie {
+namespace {
+
+constexpr int kMostGeoms = 10'000;
+constexpr int64_t kMostPixels = 8192;  // a side
+
+struct DeleteData {
+  void operator()(mjData* data) const { mj_deleteData(data); }
+};
+
+}  // namespace
+
+struct MujocoRenderer::State {
+  const mjModel& model;
+  OffscreenGl gl;
+  std::unique_ptr<mjData, DeleteData> data;
+  mjvScene scene{};
+  mjvOption option{};
+  mjvCamera camera{};
+  mjrContext context{};
+  mjrRect viewport{};
+  std::vector<uint8_t> drawn, upright;  // as OpenGL gives it, from bottom to top; as it is handed on
+};
+
+MujocoRenderer::MujocoRenderer(const mjModel_& model, const RenderOptions& options)
+    : state_(new State{.model = model, .gl = {}, .data = nullptr}) {
+  for (const int64_t side : {options.width, options.height}) {
+    if (side < 16 || side > kMostPixels) {
+      throw std::invalid_argument("a picture of " + std::to_string(options.width) + "x" +
+                                  std::to_string(options.height) + " pixels: expected 16 to " +
+                                  std::to_string(kMostPixels) + " each way");
+    }
+  }
+  mjv_defaultFreeCamera(&model, &state_->camera);
+  const int camera = mj_name2id(&model, mjOBJ_CAMERA, options.camera.empty() ? "track" : options.camera.c_str());
+  if (camera >= 0) {
+    state_->camera.type = mjCAMERA_FIXED;
+    state_->camera.fixedcamid = camera;
+  } else if (!options.camera.empty()) {
+    std::string known;
+    for (int i = 0; i < model.ncam; ++i) {
+      const char* name = mj_id2name(&model, mjOBJ_CAMERA, i);
+      known += (known.empty() ? "" : ", ") + std::string(name == nullptr ? "" : name);
+    }
+    throw std::invalid_argument("the model has no camera " + options.camera + "; it has " +
+                                (known.empty() ? "none" : known));
+  }
+  state_->gl = MakeOffscreenGl();
+  state_->data.reset(mj_makeData(&model));
+  mjv_defaultScene(&state_->scene);
+  mjv_defaultOption(&state_->option);
+  mjr_defaultContext(&state_->context);
+  mjv_makeScene(&model, &state_->scene, kMostGeoms);
+  mjr_makeContext(&model, &state_->context, mjFONTSCALE_100);
+  const auto width = static_cast<int>(options.width);
+  const auto height = static_cast<int>(options.height);
+  mjr_resizeOffscreen(width, height, &state_->context);
+  mjr_setBuffer(mjFB_OFFSCREEN, &state_->context);
+  state_->viewport = {0, 0, width, height};
+  state_->drawn.resize(static_cast<size_t>(3 * width * height));
+  state_->upright.resize(state_->drawn.size());
+}
+
+MujocoRenderer::~MujocoRenderer() {
+  if (state_->data) {
+    mjr_freeContext(&state_->context);
+    mjv_freeScene(&state_->scene);
+  }
+}
+
+std::span<const uint8_t> MujocoRenderer::Draw(std::span<const double> qpos, const std::vector<RenderLabel>& labels) {
+  State& s = *state_;
+  if (qpos.size() != static_cast<size_t>(s.model.nq)) {
+    throw std::logic_error("a pose of " + std::to_string(qpos.size()) + " numbers, the model has " +
+                           std::to_string(s.model.nq));
+  }
+  s.gl.make_current();
+  std::copy(qpos.begin(), qpos.end(), s.data->qpos);
+  mj_forward(&s.model, s.data.get());
+  mjv_updateScene(&s.model, s.data.get(), &s.option, nullptr, &s.camera, mjCAT_ALL, &s.scene);
+  mjr_render(s.viewport, &s.scene, &s.context);
+  std::string names;
+  std::string values;
+  for (const RenderLabel& label : labels) {
+    names += (names.empty() ? "" : "\n") + label.name;
+    values += (values.empty() ? "" : "\n") + label.value;
+  }
+  if (!labels.empty()) {
+    mjr_overlay(mjFONT_NORMAL, mjGRID_TOPLEFT, s.viewport, names.c_str(), values.c_str(), &s.context);
+  }
+  mjr_readPixels(s.drawn.data(), nullptr, s.viewport, &s.context);
+  const auto row = static_cast<size_t>(3 * s.viewport.width);
+  const auto height = static_cast<size_t>(s.viewport.height);
+  for (size_t y = 0; y < height; ++y) {
+    std::copy_n(s.drawn.data() + (height - 1 - y) * row, row, s.upright.data() + y * row);
+  }
+  return s.upright;
+}
+
+const std::string& MujocoRenderer::library() const { return state_->gl.library; }
+
+}  // namespace reverie

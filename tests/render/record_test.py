@@ -1,0 +1,101 @@
+"""The command `reverie record` as a user meets it.
+
+usage: record_test.py PROGRAM [unittest arguments]
+"""
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import imageio.v3 as imageio
+import numpy as np
+
+PROGRAM = pathlib.Path(sys.argv[1]).resolve()
+
+CONFIG = """algorithm: sac
+total_steps: 60
+exploration_steps: 50
+threads: 1
+device: cpu
+env: {{id: {task}}}
+sac: {{hidden: [16, 16], batch_size: 32}}
+eval: {{every_steps: 1000, episodes: 1}}
+"""
+
+
+class Record(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.folder.cleanup)
+        cls.cwd = pathlib.Path(cls.folder.name)
+        for name, task in (("cheetah", "HalfCheetah-v5"), ("pendulum", "Pendulum-v1")):
+            (cls.cwd / "c.yaml").write_text(CONFIG.format(task=task))
+            subprocess.run([PROGRAM, "train", "c.yaml", "--run-dir", name], cwd=cls.cwd, check=True, capture_output=True)
+
+    def record(self, *arguments, code=0, **environment):
+        result = subprocess.run([PROGRAM, "record", *map(str, arguments)], cwd=self.cwd, capture_output=True, text=True,
+                                env={**os.environ, **environment}, timeout=300)
+        self.assertEqual(result.returncode, code, result.stderr)
+        return result.stderr
+
+    def test_a_video_has_a_picture_for_every_step(self):
+        said = self.record("cheetah", "--out", "a/p.mp4", "--steps", "20", "--episodes", "2", "--width", "320", "--height", "240")
+        self.assertIn("42 pictures", said)
+        probed = subprocess.run(
+            ["ffprobe", "-v", "error", "-show_entries", "stream=codec_name,width,height,nb_frames,r_frame_rate", "-of",
+             "csv=p=0", "a/p.mp4"], cwd=self.cwd, capture_output=True, text=True, check=True).stdout.strip()
+        self.assertEqual(probed, "h264,320,240,20/1,42")  # a step of HalfCheetah takes 0.05 s
+        self.assertEqual([path.name for path in (self.cwd / "a").iterdir()], ["p.mp4"])
+
+    def test_png_and_gif_show_the_same_moving_thing(self):
+        for out in ("pictures", "p.gif"):
+            self.record("cheetah", "--out", out, "--steps", "5", "--width", "320", "--height", "240", "--seed", "3")
+        pictures = [imageio.imread(path) for path in sorted((self.cwd / "pictures").glob("*.png"))]
+        self.assertEqual([path.name for path in sorted((self.cwd / "pictures").iterdir())],
+                         [f"{i:06}.png" for i in range(1, 7)])
+        for before, after in zip(pictures, pictures[1:]):
+            self.assertGreater(np.abs(before.astype(int) - after).mean(), 0.1)
+        self.assertGreater(pictures[0].std(), 20)
+        gif = imageio.imread(self.cwd / "p.gif")
+        self.assertEqual(gif.shape[:3], (6, 240, 320))
+        self.assertLess(np.abs(gif[3][..., :3].astype(int) - pictures[3][..., :3]).mean(), 8)
+
+    def test_the_program_links_no_opengl(self):
+        linked = subprocess.run(["ldd", PROGRAM], capture_output=True, text=True, check=True).stdout
+        for name in ("libEGL", "libGL", "libOpenGL", "libOSMesa", "libav"):
+            self.assertNotIn(name, linked)
+
+    def test_without_opengl_it_says_what_to_install(self):
+        # No driver behind EGL; OSMesa may be there.
+        said = self.record("cheetah", "--out", "q.mp4", "--steps", "1", code=0 if has_osmesa() else 1,
+                           __EGL_VENDOR_LIBRARY_FILENAMES="/dev/null")
+        self.assertIn("through OSMesa" if has_osmesa() else "no OpenGL to draw with (Debian: libegl1", said)
+
+    def test_bad_input(self):
+        self.assertIn("Pendulum-v1 has no picture", self.record("pendulum", "--out", "q.mp4", code=2))
+        self.assertIn("expected a name ending in .mp4 or .gif", self.record("cheetah", "--out", "q.avi", code=2))
+        self.assertIn("expected even numbers", self.record("cheetah", "--out", "q.mp4", "--width", "321", code=2))
+        self.assertIn("there is no ffmpeg", self.record("cheetah", "--out", "q.mp4", code=1, REVERIE_FFMPEG="/nowhere"))
+        self.assertIn("no camera front; it has track", self.record("cheetah", "--out", "q.mp4", "--camera", "front", code=2))
+        self.assertEqual(list(self.cwd.glob("q*")), [])
+
+    def test_a_video_that_cannot_be_written_leaves_nothing(self):
+        broken = self.cwd / "ffmpeg"
+        broken.write_text(f"#!/bin/sh\n[ $1 = -version ] && exit 0\necho 'no room' >&2\nexit 1\n")
+        broken.chmod(0o755)
+        said = self.record("cheetah", "--out", "r.mp4", "--steps", "30", code=1, REVERIE_FFMPEG=str(broken))
+        self.assertIn("ffmpeg failed: no room", said)
+        self.assertEqual(list(self.cwd.glob("r*")), [])
+
+
+def has_osmesa():
+    return "libOSMesa.so.8" in subprocess.run([shutil.which("ldconfig") or "/sbin/ldconfig", "-p"], capture_output=True,
+                                              text=True).stdout
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[1:])
