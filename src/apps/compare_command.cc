@@ -1,3 +1,4 @@
+#include <charconv>
 #include <chrono>
 #include <iostream>
 #include <set>
@@ -16,6 +17,7 @@ struct CompareArguments {
   std::vector<std::string> paths;
   std::string out;
   std::string normalise;
+  std::vector<std::string> reach;
   std::vector<std::string> published;
   bool json = false;
   bool live = false;
@@ -23,10 +25,25 @@ struct CompareArguments {
   CompareOptions options;
 };
 
+// "950" for every task, "Hopper-v5=3000" for one.
+std::pair<std::string, double> ReadReach(const std::string& text) {
+  const size_t equals = text.find('=');
+  const size_t begin = equals == std::string::npos ? 0 : equals + 1;
+  double value = 0;
+  const auto [stop, error] = std::from_chars(text.data() + begin, text.data() + text.size(), value);
+  if (error != std::errc() || stop != text.data() + text.size()) {
+    throw std::invalid_argument("--reach " + text + ": expected a return, or TASK=RETURN");
+  }
+  return {text.substr(0, begin == 0 ? 0 : equals), value};
+}
+
 CompareOptions ReadOptions(const CompareArguments& arguments) {
   CompareOptions options = arguments.options;
   if (!arguments.normalise.empty()) {
     options.reference_returns = ReadReferenceReturns(arguments.normalise);
+  }
+  for (const std::string& reach : arguments.reach) {
+    options.reach.insert(ReadReach(reach));
   }
   for (const std::string& file : arguments.published) {
     const std::vector<PublishedMark> marks = ReadPublishedMarks(file);
@@ -85,7 +102,9 @@ void AddCompareCommand(CLI::App& program) {
   command->add_option("--window", options.window, "Part of the steps, at their end, that a score is the mean over")
       ->capture_default_str();
   command->add_option("--at", options.at_steps, "Give returns at these steps too: --at 10000,50000")->delimiter(',');
-  command->add_option("--reach", options.reach, "Give the steps and hours to this return");
+  command->add_option("--reach", arguments->reach,
+                      "Give the steps and hours to this return: --reach 950, or --reach Hopper-v5=3000,Ant-v5=4000")
+      ->delimiter(',');
   command->add_option("--normalise", arguments->normalise,
                       "YAML of TASK: [LOW, HIGH], the returns that count as 0 and 1");
   command->add_option("--published", arguments->published, "CSV of published summaries, drawn dashed")

@@ -94,7 +94,7 @@ double ScoreOf(const Series& returns, double begin, double horizon) {
 }
 
 Reached ReachedBy(const std::vector<const RunData*>& runs, double reach, double horizon) {
-  Reached reached;
+  Reached reached{.reach = reach};
   std::vector<double> steps;
   std::vector<double> hours;
   for (const RunData* run : runs) {
@@ -159,8 +159,10 @@ void FillGroup(const TaskReport& task, const Comparison& comparison, const Resam
     }
     group.at_steps.push_back(estimate);
   }
-  if (options.reach) {
-    group.reached = ReachedBy(runs, *options.reach, task.horizon);
+  auto reach = options.reach.find(task.name);
+  reach = reach == options.reach.end() ? options.reach.find("") : reach;
+  if (reach != options.reach.end()) {
+    group.reached = ReachedBy(runs, reach->second, task.horizon);
   }
   group.by_steps = CurveThrough(by_steps, resamples);
   group.by_hours = CurveThrough(by_hours, resamples);

@@ -73,7 +73,7 @@ Json ToJson(const GroupReport& group, const Comparison& comparison) {
   }
   json["at_steps"] = at_steps;
   if (group.reached) {
-    json["reached"] = {{"return", *comparison.options.reach},
+    json["reached"] = {{"return", group.reached->reach},
                        {"runs", group.reached->runs},
                        {"median_steps", Number(group.reached->median_steps)},
                        {"median_hours", Number(group.reached->median_hours)}};
@@ -316,8 +316,8 @@ std::string SummaryCsv(const Comparison& comparison) {
   for (const std::string& name : names) {
     header.insert(header.end(), {name, name + "_low", name + "_high"});
   }
-  if (options.reach) {
-    header.insert(header.end(), {"runs_reached", "median_steps", "median_hours"});
+  if (!options.reach.empty()) {
+    header.insert(header.end(), {"reach", "runs_reached", "median_steps", "median_hours"});
   }
   std::string text = Line(header);
   for (const TaskReport& task : comparison.tasks) {
@@ -330,9 +330,10 @@ std::string SummaryCsv(const Comparison& comparison) {
         cells.insert(cells.end(), {Cell(estimate.value), Cell(estimate.low), Cell(estimate.high)});
       }
       if (group.reached) {
-        cells.insert(cells.end(), {std::to_string(group.reached->runs), Cell(group.reached->median_steps),
-                                   Cell(group.reached->median_hours)});
+        cells.insert(cells.end(), {Cell(group.reached->reach), std::to_string(group.reached->runs),
+                                   Cell(group.reached->median_steps), Cell(group.reached->median_hours)});
       }
+      cells.resize(header.size());
       text += Line(cells);
     }
   }
@@ -349,8 +350,8 @@ std::string SummaryText(const Comparison& comparison) {
     for (const double step : options.at_steps) {
       rows.front().push_back("at " + ShortestDouble(step));
     }
-    if (options.reach) {
-      rows.front().push_back("reached " + ShortestDouble(*options.reach));
+    if (const auto& reached = task.groups.front().reached) {
+      rows.front().push_back("reached " + ShortestDouble(reached->reach));
       rows.front().push_back("median steps");
       rows.front().push_back("median hours");
     }

@@ -80,7 +80,7 @@ TEST(Compare, GivesAreaReturnsAtStepsAndWhenAReturnIsReached) {
   for (int64_t seed = 0; seed < 3; ++seed) {
     runs.push_back(MakeRun("T", "a", seed, Rising(static_cast<double>(seed + 1))));  // ends at 10, 20, 30
   }
-  const Comparison comparison = Compare(runs, {.at_steps = {250, 2000}, .reach = 18});
+  const Comparison comparison = Compare(runs, {.at_steps = {250, 2000}, .reach = {{"", 18}}});
   const GroupReport& group = comparison.tasks.at(0).groups.at(0);
   EXPECT_DOUBLE_EQ(group.area.value, 10);            // the mean of 5, 10, 15
   EXPECT_DOUBLE_EQ(group.at_steps.at(0).value, 5);   // of 2.5, 5, 7.5

@@ -63,7 +63,7 @@ class Case(unittest.TestCase):
 class Numbers(Case):
     def test_json_csv_and_the_table_say_the_same(self):
         sweep = self.make_sweep()
-        summary = json.loads(self.compare(sweep, "--json", "--at", "1000", "--reach", "200").stdout)
+        summary = json.loads(self.compare(sweep, "--json", "--at", "1000", "--reach", "200,Pendulum-v1=100").stdout)
         self.assertEqual([task["name"] for task in summary["tasks"]], ["Hopper-v5", "Pendulum-v1"])
         none, penalty = summary["tasks"][0]["groups"]
         # Evaluations at 1900 and 2000 of 10 ... 14 a step; of five runs the middle three.
@@ -71,12 +71,13 @@ class Numbers(Case):
         self.assertEqual(penalty["iqm"]["value"], 2 * 19.5 * 12)
         self.assertEqual(none["at_steps"][0]["value"], 10 * 12)
         self.assertEqual(none["reached"], {"return": 200, "runs": 5, "median_steps": 1700, "median_hours": 17 / 3600})
+        self.assertEqual(summary["tasks"][1]["groups"][0]["reached"]["return"], 100)
         first = summary["tasks"][0]["probability_of_improvement"][0]
         self.assertEqual((first["x"], first["y"], first["value"]), (0, 1, 0))
         self.assertEqual(summary["tasks"][0]["config_differences"],
                          [{"key": "uncertainty.use", "values": ["none", "penalty"]}])
 
-        self.compare(sweep, "--out", "report", "--at", "1000", "--reach", "200")
+        self.compare(sweep, "--out", "report", "--at", "1000", "--reach", "200,Pendulum-v1=100")
         self.assertEqual(json.loads((self.cwd / "report/summary.json").read_text()), summary)
         header, first, *rest = (self.cwd / "report/summary.csv").read_text().splitlines()
         cells = dict(zip(header.split(","), first.split(",")))

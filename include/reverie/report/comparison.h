@@ -21,7 +21,7 @@ namespace reverie {
 struct CompareOptions {
   double window = 0.1;           // part of the steps up to the horizon whose evaluations make the score
   std::vector<double> at_steps;  // steps that returns are also given at
-  std::optional<double> reach;   // a return: after how many steps and hours?
+  std::map<std::string, double> reach;  // by task, or "" for every task: after how many steps and hours this return?
   bool finished_only = false;    // leave out runs that have not come to their end
   int64_t draws = 2000;          // of the bootstrap
   ReferenceReturns reference_returns;
@@ -36,6 +36,7 @@ struct Curve {
 
 // How soon the runs evaluate at a return or above. A run that never does counts as infinitely late.
 struct Reached {
+  double reach = 0;
   int64_t runs = 0;
   double median_steps = 0;
   double median_hours = 0;  // of training, evaluation left out
