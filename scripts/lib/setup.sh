@@ -79,6 +79,9 @@ have_header() {
   return 1
 }
 
+# have_library FILE: in one of the system's folders.
+have_library() { compgen -G "/usr/lib/*/$1" >/dev/null || compgen -G "/usr/lib*/$1" >/dev/null; }
+
 # A Python that can make virtual environments.
 find_python() {
   local candidate
@@ -108,7 +111,7 @@ ensure_packages() {
     have_header benchmark/benchmark.h || missing+=(libbenchmark-dev)
     command -v chromium >/dev/null || missing+=(chromium)
     command -v ffmpeg >/dev/null || missing+=(ffmpeg)
-    ldconfig -p | grep -q libEGL_mesa || missing+=(libegl1 libgl1-mesa-dri)
+    have_library libEGL_mesa.so.0 || missing+=(libegl1 libgl1-mesa-dri)
     command -v sbatch >/dev/null || missing+=(slurm-wlm)
   fi
   python=
