@@ -102,8 +102,9 @@ void AddCompareCommand(CLI::App& program) {
   command->add_option("--window", options.window, "Part of the steps, at their end, that a score is the mean over")
       ->capture_default_str();
   command->add_option("--at", options.at_steps, "Give returns at these steps too: --at 10000,50000")->delimiter(',');
-  command->add_option("--reach", arguments->reach,
-                      "Give the steps and hours to this return: --reach 950, or --reach Hopper-v5=3000,Ant-v5=4000")
+  command
+      ->add_option("--reach", arguments->reach,
+                   "Give the steps and hours to this return: --reach 950, or --reach Hopper-v5=3000,Ant-v5=4000")
       ->delimiter(',');
   command->add_option("--normalise", arguments->normalise,
                       "YAML of TASK: [LOW, HIGH], the returns that count as 0 and 1");

@@ -19,11 +19,11 @@
 namespace reverie {
 
 struct CompareOptions {
-  double window = 0.1;           // part of the steps up to the horizon whose evaluations make the score
-  std::vector<double> at_steps;  // steps that returns are also given at
+  double window = 0.1;                  // part of the steps up to the horizon whose evaluations make the score
+  std::vector<double> at_steps;         // steps that returns are also given at
   std::map<std::string, double> reach;  // by task, or "" for every task: after how many steps and hours this return?
-  bool finished_only = false;    // leave out runs that have not come to their end
-  int64_t draws = 2000;          // of the bootstrap
+  bool finished_only = false;           // leave out runs that have not come to their end
+  int64_t draws = 2000;                 // of the bootstrap
   ReferenceReturns reference_returns;
   std::vector<PublishedMark> published;
 };
