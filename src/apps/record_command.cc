@@ -1,5 +1,6 @@
 #include <cmath>
 #include <cstdio>
+#include <optional>
 #include <stdexcept>
 
 #include "commands.h"
@@ -7,7 +8,9 @@
 #include "reverie/core/log.h"
 #include "reverie/env/action_bounds.h"
 #include "reverie/env/mujoco/simulation.h"
+#include "reverie/models/model_env.h"
 #include "reverie/render/mujoco_renderer.h"
+#include "reverie/render/state_from_obs.h"
 #include "reverie/render/video_file.h"
 
 namespace reverie {
@@ -18,6 +21,7 @@ struct RecordArguments {
   std::string out;
   int64_t episodes = 1;
   int64_t steps = 0;
+  int64_t imagine = 0;
   uint64_t seed = 0;
   RenderOptions render;
 };
@@ -28,6 +32,61 @@ std::string Fixed(double value, int digits) {
   return text;
 }
 
+torch::Tensor Row(const std::vector<double>& numbers) {
+  return torch::tensor(numbers, torch::kFloat64).to(torch::kFloat32).unsqueeze(0);
+}
+
+// What the model makes of the same actions: from what really is, `horizon` steps with its own predictions alone, and so
+// on from what then is.
+class Imagination {
+ public:
+  Imagination(const DynamicsModel& model, std::unique_ptr<Env> env, int64_t horizon)
+      : model_(model), states_(std::move(env)), horizon_(horizon) {}
+
+  void BeginFrom(const MujocoSimulation& simulation, const std::vector<double>& obs) {
+    state_.assign(simulation.qpos().begin(), simulation.qpos().end());
+    state_.insert(state_.end(), simulation.qvel().begin(), simulation.qvel().end());
+    obs_ = Row(obs);
+    steps_ = 0;
+  }
+  bool AtItsEnd() const { return steps_ == horizon_; }
+
+  void Step(const torch::Tensor& action) {
+    const torch::NoGradGuard no_grad;
+    obs_ = MeanNextObs(model_, obs_, action);
+    const torch::Tensor obs = obs_.squeeze(0).to(torch::kFloat64).contiguous();
+    if (!torch::isfinite(obs).all().item<bool>()) {
+      throw std::runtime_error("the model's prediction is not finite");
+    }
+    state_ = states_.Find({obs.data_ptr<double>(), static_cast<size_t>(obs.numel())}, states_.Coasted(state_));
+    ++steps_;
+  }
+
+  std::span<const double> qpos(size_t nq) const { return std::span<const double>(state_).first(nq); }
+  std::string steps() const { return std::to_string(steps_) + " of " + std::to_string(horizon_) + " steps"; }
+
+ private:
+  const DynamicsModel& model_;
+  StateFromObs states_;
+  int64_t horizon_;
+  torch::Tensor obs_;          // [1, obs_dim]
+  std::vector<double> state_;  // qpos, qvel
+  int64_t steps_ = 0;
+};
+
+// The second picture to the right of the first, both [height, width, 3].
+std::vector<uint8_t> SideBySide(std::span<const uint8_t> left, std::span<const uint8_t> right, int64_t width) {
+  std::vector<uint8_t> both;
+  const auto row = static_cast<size_t>(3 * width);
+  for (size_t begin = 0; begin < left.size(); begin += row) {
+    for (const auto& picture : {left, right}) {
+      const auto line = picture.subspan(begin, row);
+      both.insert(both.end(), line.begin(), line.end());
+    }
+  }
+  return both;
+}
+
 // Episodes with the mean action, a picture a step.
 void Record(const RecordArguments& arguments, const EnvRegistry& envs) {
   const TrainedRun run = LoadTrainedRun(arguments.run_dir, envs);
@@ -36,36 +95,60 @@ void Record(const RecordArguments& arguments, const EnvRegistry& envs) {
   if (env->mujoco() == nullptr) {
     throw std::invalid_argument(spec.id + " has no picture: only MuJoCo's tasks do");
   }
+  std::optional<Imagination> imagination;
+  if (arguments.imagine > 0) {
+    if (run.algorithm->model() == nullptr) {
+      throw std::invalid_argument("--imagine: " + run.maker.run().algorithm + " has no model to imagine with");
+    }
+    imagination.emplace(*run.algorithm->model(), run.maker.env().maker.make(), arguments.imagine);
+  }
   MujocoRenderer renderer(env->mujoco()->model(), arguments.render);
-  VideoFile video(arguments.out, arguments.render.width, arguments.render.height, 1 / spec.dt);
+  const int64_t width = arguments.render.width * (imagination ? 2 : 1);
+  VideoFile video(arguments.out, width, arguments.render.height, 1 / spec.dt);
 
   const Rng rng = Rng(arguments.seed).Split("record");
   torch::Generator unused = MakeGenerator(rng, torch::kCPU);
   Policy& policy = run.algorithm->policy();
   std::vector<double> obs(static_cast<size_t>(spec.obs_dim()));
-  std::vector<double> action(static_cast<size_t>(spec.act_dim()));
-  int64_t frames = 0;
+  std::vector<double> env_action(static_cast<size_t>(spec.act_dim()));
+  int64_t pictures = 0;
   for (int64_t episode = 0; episode < arguments.episodes; ++episode) {
     RandomEngine engine = rng.Split(static_cast<uint64_t>(episode)).Engine();
     env->Reset(engine, obs);
     policy.Reset();
+    if (imagination) {
+      imagination->BeginFrom(*env->mujoco(), obs);
+    }
     StepResult step;
     double episode_return = 0;
     const auto draw = [&] {
-      video.Add(renderer.Draw(
-          env->mujoco()->qpos(),
-          {{.name = "episode", .value = std::to_string(episode)},
-           {.name = "time", .value = Fixed(spec.dt * static_cast<double>(env->elapsed_steps()), 2) + " s"},
-           {.name = "reward", .value = Fixed(step.reward, 2)},
-           {.name = "return", .value = Fixed(episode_return, 1)}}));
-      ++frames;
+      const std::string seconds = Fixed(spec.dt * static_cast<double>(env->elapsed_steps()), 2) + " s";
+      std::span<const uint8_t> picture = renderer.Draw(env->mujoco()->qpos(), {{"episode", std::to_string(episode)},
+                                                                               {"time", seconds},
+                                                                               {"reward", Fixed(step.reward, 2)},
+                                                                               {"return", Fixed(episode_return, 1)}});
+      std::vector<uint8_t> both;
+      if (imagination) {
+        const std::vector<uint8_t> happened(picture.begin(), picture.end());
+        const size_t nq = env->mujoco()->qpos().size();
+        const auto imagined = renderer.Draw(imagination->qpos(nq), {{"imagined", imagination->steps()}});
+        both = SideBySide(happened, imagined, arguments.render.width);
+        picture = both;
+      }
+      video.Add(picture);
+      ++pictures;
     };
     draw();
     while (!step.terminated && !step.truncated && (arguments.steps == 0 || env->elapsed_steps() < arguments.steps)) {
-      const torch::Tensor row = torch::tensor(obs, torch::kFloat64).to(torch::kFloat32).unsqueeze(0);
-      const torch::Tensor acted = policy.Act(row, ActMode::kMean, unused).contiguous();
-      ToEnvAction(spec, {acted.data_ptr<float>(), action.size()}, action);
-      step = env->Step(action, obs);
+      if (imagination && imagination->AtItsEnd()) {
+        imagination->BeginFrom(*env->mujoco(), obs);
+      }
+      const torch::Tensor action = policy.Act(Row(obs), ActMode::kMean, unused).contiguous();
+      if (imagination) {
+        imagination->Step(action);
+      }
+      ToEnvAction(spec, {action.data_ptr<float>(), env_action.size()}, env_action);
+      step = env->Step(env_action, obs);
       episode_return += step.reward;
       draw();
     }
@@ -73,7 +156,7 @@ void Record(const RecordArguments& arguments, const EnvRegistry& envs) {
             Fixed(episode_return, 1));
   }
   video.Finish();
-  LogInfo("wrote " + arguments.out + ", " + std::to_string(frames) + " pictures drawn through " + renderer.library());
+  LogInfo("wrote " + arguments.out + ", " + std::to_string(pictures) + " pictures drawn through " + renderer.library());
 }
 
 }  // namespace
@@ -87,6 +170,10 @@ void AddRecordCommand(CLI::App& program, const EnvRegistry& envs) {
   command->add_option("--steps", arguments->steps, "Most steps of an episode; 0: to its end")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--imagine", arguments->imagine,
+                   "Beside it what the model imagines of the same actions, this many steps from every start")
+      ->check(CLI::PositiveNumber);
   command->add_option("--seed", arguments->seed, "Seed of the start states")->capture_default_str();
   command->add_option("--width", arguments->render.width, "Pixels")->capture_default_str();
   command->add_option("--height", arguments->render.height, "Pixels")->capture_default_str();

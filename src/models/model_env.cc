@@ -53,6 +53,10 @@ ImaginedStep ModelEnv::Complete(TransitionBatch& batch, const torch::Tensor& mem
   return step;
 }
 
+torch::Tensor MeanNextObs(const DynamicsModel& model, const torch::Tensor& obs, const torch::Tensor& action) {
+  return model.DecodeObs(model.Predict(obs, action, Members::kElites).mean.mean(0), obs);
+}
+
 Metrics OpenLoopError(const DynamicsModel& model, const TransitionBatch& rows, const std::vector<int64_t>& horizons) {
   const torch::NoGradGuard no_grad;
   Metrics metrics;
@@ -68,9 +72,7 @@ Metrics OpenLoopError(const DynamicsModel& model, const TransitionBatch& rows, c
   for (int64_t h = 1; h <= std::min(longest, count); ++h) {
     const int64_t starts = count - h + 1;
     predicted = predicted.narrow(0, 0, starts);
-    const GaussianPrediction prediction =
-        model.Predict(predicted, rows.action().narrow(0, h - 1, starts), Members::kElites);
-    predicted = model.DecodeObs(prediction.mean.mean(0), predicted);
+    predicted = MeanNextObs(model, predicted, rows.action().narrow(0, h - 1, starts));
     if (std::find(horizons.begin(), horizons.end(), h) != horizons.end()) {
       // A start is whole where no episode ended between its first transition and the one before its last.
       const torch::Tensor whole = ended_before.narrow(0, h - 1, starts) == ended_before.narrow(0, 0, starts);

@@ -91,8 +91,8 @@ std::span<const uint8_t> MujocoRenderer::Draw(std::span<const double> qpos, cons
   std::string names;
   std::string values;
   for (const RenderLabel& label : labels) {
-    names += (names.empty() ? "" : "\n") + label.name;
-    values += (values.empty() ? "" : "\n") + label.value;
+    names += label.name + "\n";
+    values += label.value + "\n";
   }
   if (!labels.empty()) {
     mjr_overlay(mjFONT_NORMAL, mjGRID_TOPLEFT, s.viewport, names.c_str(), values.c_str(), &s.context);

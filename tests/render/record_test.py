@@ -25,6 +25,19 @@ sac: {{hidden: [16, 16], batch_size: 32}}
 eval: {{every_steps: 1000, episodes: 1}}
 """
 
+MBPO = """algorithm: mbpo
+total_steps: 310
+exploration_steps: 300
+threads: 1
+device: cpu
+env: {id: InvertedPendulum-v5}
+updates_per_step: 1
+model: {members: 3, elites: 2, hidden: [32, 32], weight_decay: [0, 0, 0], retrain_every: 300, batch_size: 32, reward: learned}
+rollout: {start_states: 100, length: 1}
+sac: {hidden: [16, 16], batch_size: 32}
+eval: {every_steps: 1000, episodes: 1}
+"""
+
 
 class Record(unittest.TestCase):
     @classmethod
@@ -32,6 +45,8 @@ class Record(unittest.TestCase):
         cls.folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(cls.folder.cleanup)
         cls.cwd = pathlib.Path(cls.folder.name)
+        (cls.cwd / "m.yaml").write_text(MBPO)
+        subprocess.run([PROGRAM, "train", "m.yaml", "--run-dir", "mbpo"], cwd=cls.cwd, check=True, capture_output=True)
         for name, task in (("cheetah", "HalfCheetah-v5"), ("pendulum", "Pendulum-v1")):
             (cls.cwd / "c.yaml").write_text(CONFIG.format(task=task))
             subprocess.run([PROGRAM, "train", "c.yaml", "--run-dir", name], cwd=cls.cwd, check=True, capture_output=True)
@@ -63,6 +78,22 @@ class Record(unittest.TestCase):
         gif = imageio.imread(self.cwd / "p.gif")
         self.assertEqual(gif.shape[:3], (6, 240, 320))
         self.assertLess(np.abs(gif[3][..., :3].astype(int) - pictures[3][..., :3]).mean(), 8)
+
+    def test_what_the_model_imagined_stands_beside_it(self):
+        self.record("mbpo", "--out", "imagined", "--steps", "6", "--imagine", "3", "--width", "320", "--height", "240")
+        pictures = [imageio.imread(path).astype(int)[..., :3] for path in sorted((self.cwd / "imagined").glob("*.png"))]
+        self.assertEqual(len(pictures), 7)
+        below_labels = slice(100, None)
+        different = []
+        for picture in pictures:
+            self.assertEqual(picture.shape, (240, 640, 3))
+            happened, imagined = picture[below_labels, :320], picture[below_labels, 320:]
+            self.assertGreater(imagined.std(), 10)
+            different.append(np.abs(happened - imagined).mean())
+        self.assertEqual(different[0], 0)  # both begin in the same state
+        self.assertTrue(all(0 < value < 20 for value in different[1:]), different)
+        self.assertLess(different[4], different[3])  # after three steps it begins anew from what is
+        self.assertIn("sac has no model", self.record("cheetah", "--out", "q.mp4", "--imagine", "3", code=2))
 
     def test_the_program_links_no_opengl(self):
         linked = subprocess.run(["ldd", PROGRAM], capture_output=True, text=True, check=True).stdout

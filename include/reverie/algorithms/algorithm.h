@@ -3,6 +3,7 @@
 #define REVERIE_ALGORITHMS_ALGORITHM_H_
 
 #include "reverie/core/state.h"
+#include "reverie/models/dynamics_model.h"
 #include "reverie/policies/export.h"
 #include "reverie/policies/policy.h"
 #include "reverie/run/run_context.h"
@@ -26,6 +27,9 @@ class Algorithm {
   // The policy's mean action as a network with everything inside, on the CPU. Throws std::invalid_argument where the
   // policy is none.
   virtual FrozenPolicy Freeze() const = 0;
+
+  // The model it imagines with, to look at; null where it has none. Borrowed.
+  virtual const DynamicsModel* model() const { return nullptr; }
 
   // Everything that the future of the run depends on.
   virtual void VisitState(StateVisitor& state) = 0;

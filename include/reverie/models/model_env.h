@@ -42,12 +42,16 @@ class ModelEnv {
   BatchedActionBounds bounds_;
 };
 
+// The mean of the elites' mean next observations (propagation "E"): obs [B, obs_dim], action [B, act_dim] -> [B,
+// obs_dim].
+torch::Tensor MeanNextObs(const DynamicsModel& model, const torch::Tensor& obs, const torch::Tensor& action);
+
 // Root mean square error of open-loop prediction after each of `horizons` steps, observations in units of their
 // standard deviation over `rows`.
 //
 // rows: consecutive real transitions in the order they happened, which the model was not fitted to. From every start
-// whose next h steps stay inside one episode the real actions are fed to the model, each step's prediction being the
-// mean of the elites' means. Metrics "open_loop_error_<h>"; a horizon with no such start is left out.
+// whose next h steps stay inside one episode the real actions are fed to the model, each step's prediction being
+// MeanNextObs. Metrics "open_loop_error_<h>"; a horizon with no such start is left out.
 Metrics OpenLoopError(const DynamicsModel& model, const TransitionBatch& rows, const std::vector<int64_t>& horizons);
 
 }  // namespace reverie
