@@ -90,9 +90,9 @@ std::span<const uint8_t> MujocoRenderer::Draw(std::span<const double> qpos, cons
   mjr_render(s.viewport, &s.scene, &s.context);
   std::string names;
   std::string values;
-  for (const RenderLabel& label : labels) {
-    names += label.name + "\n";
-    values += label.value + "\n";
+  for (size_t i = 0; i < labels.size(); ++i) {
+    names += (i == 0 ? "" : "\n") + labels[i].name;
+    values += (i == 0 ? "" : "\n") + labels[i].value;
   }
   if (!labels.empty()) {
     mjr_overlay(mjFONT_NORMAL, mjGRID_TOPLEFT, s.viewport, names.c_str(), values.c_str(), &s.context);

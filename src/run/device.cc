@@ -5,6 +5,7 @@
 #include <torch/cuda.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <stdexcept>
 #include <thread>
 
@@ -80,6 +81,9 @@ torch::Device ChooseDevice(const std::string& text) {
 int64_t UseThreads(int64_t threads) {
   const int64_t cores = std::max<int64_t>(1, std::thread::hardware_concurrency());
   const int64_t chosen = threads == 0 ? cores : threads;
+  // On several threads MKL's products otherwise differ in their last bit from one run to the next. It reads the
+  // variable when it is first called.
+  setenv("MKL_CBWR", "AUTO", /*overwrite=*/0);
   at::set_num_threads(static_cast<int>(chosen));
   return chosen;
 }
