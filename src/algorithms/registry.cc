@@ -5,6 +5,7 @@
 
 #include "reverie/algorithms/mbpo.h"
 #include "reverie/algorithms/sac.h"
+#include "reverie/core/text.h"
 
 namespace reverie {
 namespace {
@@ -43,11 +44,12 @@ AlgorithmMaker ReadAlgorithm(const ConfigDocument& document, const EnvRegistry& 
       return maker;
     }
   }
-  std::string known;
+  std::vector<std::string> known;
   for (const AlgorithmEntry& entry : Algorithms()) {
-    known += (known.empty() ? "" : ", ") + entry.name;
+    known.push_back(entry.name);
   }
-  throw std::invalid_argument(document.Where("algorithm") + ": algorithm: expected one of " + known + ", got " + name);
+  throw std::invalid_argument(document.Where("algorithm") + ": algorithm: expected one of " + Joined(known) + ", got " +
+                              name);
 }
 
 }  // namespace reverie

@@ -1,4 +1,3 @@
-#include <charconv>
 #include <chrono>
 #include <iostream>
 #include <set>
@@ -6,6 +5,7 @@
 
 #include "commands.h"
 #include "reverie/core/log.h"
+#include "reverie/core/text.h"
 #include "reverie/report/live_page.h"
 #include "reverie/report/report.h"
 #include "reverie/run/signals.h"
@@ -29,12 +29,11 @@ struct CompareArguments {
 std::pair<std::string, double> ReadReach(const std::string& text) {
   const size_t equals = text.find('=');
   const size_t begin = equals == std::string::npos ? 0 : equals + 1;
-  double value = 0;
-  const auto [stop, error] = std::from_chars(text.data() + begin, text.data() + text.size(), value);
-  if (error != std::errc() || stop != text.data() + text.size()) {
+  const std::optional<double> value = ParseNumber<double>(std::string_view(text).substr(begin));
+  if (!value) {
     throw std::invalid_argument("--reach " + text + ": expected a return, or TASK=RETURN");
   }
-  return {text.substr(0, begin == 0 ? 0 : equals), value};
+  return {text.substr(0, begin == 0 ? 0 : equals), *value};
 }
 
 CompareOptions ReadOptions(const CompareArguments& arguments) {

@@ -4,6 +4,7 @@
 
 #include "commands.h"
 #include "reverie/config/writer.h"
+#include "reverie/core/text.h"
 
 namespace reverie {
 namespace {
@@ -18,14 +19,6 @@ std::string BoundsText(const std::vector<double>& low, const std::vector<double>
     text << (i > 0 ? ", " : "") << "[" << ShortestDouble(low[i]) << ", " << ShortestDouble(high[i]) << "]";
   }
   return text.str();
-}
-
-std::string Joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) {
-    text += (text.empty() ? "" : ", ") + word;
-  }
-  return text;
 }
 
 void ListEnvs(const EnvRegistry& envs) {

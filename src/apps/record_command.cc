@@ -1,11 +1,10 @@
-#include <cmath>
-#include <cstdio>
 #include <optional>
 #include <stdexcept>
 
 #include "commands.h"
 #include "experiment.h"
 #include "reverie/core/log.h"
+#include "reverie/core/text.h"
 #include "reverie/env/action_bounds.h"
 #include "reverie/env/mujoco/simulation.h"
 #include "reverie/models/model_env.h"
@@ -25,12 +24,6 @@ struct RecordArguments {
   uint64_t seed = 0;
   RenderOptions render;
 };
-
-std::string Fixed(double value, int digits) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
 
 torch::Tensor Row(const std::vector<double>& numbers) {
   return torch::tensor(numbers, torch::kFloat64).to(torch::kFloat32).unsqueeze(0);
@@ -122,11 +115,12 @@ void Record(const RecordArguments& arguments, const EnvRegistry& envs) {
     StepResult step;
     double episode_return = 0;
     const auto draw = [&] {
-      const std::string seconds = Fixed(spec.dt * static_cast<double>(env->elapsed_steps()), 2) + " s";
-      std::span<const uint8_t> picture = renderer.Draw(env->mujoco()->qpos(), {{"episode", std::to_string(episode)},
-                                                                               {"time", seconds},
-                                                                               {"reward", Fixed(step.reward, 2)},
-                                                                               {"return", Fixed(episode_return, 1)}});
+      const std::string seconds = FixedText(spec.dt * static_cast<double>(env->elapsed_steps()), 2) + " s";
+      std::span<const uint8_t> picture =
+          renderer.Draw(env->mujoco()->qpos(), {{"episode", std::to_string(episode)},
+                                                {"time", seconds},
+                                                {"reward", FixedText(step.reward, 2)},
+                                                {"return", FixedText(episode_return, 1)}});
       std::vector<uint8_t> both;
       if (imagination) {
         const std::vector<uint8_t> happened(picture.begin(), picture.end());
@@ -153,7 +147,7 @@ void Record(const RecordArguments& arguments, const EnvRegistry& envs) {
       draw();
     }
     LogInfo("episode " + std::to_string(episode) + ": " + std::to_string(env->elapsed_steps()) + " steps, return " +
-            Fixed(episode_return, 1));
+            FixedText(episode_return, 1));
   }
   video.Finish();
   LogInfo("wrote " + arguments.out + ", " + std::to_string(pictures) + " pictures drawn through " + renderer.library());

@@ -1,5 +1,4 @@
 #include <cstdio>
-#include <iostream>
 
 #include "commands.h"
 #include "reverie/core/log.h"

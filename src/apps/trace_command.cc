@@ -1,5 +1,4 @@
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -10,6 +9,7 @@
 
 #include "commands.h"
 #include "reverie/config/reader.h"
+#include "reverie/core/text.h"
 
 namespace reverie {
 namespace {
@@ -32,7 +32,7 @@ struct TraceConfig {
   void Visit(Fields& fields) { fields("env", env, "the environment"); }
 };
 
-double ParseNumber(std::string_view text, const std::string& where) {
+double FiniteNumber(std::string_view text, const std::string& where) {
   const size_t begin = text.find_first_not_of(" \t\r");
   const size_t end = text.find_last_not_of(" \t\r");
   text = begin == std::string_view::npos ? "" : text.substr(begin, end - begin + 1);
@@ -40,12 +40,11 @@ double ParseNumber(std::string_view text, const std::string& where) {
   if (digits.starts_with('+')) {
     digits.remove_prefix(1);
   }
-  double value = 0;
-  const auto [stop, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  if (error != std::errc() || stop != digits.data() + digits.size() || !std::isfinite(value)) {
+  const std::optional<double> value = ParseNumber<double>(digits);
+  if (!value || !std::isfinite(*value)) {
     throw std::invalid_argument(where + ": expected a finite number, got '" + std::string(text) + "'");
   }
-  return value;
+  return *value;
 }
 
 // Rows of `columns` numbers; blank lines may follow the last. Throws std::invalid_argument "FILE:LINE: ...".
@@ -69,7 +68,7 @@ std::vector<std::vector<double>> ReadCsv(const std::string& path, size_t columns
     std::vector<double> row;
     for (size_t begin = 0; begin <= line.size();) {
       const size_t comma = std::min(line.find(',', begin), line.size());
-      row.push_back(ParseNumber(std::string_view(line).substr(begin, comma - begin), where));
+      row.push_back(FiniteNumber(std::string_view(line).substr(begin, comma - begin), where));
       begin = comma + 1;
     }
     if (row.size() != columns) {

@@ -3,7 +3,6 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <fstream>
 #include <map>
@@ -13,6 +12,7 @@
 #include <utility>
 
 #include "reverie/config/writer.h"
+#include "reverie/core/text.h"
 
 namespace reverie {
 
@@ -121,21 +121,15 @@ std::optional<double> AsDouble(const YAML::Node& node) {
   if (!IsPlainScalar(node)) {
     return std::nullopt;
   }
-  std::string text = node.Scalar();
+  const std::string_view text = node.Scalar();
   if (text == ".inf" || text == "+.inf") {
     return std::numeric_limits<double>::infinity();
   }
   if (text == "-.inf") {
     return -std::numeric_limits<double>::infinity();
   }
-  double value = 0;
-  const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(begin, end, value);
-  if (error != std::errc() || stop != end || !std::isfinite(value)) {
-    return std::nullopt;
-  }
-  return value;
+  const std::optional<double> value = ParseNumber<double>(text.substr(text.starts_with('+') ? 1 : 0));
+  return value && std::isfinite(*value) ? value : std::nullopt;
 }
 
 // Integers may be written 1e6.
@@ -143,10 +137,7 @@ std::optional<int64_t> AsInteger(const YAML::Node& node) {
   if (!IsPlainScalar(node)) {
     return std::nullopt;
   }
-  const std::string& text = node.Scalar();
-  int64_t value = 0;
-  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error == std::errc() && stop == text.data() + text.size()) {
+  if (const std::optional<int64_t> value = ParseNumber<int64_t>(node.Scalar())) {
     return value;
   }
   const std::optional<double> number = AsDouble(node);
@@ -347,11 +338,7 @@ class Reader {
     void operator()(const EnumTarget& target) const {
       const std::string text = node.IsScalar() ? node.Scalar() : "";
       if (std::find(target.names.begin(), target.names.end(), text) == target.names.end()) {
-        std::string names;
-        for (const std::string& name : target.names) {
-          names += (names.empty() ? "" : ", ") + name;
-        }
-        Expected("one of " + names);
+        Expected("one of " + Joined(target.names));
       }
       target.set(text);
     }

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "offscreen_gl.h"
+#include "reverie/core/text.h"
 
 namespace reverie {
 namespace {
@@ -46,13 +47,13 @@ MujocoRenderer::MujocoRenderer(const mjModel_& model, const RenderOptions& optio
     state_->camera.type = mjCAMERA_FIXED;
     state_->camera.fixedcamid = camera;
   } else if (!options.camera.empty()) {
-    std::string known;
+    std::vector<std::string> known;
     for (int i = 0; i < model.ncam; ++i) {
       const char* name = mj_id2name(&model, mjOBJ_CAMERA, i);
-      known += (known.empty() ? "" : ", ") + std::string(name == nullptr ? "" : name);
+      known.emplace_back(name == nullptr ? "" : name);
     }
     throw std::invalid_argument("the model has no camera " + options.camera + "; it has " +
-                                (known.empty() ? "none" : known));
+                                (known.empty() ? "none" : Joined(known)));
   }
   state_->gl = MakeOffscreenGl();
   state_->data.reset(mj_makeData(&model));

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 #include <mujoco/mujoco.h>
 
-#include <algorithm>
 #include <optional>
 #include <stdexcept>
 #include <utility>

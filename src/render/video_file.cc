@@ -68,18 +68,19 @@ VideoFile::VideoFile(const fs::path& path, int64_t width, int64_t height, double
   }
   close(said_file);
   said_ = said;
-  // ffmpeg may end before us; writing to it is then an error to report, not the end of the process.
-  struct sigaction ignore {};
-  ignore.sa_handler = SIG_IGN;
-  sigaction(SIGPIPE, &ignore, &former_);
   std::ostringstream command;
   command << ShellQuoted(ffmpeg) << " -v error -y -f rawvideo -pixel_format rgb24 -video_size " << width << "x"
           << height << " -framerate " << frames_per_second << " -i - " << how << " " << ShellQuoted(target.string())
           << " 2> " << ShellQuoted(said_.string());
   pipe_ = popen(command.str().c_str(), "w");
   if (pipe_ == nullptr) {
+    fs::remove(said_);
     throw std::runtime_error("cannot start " + ffmpeg);
   }
+  // ffmpeg may end before us; writing to it is then an error to report, not the end of the process.
+  struct sigaction ignore {};
+  ignore.sa_handler = SIG_IGN;
+  sigaction(SIGPIPE, &ignore, &former_);
 }
 
 VideoFile::~VideoFile() {

@@ -10,6 +10,7 @@
 
 #include "reverie/config/writer.h"
 #include "reverie/core/rng.h"
+#include "reverie/core/text.h"
 
 namespace reverie {
 namespace {
@@ -28,14 +29,6 @@ size_t PlaceOf(const std::string& name, std::vector<Named>& list) {
   }
   list.push_back({.name = name});
   return list.size() - 1;
-}
-
-std::string Joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) {
-    text += (text.empty() ? "" : ", ") + word;
-  }
-  return text;
 }
 
 std::vector<double> Evenly(double first, double last, size_t count) {
@@ -336,8 +329,7 @@ std::optional<OverallReport> Overall(Comparison& comparison) {
   return says_something ? std::optional(std::move(overall)) : std::nullopt;
 }
 
-// --- What a reader should know before believing
-// ------------------------------------------------------------------------
+// --- What a reader should know before believing ----------------------------------------------------------------------
 
 // "2.11.0 (4 runs), 2.10.0 (1 run)", or "" where all runs say the same.
 std::string Disagreement(const std::vector<const RunData*>& runs,

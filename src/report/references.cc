@@ -3,8 +3,8 @@
 #include <cmath>
 #include <stdexcept>
 
-#include "csv_table.h"
 #include "reverie/config/reader.h"
+#include "reverie/run/csv_table.h"
 
 namespace reverie {
 

@@ -6,8 +6,8 @@
 #include <optional>
 #include <stdexcept>
 
-#include "csv_table.h"
 #include "reverie/config/reader.h"
+#include "reverie/run/csv_table.h"
 
 namespace reverie {
 namespace {
@@ -17,22 +17,18 @@ namespace fs = std::filesystem;
 // Columns of train.csv that are kept, by how their names begin.
 constexpr const char* kTrainingColumns[] = {"model/open_loop_error_", "model/holdout_mse_", "rollout/uncertainty/"};
 
-// Every value there is in the column, against env steps. Throws where steps do not rise.
-Series Against(const CsvTable& table, size_t steps, size_t column) {
-  Series series;
-  double last_step = -1;
+// The env steps of the rows. Throws where they do not rise.
+std::vector<double> EnvSteps(const CsvTable& table) {
+  const size_t column = table.Column("env_step");
+  std::vector<double> steps;
   for (size_t row = 0; row < table.rows(); ++row) {
-    const std::optional<double> step = table.Number(row, steps);
-    if (!step || !(*step > last_step)) {
+    const std::optional<double> step = table.Number(row, column);
+    if (!step || !(*step > (steps.empty() ? -1 : steps.back()))) {
       table.Fail(row, "env_step: expected more than in the row before");
     }
-    last_step = *step;
-    if (const std::optional<double> value = table.Number(row, column)) {
-      series.x.push_back(*step);
-      series.y.push_back(*value);
-    }
+    steps.push_back(*step);
   }
-  return series;
+  return steps;
 }
 
 void NoteTornLine(const CsvTable& table, const fs::path& file, RunData& run) {
@@ -44,10 +40,9 @@ void NoteTornLine(const CsvTable& table, const fs::path& file, RunData& run) {
 void ReadEvaluations(RunData& run) {
   const fs::path file = run.path / "eval.csv";
   const CsvTable table(file);
-  const size_t steps = table.Column("env_step");
+  run.returns.x = EnvSteps(table);
   const size_t wall = table.Column("wall_s");
   const size_t mean = table.Column("return_mean");
-  run.returns = Against(table, steps, mean);
   for (size_t row = 0; row < table.rows(); ++row) {
     const std::optional<double> wall_s = table.Number(row, wall);
     const std::optional<double> value = table.Number(row, mean);
@@ -57,6 +52,7 @@ void ReadEvaluations(RunData& run) {
     if (!wall_s || !(*wall_s >= (run.wall_s.empty() ? 0 : run.wall_s.back()))) {
       table.Fail(row, "wall_s: expected at least what the row before has");
     }
+    run.returns.y.push_back(*value);
     run.wall_s.push_back(*wall_s);
   }
   NoteTornLine(table, file, run);
@@ -68,11 +64,18 @@ void ReadTraining(RunData& run) {
     return;
   }
   const CsvTable table(file);
+  const std::vector<double> steps = EnvSteps(table);
   for (size_t column = 0; column < table.columns().size(); ++column) {
     const std::string& name = table.columns()[column];
     if (std::any_of(std::begin(kTrainingColumns), std::end(kTrainingColumns),
                     [&](const char* begin) { return name.starts_with(begin); })) {
-      Series series = Against(table, table.Column("env_step"), column);
+      Series series;
+      for (size_t row = 0; row < table.rows(); ++row) {
+        if (const std::optional<double> value = table.Number(row, column)) {
+          series.x.push_back(steps[row]);
+          series.y.push_back(*value);
+        }
+      }
       if (!series.x.empty()) {
         run.training.emplace(name, std::move(series));
       }

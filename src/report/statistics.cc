@@ -1,7 +1,6 @@
 #include "reverie/report/statistics.h"
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 #include <stdexcept>
 #include <string>

@@ -1,20 +1,8 @@
 #include "reverie/rollout/uncertainty_use.h"
 
-#include <charconv>
+#include "reverie/core/text.h"
 
 namespace reverie {
-namespace {
-
-std::optional<double> ParseNumber(const std::string& text) {
-  double value = 0;
-  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || stop != text.data() + text.size()) {
-    return std::nullopt;
-  }
-  return value;
-}
-
-}  // namespace
 
 std::vector<std::pair<std::string, UncertaintyUse>> EnumNames(UncertaintyUse) {
   return {{"none", UncertaintyUse::kNone},
@@ -46,7 +34,7 @@ void UncertaintyConfig::Visit(Fields& fields) {
         if (const std::optional<double> quantile = ThresholdQuantile()) {
           return *quantile >= 0 && *quantile <= 1;
         }
-        return ParseNumber(threshold).has_value();
+        return ParseNumber<double>(threshold).has_value();
       },
       "a number, or a quantile such as q0.99");
   fields("terminal_penalty", terminal_penalty, "use terminate: kappa, the stored reward being -kappa", AtLeast(0));
@@ -54,7 +42,8 @@ void UncertaintyConfig::Visit(Fields& fields) {
 }
 
 std::optional<double> UncertaintyConfig::ThresholdQuantile() const {
-  return threshold.starts_with('q') ? std::optional(ParseNumber(threshold.substr(1)).value_or(-1)) : std::nullopt;
+  return threshold.starts_with('q') ? std::optional(ParseNumber<double>(threshold.substr(1)).value_or(-1))
+                                    : std::nullopt;
 }
 
 torch::Tensor ScaledUncertainty(UncertaintyMeasure measure, const UncertaintyConfig& config, const DynamicsModel& model,

@@ -1,12 +1,12 @@
 #include "reverie/run/csv_log.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <stdexcept>
 
 #include "reverie/config/writer.h"
 #include "reverie/core/file.h"
+#include "reverie/core/text.h"
 
 namespace reverie {
 namespace {
@@ -75,14 +75,12 @@ CsvLog CsvLog::Resume(const std::filesystem::path& path, int64_t last_step) {
   std::vector<std::string> kept;
   for (size_t i = 0; i < text.rows.size(); ++i) {
     const std::vector<std::string> cells = SplitLine(text.rows[i]);
-    const char* const end = cells[0].data() + cells[0].size();
-    int64_t step = 0;
-    const auto [parsed, error] = std::from_chars(cells[0].data(), end, step);
-    if (error != std::errc() || parsed != end || cells.size() != log.columns_.size() + 1) {
+    const std::optional<int64_t> step = ParseNumber<int64_t>(cells[0]);
+    if (!step || cells.size() != log.columns_.size() + 1) {
       throw std::runtime_error(path.string() + ":" + std::to_string(i + 2) + ": expected a whole number and " +
                                std::to_string(log.columns_.size()) + " more cells");
     }
-    if (step <= last_step) {
+    if (*step <= last_step) {
       kept.push_back(text.rows[i]);
     }
   }

@@ -3,12 +3,11 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include <array>
 #include <chrono>
 #include <cmath>
-#include <cstdio>
 
 #include "reverie/core/log.h"
+#include "reverie/core/text.h"
 #include "reverie/core/timer.h"
 
 namespace reverie {
@@ -33,12 +32,7 @@ std::string Grouped(int64_t value) {
 
 // Whole numbers from ten on, one digit after the point below.
 std::string Rate(double per_second) {
-  if (per_second >= 10) {
-    return Grouped(std::llround(per_second));
-  }
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%.1f", per_second);
-  return text.data();
+  return per_second >= 10 ? Grouped(std::llround(per_second)) : FixedText(per_second, 1);
 }
 
 }  // namespace
@@ -115,9 +109,7 @@ std::string ProgressLine::Text() const {
     text += "  " + Rate(steps_per_s) + " env steps/s  " + Rate(updates_per_s) + " updates/s";
   }
   if (last_return_) {
-    std::array<char, 48> number{};
-    std::snprintf(number.data(), number.size(), "%.1f", *last_return_);
-    text += "  return " + std::string(number.data());
+    text += "  return " + FixedText(*last_return_, 1);
   }
   return text;
 }

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -17,6 +16,7 @@
 #include <thread>
 
 #include "reverie/core/log.h"
+#include "reverie/core/text.h"
 #include "reverie/core/timer.h"
 #include "reverie/run/signals.h"
 
@@ -27,12 +27,6 @@ namespace fs = std::filesystem;
 
 constexpr std::chrono::milliseconds kLook{100};  // how often processes are looked after
 constexpr double kRedrawSeconds = 1;
-
-std::string Short(double value) {
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%.1f", value);
-  return text.data();
-}
 
 // The folder of the sweep, held against a second one until the end.
 class SweepLock {
@@ -191,7 +185,7 @@ class LocalSweep {
       if (status.state == SweepRunState::kFinished) {
         ++result_.finished;
         Say(run.name() + ": finished" +
-            (status.last_return ? ", evaluation return " + Short(*status.last_return) : std::string()));
+            (status.last_return ? ", evaluation return " + FixedText(*status.last_return, 1) : std::string()));
       } else if (result_.signal == 0) {
         ++result_.failed;
         Wipe();
@@ -234,7 +228,7 @@ class LocalSweep {
     const int64_t total = process.run->total_steps;
     std::string text = process.run->name() + "  " + std::to_string(status.env_steps) + " of " + std::to_string(total);
     if (status.last_return) {
-      text += "  return " + Short(*status.last_return);
+      text += "  return " + FixedText(*status.last_return, 1);
     }
     if (const int64_t done = status.env_steps - process.steps_at_start; done > 0) {
       const double per_step = process.since_start.Seconds() / static_cast<double>(done);

@@ -63,18 +63,21 @@ std::vector<std::string> SubmittedRuns(const Sweep& sweep) {
   return names;
 }
 
+// As an #SBATCH line reads it: no shell is at work there.
+std::string Quoted(const std::string& value) { return '"' + value + '"'; }
+
 std::string Script(const Sweep& sweep, int64_t tasks) {
   const SlurmOptions& slurm = sweep.slurm;
   const fs::path program = fs::read_symlink("/proc/self/exe");
   const std::string at_once = slurm.at_once > 0 ? std::string("%") + std::to_string(slurm.at_once) : "";
   std::ostringstream script;
   script << "#!/bin/bash\n"
-         << "#SBATCH --job-name=" << fs::absolute(sweep.out).lexically_normal().filename().string() << "\n"
+         << "#SBATCH --job-name=" << Quoted(fs::absolute(sweep.out).lexically_normal().filename().string()) << "\n"
          << "#SBATCH --array=0-" << tasks - 1 << at_once << "\n"
          << "#SBATCH --cpus-per-task=" << slurm.cpus << "\n";
   const auto option = [&](const char* name, const std::string& value) {
     if (!value.empty()) {
-      script << "#SBATCH --" << name << "=" << value << "\n";
+      script << "#SBATCH --" << name << "=" << Quoted(value) << "\n";
     }
   };
   option("partition", slurm.partition);
@@ -88,7 +91,7 @@ std::string Script(const Sweep& sweep, int64_t tasks) {
   script << "#SBATCH --" << (slurm.requeue ? "requeue" : "no-requeue") << "\n"
          << "#SBATCH --open-mode=append\n"
          << "#SBATCH --signal=B:USR1@" << kSecondsForACheckpoint << "\n"
-         << "#SBATCH --output=" << (JobFolder(sweep) / "%A_%a.txt").string() << "\n"
+         << "#SBATCH --output=" << Quoted((JobFolder(sweep) / "%A_%a.txt").string()) << "\n"
          << R"(
 # One run of a sweep a task; `reverie sweep` wrote this. A line of runs.tsv: name, config, seed, threads, folder.
 set -u

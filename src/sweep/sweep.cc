@@ -1,7 +1,6 @@
 #include "reverie/sweep/sweep.h"
 
 #include <algorithm>
-#include <charconv>
 #include <fstream>
 #include <map>
 #include <set>
@@ -11,6 +10,8 @@
 #include "reverie/config/reader.h"
 #include "reverie/config/writer.h"
 #include "reverie/core/file.h"
+#include "reverie/core/text.h"
+#include "reverie/run/csv_table.h"
 
 namespace reverie {
 namespace {
@@ -61,10 +62,9 @@ void Apply(const std::vector<Assignment>& assignments, ConfigDocument& document)
   }
 }
 
-std::optional<int64_t> Integer(std::string_view text) {
-  int64_t value = 0;
-  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && stop == text.data() + text.size() && value >= 0 ? std::optional(value) : std::nullopt;
+std::optional<int64_t> ParseSeed(std::string_view text) {
+  const std::optional<int64_t> seed = ParseNumber<int64_t>(text);
+  return seed && *seed >= 0 ? seed : std::nullopt;
 }
 
 // What stands at a key at the top, or that value where the key is missing.
@@ -81,14 +81,14 @@ std::vector<int64_t> ReadSeeds(const ConfigDocument& document) {
   const auto [key, text, list, where] = LeafOf(document, "seeds", kDefaultSeeds);
   std::vector<int64_t> seeds;
   if (const size_t dots = text.find(".."); list.empty() && dots != std::string::npos) {
-    const std::optional<int64_t> first = Integer(std::string_view(text).substr(0, dots));
-    const std::optional<int64_t> last = Integer(std::string_view(text).substr(dots + 2));
+    const std::optional<int64_t> first = ParseSeed(std::string_view(text).substr(0, dots));
+    const std::optional<int64_t> last = ParseSeed(std::string_view(text).substr(dots + 2));
     for (int64_t seed = first.value_or(0); first && last && seed <= *last && *last - *first < kMostSeeds; ++seed) {
       seeds.push_back(seed);
     }
   }
   for (const std::string& element : list) {
-    if (const std::optional<int64_t> seed = Integer(element)) {
+    if (const std::optional<int64_t> seed = ParseSeed(element)) {
       seeds.push_back(*seed);
     }
   }
@@ -207,49 +207,26 @@ void CheckExisting(const SweepRun& run, const std::string& yaml) {
     const auto found = values.find(key);
     return found == values.end() ? "nothing" : found->second;
   };
-  std::string differences;
+  std::vector<std::string> differences;
   for (const std::string& key : keys) {
     if (value_of(there, key) != value_of(here, key)) {
-      differences += (differences.empty() ? "" : ", ") + key + " (" + value_of(there, key) + " there, " +
-                     value_of(here, key) + " here)";
+      differences.push_back(key + " (" + value_of(there, key) + " there, " + value_of(here, key) + " here)");
     }
   }
   if (!differences.empty()) {
     Fail(run.directory.string(),
-         "was begun with another config: " + differences + "; remove it, or name another folder in `out`");
+         "was begun with another config: " + Joined(differences) + "; remove it, or name another folder in `out`");
   }
 }
 
-// The last value of a column in a CSV file of ours; nothing where there is none yet.
+// The last value of a column in a CSV file of a run; nothing where there is none.
 std::optional<double> LastValue(const fs::path& path, const std::string& column) {
-  std::ifstream file(path);
-  std::string header;
-  std::string line;
-  std::string last;
-  if (!std::getline(file, header)) {
-    return std::nullopt;
+  try {
+    const CsvTable table(path);
+    return table.rows() > 0 ? table.Number(table.rows() - 1, table.Column(column)) : std::nullopt;
+  } catch (const std::invalid_argument&) {
+    return std::nullopt;  // not there yet, or damaged, which a comparison tells
   }
-  while (std::getline(file, line) && !file.eof()) {  // a line without its end is still being written
-    last = line;
-  }
-  const auto field = [](const std::string& row, size_t place) {
-    size_t begin = 0;
-    for (size_t i = 0; i < place && begin != std::string::npos; ++i) {
-      begin = row.find(',', begin);
-      begin += begin == std::string::npos ? 0 : 1;
-    }
-    return begin == std::string::npos ? std::string() : row.substr(begin, row.find(',', begin) - begin);
-  };
-  const auto columns = std::count(header.begin(), header.end(), ',') + 1;
-  for (size_t place = 0; place < static_cast<size_t>(columns); ++place) {
-    if (field(header, place) == column) {
-      const std::string text = field(last, place);
-      double value = 0;
-      const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-      return error == std::errc() && !text.empty() ? std::optional(value) : std::nullopt;
-    }
-  }
-  return std::nullopt;
 }
 
 }  // namespace
@@ -288,6 +265,7 @@ Sweep ReadSweep(const fs::path& file, const fs::path& out, const EnvRegistry& en
   }
   variants = WithGrid(std::move(variants), document.Section("grid"));
 
+  std::vector<SweepRun> unseeded;
   std::set<fs::path> known;
   for (const Task& task : tasks) {
     for (const Variant& variant : variants) {
@@ -311,20 +289,21 @@ Sweep ReadSweep(const fs::path& file, const fs::path& out, const EnvRegistry& en
         Fail(file.string(), run.task + "/" + run.variant + " is there twice; two tasks have the same name");
       }
       sweep.configs.push_back({.path = run.config, .yaml = ToYaml(maker.fields())});
-      for (const int64_t seed : seeds) {
-        run.seed = seed;
-        const std::string name = "seed-" + std::to_string(seed);
-        run.directory = sweep.out / run.task / run.variant / name;
-        run.output = sweep.out / "output" / run.task / run.variant / (name + ".txt");
-        CheckExisting(run, sweep.configs.back().yaml);
-        sweep.runs.push_back(run);
-      }
+      unseeded.push_back(run);
     }
   }
   // The first seed of everything before the second of anything: early pictures compare.
-  std::stable_sort(sweep.runs.begin(), sweep.runs.end(), [&](const SweepRun& a, const SweepRun& b) {
-    return std::find(seeds.begin(), seeds.end(), a.seed) < std::find(seeds.begin(), seeds.end(), b.seed);
-  });
+  for (const int64_t seed : seeds) {
+    for (size_t i = 0; i < unseeded.size(); ++i) {
+      SweepRun run = unseeded[i];
+      run.seed = seed;
+      const std::string name = "seed-" + std::to_string(seed);
+      run.directory = sweep.out / run.task / run.variant / name;
+      run.output = sweep.out / "output" / run.task / run.variant / (name + ".txt");
+      CheckExisting(run, sweep.configs[i].yaml);
+      sweep.runs.push_back(run);
+    }
+  }
   return sweep;
 }
 

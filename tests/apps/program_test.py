@@ -2,82 +2,20 @@
 
 usage: program_test.py PROGRAM SOURCE_DIR CLASS [unittest arguments]
 """
-import csv
 import json
 import os
 import pathlib
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 
-PROGRAM = pathlib.Path(sys.argv[1]).resolve()
-SOURCE = pathlib.Path(sys.argv[2]).resolve()
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+from program import PROGRAM, SOURCE, TINY_MBPO, TINY_SAC, Case, comparable, rows, run  # noqa: E402
 
-# A run small enough for a test: everything happens, nothing takes long.
-TINY_MBPO = """algorithm: mbpo
-total_steps: 700
-exploration_steps: 400
-threads: 1
-device: cpu
-env: {id: Hopper-v5}
-updates_per_step: 1
-epoch_length: 100
-replay_capacity: 2000
-model: {members: 3, elites: 2, hidden: [16, 16], weight_decay: [1e-5, 1e-5, 1e-5], retrain_every: 100, max_epochs: 2,
-        reward: learned}
-rollout: {start_states: 300, length: [0, 2, 1, 3]}
-sac: {hidden: [16, 16], batch_size: 32}
-eval: {every_steps: 350, episodes: 2}
-checkpoint: {every_steps: 250}
-log: {every_steps: 100}
-"""
-TINY_SAC = """algorithm: sac
-total_steps: 500
-exploration_steps: 200
-threads: 1
-device: cpu
-env: {id: InvertedPendulum-v5}
-sac: {hidden: [16, 16], batch_size: 32}
-eval: {every_steps: 200, episodes: 2}
-checkpoint: {every_steps: 150}
-log: {every_steps: 100}
-"""
 # Those of single runs; sweeps have a form of their own.
 CONFIGS = sorted(file for file in (SOURCE / "configs").rglob("*.yaml") if file.parent.name != "sweeps")
-
-
-def run(*arguments, cwd, timeout=300):
-    return subprocess.run([PROGRAM, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=timeout)
-
-
-def rows(path):
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def comparable(path):
-    """The rows without what may differ between equal runs."""
-    return [{k: v for k, v in row.items() if not k.startswith(("time/", "rate/", "memory/")) and k != "wall_s"}
-            for row in rows(path)]
-
-
-class Case(unittest.TestCase):
-    def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.cwd = pathlib.Path(self.folder.name)
-        self.addCleanup(self.folder.cleanup)
-
-    def write(self, text, name="c.yaml"):
-        (self.cwd / name).write_text(text)
-        return name
-
-    def train(self, *arguments, code=0, timeout=300):
-        result = run("train", *arguments, cwd=self.cwd, timeout=timeout)
-        self.assertEqual(result.returncode, code, result.stderr)
-        return result
 
 
 class BadInput(Case):

@@ -2,7 +2,6 @@
 
 usage: sweep_test.py PROGRAM SOURCE_DIR CLASS [unittest arguments]
 """
-import csv
 import json
 import os
 import pathlib
@@ -11,14 +10,14 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 
 import slurm_cluster
 
-PROGRAM = pathlib.Path(sys.argv[1]).resolve()
-SOURCE = pathlib.Path(sys.argv[2]).resolve()
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+import program  # noqa: E402
+from program import PROGRAM, SOURCE, comparable  # noqa: E402
 
 BASE = """algorithm: sac
 total_steps: 400
@@ -40,23 +39,14 @@ variants:
 """
 
 
-def comparable(path):
-    """The rows without what may differ between equal runs."""
-    with open(path, newline="") as file:
-        return [{k: v for k, v in row.items() if not k.startswith(("time/", "rate/", "memory/")) and k != "wall_s"}
-                for row in csv.DictReader(file)]
-
-
-class Case(unittest.TestCase):
+class Case(program.Case):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.cwd = pathlib.Path(folder.name)
+        super().setUp()
         self.write(BASE, "base.yaml")
         self.write(SWEEP)
 
     def write(self, text, name="s.yaml"):
-        (self.cwd / name).write_text(text)
+        return super().write(text, name)
 
     def sweep(self, *arguments, code=0, file="s.yaml"):
         result = subprocess.run([PROGRAM, "sweep", file, *map(str, arguments)], cwd=self.cwd, capture_output=True,
@@ -334,9 +324,9 @@ slurm: {cpus: 1, memory: 100M, time: "00:30:00", options: --nice=1}
                              comparable(self.cwd / "here/Pendulum-v1/long/seed-0" / name))
 
     def test_the_time_limit_requeues_and_cancel_ends_with_a_checkpoint(self):
-        self.write("base: long.yaml\nout: out\nseeds: [0]\n")
+        self.write("base: long.yaml\nout: out of here\nseeds: [0]\n")
         job = self.submit()
-        run = "out/InvertedPendulum-v5/sac/seed-0"
+        run = "out of here/InvertedPendulum-v5/sac/seed-0"
         self.wait_for_checkpoint(run)
         # What Slurm sends before the time limit.
         self.assertEqual(self.cluster.run("scancel", "--batch", "--signal=USR1", f"{job}_0").returncode, 0)

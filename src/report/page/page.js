@@ -181,13 +181,13 @@ function improvementTraces(groups, improvements) {
 }
 
 function improvementChart(groups, improvements) {
-  const pairs = groups().length * (groups().length - 1) / 2;
-  return chart(() => improvementTraces(groups(), improvements()), () => layoutOf('Probability of improvement', 'P(X > Y)', '',
+  const pairs = groups.length * (groups.length - 1) / 2;
+  return chart(() => improvementTraces(groups, improvements), () => layoutOf('Probability of improvement', 'P(X > Y)', '',
     {xaxis: {range: [-0.03, 1.03]}, shapes: [{type: 'line', x0: 0.5, x1: 0.5, y0: 0, y1: 1, yref: 'paper', line: {dash: 'dot', width: 1, color: '#888'}}]}), pairs);
 }
 
 function profileChart(groups, x) {
-  return chart(() => groups().flatMap((group) => band(group.name, group.profile, colourOf(group.name), 'above %{x:.5g}: %{y:.3f}')),
+  return chart(() => groups.flatMap((group) => band(group.name, group.profile, colourOf(group.name), 'above %{x:.5g}: %{y:.3f}')),
     () => layoutOf('Performance profile', x, 'share of runs above', {yaxis: {range: [-0.03, 1.03]}}));
 }
 
@@ -220,9 +220,8 @@ function modelChart(task) {
   }
   const select = element('select', {'aria-label': 'model measure'}, ...columns.map((column) => element('option', {}, column)));
   select.value = chosen.column[task.name];
-  const current = () => data.tasks.find(({name}) => name === task.name);
   const made = chart(
-    () => current().groups.filter((group) => chosen.column[task.name] in group.training)
+    () => task.groups.filter((group) => chosen.column[task.name] in group.training)
       .flatMap((group) => band(group.name, group.training[chosen.column[task.name]], colourOf(group.name), '%{x}: %{y:.5g}')),
     () => layoutOf(`${task.name}: ${chosen.column[task.name]}`, 'env steps', '', {yaxis: {type: 'log', dtick: 'D2', tickformat: '~g'}}));
   const drawing = charts[charts.length - 1];
@@ -248,21 +247,19 @@ function differencesTable(task) {
 }
 
 function taskSection(task) {
-  const current = () => data.tasks.find(({name}) => name === task.name);
   return element('section', {id: `task-${task.name}`}, element('h2', {}, task.name),
     element('p', {class: 'note'}, `Scores: the mean of a run's evaluations after step ${number(task.score_after)} and up to step ` +
       `${number(task.env_step)}, which all runs have reached. Interquartile means over runs with 95 % bootstrap intervals.`),
     numbersTable(task),
-    chart(() => returnTraces(current()), () => returnLayout(current())),
+    chart(() => returnTraces(task), () => returnLayout(task)),
     element('div', {class: 'pair'},
-      chart(() => barTraces(current().groups, true), () => layoutOf('Score: IQM and single runs', 'return', '', {yaxis: {autorange: 'reversed'}})),
-      profileChart(() => current().groups, 'return')),
-    ...(task.groups.length > 1 ? [improvementChart(() => current().groups, () => current().probability_of_improvement)] : []),
+      chart(() => barTraces(task.groups, true), () => layoutOf('Score: IQM and single runs', 'return', '', {yaxis: {autorange: 'reversed'}})),
+      profileChart(task.groups, 'return')),
+    ...(task.groups.length > 1 ? [improvementChart(task.groups, task.probability_of_improvement)] : []),
     ...modelChart(task), ...differencesTable(task));
 }
 
 function overallSection() {
-  const current = () => data.overall;
   const groups = data.overall.groups;
   const normalised = groups.length > 0 && groups.every(({iqm}) => iqm);
   const parts = [];
@@ -270,11 +267,11 @@ function overallSection() {
     parts.push(table(['', 'normalised IQM', 'mean'],
       groups.map((group) => [element('td', {}, ...named(group.name)), estimateCell(group.iqm), estimateCell(group.mean)])),
     element('div', {class: 'pair'},
-      chart(() => barTraces(current().groups, false), () => layoutOf('Normalised score: IQM', 'score', '', {yaxis: {autorange: 'reversed'}})),
-      profileChart(() => current().groups, 'normalised score')));
+      chart(() => barTraces(groups, false), () => layoutOf('Normalised score: IQM', 'score', '', {yaxis: {autorange: 'reversed'}})),
+      profileChart(groups, 'normalised score')));
   }
   if (groups.length > 1) {
-    parts.push(improvementChart(() => current().groups, () => current().probability_of_improvement));
+    parts.push(improvementChart(groups, data.overall.probability_of_improvement));
   }
   return element('section', {id: 'all-tasks'}, element('h2', {}, 'All tasks'),
     element('p', {class: 'note'}, normalised ? 'Returns are normalised by the reference returns given; runs are resampled within their task.'
@@ -302,7 +299,7 @@ function controls() {
 }
 
 function build() {
-  charts.length = 0;
+  charts.splice(0).forEach((former) => Plotly.purge(former.element));
   const main = document.getElementById('main');
   main.textContent = '';
   document.getElementById('what').textContent = `${data.runs.length} runs on ${data.tasks.length === 1 ? '1 task' : `${data.tasks.length} tasks`}; ` +
@@ -328,6 +325,8 @@ window.addEventListener('afterprint', () => { printing = false; drawAll(); });
 
 // --- A page that follows runs ----------------------------------------------------------------------------------------
 
+let shown = '';  // the data as text, since the first look
+
 async function follow() {
   const note = document.getElementById('live');
   try {
@@ -336,8 +335,11 @@ async function follow() {
     if (!answer.ok) {
       throw new Error(text);
     }
-    data = JSON.parse(text);
-    await build();
+    if (text !== shown) {  // else what the reader has opened stays open
+      shown = text;
+      data = JSON.parse(text);
+      await build();
+    }
     note.textContent = `Followed live; last looked at ${new Date().toLocaleTimeString()}.`;
   } catch (error) {
     note.textContent = error instanceof TypeError ? 'Not followed any more: the program that did has ended.' : String(error.message);

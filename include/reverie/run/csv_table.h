@@ -1,6 +1,6 @@
 // A CSV file without quotes, read whole: fields by row and column, with words about what is wrong and where.
-#ifndef REVERIE_SRC_REPORT_CSV_TABLE_H_
-#define REVERIE_SRC_REPORT_CSV_TABLE_H_
+#ifndef REVERIE_RUN_CSV_TABLE_H_
+#define REVERIE_RUN_CSV_TABLE_H_
 
 #include <filesystem>
 #include <optional>
@@ -42,4 +42,4 @@ class CsvTable {
 
 }  // namespace reverie
 
-#endif  // REVERIE_SRC_REPORT_CSV_TABLE_H_
+#endif  // REVERIE_RUN_CSV_TABLE_H_

@@ -1,10 +1,11 @@
-#include "csv_table.h"
+#include "reverie/run/csv_table.h"
 
 #include <algorithm>
-#include <charconv>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
+
+#include "reverie/core/text.h"
 
 namespace reverie {
 namespace {
@@ -63,9 +64,8 @@ std::optional<double> CsvTable::Number(size_t row, size_t column) const {
   if (field.empty()) {
     return std::nullopt;
   }
-  double value = 0;
-  const auto [stop, error] = std::from_chars(field.data(), field.data() + field.size(), value);
-  if (error != std::errc() || stop != field.data() + field.size()) {
+  const std::optional<double> value = ParseNumber<double>(field);
+  if (!value) {
     Fail(row, columns_[column] + ": expected a number, got " + std::string(field));
   }
   return value;
