@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "reverie/core/state.h"
+#include "reverie/core/tensor_file.h"
 
 namespace reverie {
 
@@ -30,16 +30,14 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-// Named tensors as a file that torch.load reads.
+// Named tensors as a file that Python's safetensors reads.
 inline void WriteTensors(const std::filesystem::path& path,
                          const std::vector<std::pair<std::string, torch::Tensor>>& tensors) {
-  StateTree tree;
-  StateVisitor visitor = StateVisitor::Saving(tree);
+  TensorFile file;
   for (const auto& [name, tensor] : tensors) {
-    torch::Tensor copy = tensor;
-    visitor(name, copy);
+    file.tensors[name] = tensor.detach().cpu().contiguous();
   }
-  tree.SaveFile(path);
+  WriteTensorFile(path, file);
 }
 
 // Runs a Python script of the test tree in `folder`; its exit code.

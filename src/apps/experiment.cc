@@ -4,6 +4,7 @@
 
 #include "reverie/core/state.h"
 #include "reverie/env/action_bounds.h"
+#include "reverie/run/checkpoint_folder.h"
 #include "reverie/run/device.h"
 
 namespace reverie {
@@ -25,15 +26,11 @@ AlgorithmMaker ReadExperiment(const std::filesystem::path& file, const std::vect
 
 TrainedRun LoadTrainedRun(const std::filesystem::path& run_directory, const EnvRegistry& envs) {
   const RunDirectory directory = RunDirectory::Open(run_directory);
-  const auto checkpoint = directory.NewestCheckpoint();
-  if (!checkpoint) {
-    throw std::invalid_argument(run_directory.string() + " has no checkpoint yet");
-  }
   TrainedRun run{.maker = ReadExperiment(directory.config_path(), {}, envs)};
   UseThreads(run.maker.run().threads);
   run.algorithm = run.maker.make(torch::kCPU);
-  StateTree tree = StateTree::LoadFile(*checkpoint);
-  StateVisitor visitor = StateVisitor::Loading(tree);
+  Checkpoint checkpoint = CheckpointFolder::LoadWithoutRows(directory.checkpoint_path());
+  StateVisitor visitor = StateVisitor::Loading(checkpoint.state);
   visitor("algorithm", *run.algorithm);
   return run;
 }

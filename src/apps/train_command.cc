@@ -2,8 +2,11 @@
 
 #include "commands.h"
 #include "experiment.h"
+#include "reverie/config/reader.h"
 #include "reverie/config/writer.h"
 #include "reverie/core/log.h"
+#include "reverie/core/text.h"
+#include "reverie/run/checkpoint_folder.h"
 #include "reverie/run/device.h"
 #include "reverie/run/evaluator.h"
 #include "reverie/run/run_context.h"
@@ -19,12 +22,33 @@ struct TrainArguments {
   std::string run_dir;
   std::string resume;
   bool overwrite = false;
+  bool auto_resume = false;
 };
+
+// A run goes on as it began: only where it is computed may change, and how long it is.
+void RefuseChanges(const std::filesystem::path& run, const std::string& config_yaml) {
+  std::vector<ConfigDifference> differences = ConfigDifferences(ConfigDocument::FromFile(run / "config.yaml"),
+                                                                ConfigDocument::FromText(config_yaml, "this config"));
+  std::erase_if(differences, [](const ConfigDifference& one) {
+    const bool longer = one.key == "total_steps" && ParseNumber<int64_t>(one.here) > ParseNumber<int64_t>(one.there);
+    return one.key == "device" || one.key == "threads" || longer;
+  });
+  if (!differences.empty()) {
+    throw std::invalid_argument(run.string() + " was begun with another config: " + DifferencesText(differences) +
+                                "; only total_steps may grow, and device and threads change");
+  }
+}
+
+// Whether there is a run at `path` to go on with. What was killed before its first checkpoint is begun anew.
+bool HasSomethingToGoOnWith(const std::filesystem::path& path) {
+  return std::filesystem::exists(path / "run.json") &&
+         CheckpointFolder::HasAny(RunDirectory::Open(path).checkpoint_path());
+}
 
 // One training run, from the beginning or from its newest checkpoint. Every check of the input comes before the first
 // file is written.
 void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
-  const bool resume = !arguments.resume.empty();
+  bool resume = !arguments.resume.empty();
   if (resume == !arguments.config.empty()) {
     throw std::invalid_argument("train: expected a config, or --resume and the folder of a run");
   }
@@ -41,6 +65,24 @@ void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
   }
   const AlgorithmMaker maker = ReadExperiment(config, sets, envs);
   const RunConfig& run_config = maker.run();
+  const std::string config_yaml = ToYaml(maker.fields());
+  std::filesystem::path path = resume ? arguments.resume : arguments.run_dir;
+  if (path.empty()) {
+    path = RunDirectory::DefaultPath(run_config.algorithm, maker.env().id, run_config.seed);
+  }
+  bool overwrite = arguments.overwrite;
+  if (arguments.auto_resume) {
+    resume = HasSomethingToGoOnWith(path);
+    overwrite = !resume;
+  }
+  if (resume) {
+    RefuseChanges(path, config_yaml);
+    const RunRecord record = RunDirectory::Open(path).record();
+    if (arguments.auto_resume && record.status == RunStatus::kFinished && record.env_steps >= run_config.total_steps) {
+      LogInfo(path.string() + " is finished");
+      return;
+    }
+  }
   const torch::Device device = ChooseDevice(run_config.device);
   const int64_t threads = UseThreads(run_config.threads);
   const std::unique_ptr<Algorithm> algorithm = maker.make(device);
@@ -52,10 +94,8 @@ void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
                        .device = device.str(),
                        .threads = threads};
   Evaluator evaluator(maker.env().maker, run_config.eval.episodes);
-  const std::filesystem::path path =
-      arguments.run_dir.empty() ? RunDirectory::DefaultPath(facts) : std::filesystem::path(arguments.run_dir);
-  RunDirectory directory = resume ? RunDirectory::Resume(arguments.resume, facts)
-                                  : RunDirectory::Create(path, ToYaml(maker.fields()), facts, arguments.overwrite);
+  RunDirectory directory = resume ? RunDirectory::Resume(path, config_yaml, facts)
+                                  : RunDirectory::Create(path, config_yaml, facts, overwrite);
   LogInfo(run_config.algorithm + " on " + maker.env().id + ", seed " + std::to_string(run_config.seed) + ", device " +
           device.str() + ", run directory " + directory.path().string());
 
@@ -96,8 +136,12 @@ void AddTrainCommand(CLI::App& program, const EnvRegistry& envs) {
   CLI::Option* run_dir = command->add_option("--run-dir", arguments->run_dir,
                                              "Folder of the run; default runs/<algorithm>-<env>/seed-<n>");
   CLI::Option* overwrite = command->add_flag("--overwrite", arguments->overwrite, "Replace an existing run");
-  command->add_option("--resume", arguments->resume, "Go on with the run in this folder")
-      ->excludes(run_dir)
+  CLI::Option* resume = command->add_option("--resume", arguments->resume, "Go on with the run in this folder");
+  resume->excludes(run_dir)->excludes(overwrite);
+  command
+      ->add_flag("--auto-resume", arguments->auto_resume,
+                 "Go on with the run in that folder, or begin it where there is none: the same command again and again")
+      ->excludes(resume)
       ->excludes(overwrite);
   command->callback([arguments, &envs] { Train(*arguments, envs); });
 }

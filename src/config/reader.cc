@@ -478,6 +478,33 @@ std::string ConfigDocument::Where(std::string_view key) const {
   return LineOf(state_->name, place);
 }
 
+std::vector<ConfigDifference> ConfigDifferences(const ConfigDocument& there, const ConfigDocument& here) {
+  std::map<std::string, ConfigDifference> keys;
+  for (const ConfigLeaf& leaf : there.Leaves()) {
+    keys[leaf.key] = {.key = leaf.key, .there = leaf.value, .here = "nothing"};
+  }
+  for (const ConfigLeaf& leaf : here.Leaves()) {
+    const auto [found, is_new] =
+        keys.emplace(leaf.key, ConfigDifference{.key = leaf.key, .there = "nothing", .here = ""});
+    found->second.here = leaf.value;
+  }
+  std::vector<ConfigDifference> differences;
+  for (const auto& [key, values] : keys) {
+    if (values.there != values.here) {
+      differences.push_back(values);
+    }
+  }
+  return differences;
+}
+
+std::string DifferencesText(const std::vector<ConfigDifference>& differences) {
+  std::vector<std::string> words;
+  for (const ConfigDifference& one : differences) {
+    words.push_back(one.key + " (" + one.there + " there, " + one.here + " here)");
+  }
+  return Joined(words);
+}
+
 std::string NearestName(std::string_view word, const std::vector<std::string>& known) {
   std::string nearest;
   size_t least = word.size() / 3 + 2;

@@ -124,27 +124,53 @@ void ReplayBuffer::Clear() {
   next_ = 0;
 }
 
+torch::Tensor ReplayBuffer::Numbered(int64_t begin, int64_t end) const {
+  const int64_t place = PlaceOf(begin);
+  return rows_.narrow(0, place, std::min(end - begin, capacity_ - place))
+      .to(torch::kCPU, /*non_blocking=*/false, /*copy=*/true);
+}
+
 void ReplayBuffer::VisitState(StateVisitor& state) {
-  // The ring's layout is kept as it is: a draw after resuming picks the same rows.
-  torch::Tensor rows = rows_.narrow(0, 0, size_);
+  StoredRows stored{.begin = total_added_ - size_, .end = total_added_, .read = [this](int64_t begin, int64_t end) {
+                      return Numbered(begin, end);
+                    }};
   int64_t saved_capacity = capacity();
-  state.Resizable("rows", rows);
+  int64_t count = size_;
+  state("rows", stored);
+  state("size", count);
   state("capacity", saved_capacity);
   state("next", next_);
   state("total_added", total_added_);
-  if (state.loading()) {
-    const int64_t count = rows.size(0);
-    if (rows.dim() != 2 || rows.size(1) != layout_.width() || count > saved_capacity || next_ < 0 ||
-        next_ >= saved_capacity || rows.scalar_type() != torch::kFloat32) {
+  if (!state.loading()) {
+    return;
+  }
+  if (!stored.read) {
+    Clear();
+    return;
+  }
+  const auto require = [](bool fits) {
+    if (!fits) {
       throw std::runtime_error("the checkpoint's replay buffer does not fit this environment");
     }
-    if (saved_capacity > rows_.size(0)) {
-      rows_ = AllocateRows(saved_capacity, layout_, device());
-    }
-    capacity_ = saved_capacity;
-    rows_.narrow(0, 0, count).copy_(rows);
-    SetSize(count);
+  };
+  require(count >= 0 && count <= saved_capacity && count <= total_added_ && next_ >= 0 && next_ < saved_capacity &&
+          (count == saved_capacity || next_ == count));
+  if (saved_capacity > rows_.size(0)) {
+    rows_ = AllocateRows(saved_capacity, layout_, device());
   }
+  capacity_ = saved_capacity;
+  // Every row at the place it had: a draw after resuming picks the same ones.
+  for (int64_t number = total_added_ - count; number < total_added_;) {
+    const torch::Tensor rows = stored.read(number, total_added_);
+    require(rows.dim() == 2 && rows.size(0) > 0 && rows.size(1) == layout_.width() &&
+            rows.scalar_type() == torch::kFloat32);
+    const int64_t place = PlaceOf(number);
+    const int64_t first = std::min(rows.size(0), capacity_ - place);
+    rows_.narrow(0, place, first).copy_(rows.narrow(0, 0, first));
+    rows_.narrow(0, 0, rows.size(0) - first).copy_(rows.narrow(0, first, rows.size(0) - first));
+    number += rows.size(0);
+  }
+  SetSize(count);
 }
 
 }  // namespace reverie

@@ -52,11 +52,11 @@ VideoFile::VideoFile(const fs::path& path, int64_t width, int64_t height, double
   const std::string ffmpeg = Ffmpeg();
   fs::path target;
   if (ending.empty()) {
-    fs::create_directories(path);
+    MakeFolder(path);
     target = path / "%06d.png";
   } else {
     if (path.has_parent_path()) {
-      fs::create_directories(path.parent_path());
+      MakeFolder(path.parent_path());
     }
     file_ = std::make_unique<PartialFile>(path);
     target = file_->partial();

@@ -418,11 +418,7 @@ std::string ReportPage(const Comparison& comparison, bool live) {
 
 void WriteReport(const Comparison& comparison, const std::filesystem::path& folder) {
   const std::string page = ReportPage(comparison);
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) {
-    throw std::runtime_error("cannot make the folder " + folder.string() + ": " + error.message());
-  }
+  MakeFolder(folder);
   WriteFileWhole(folder / "index.html", page);
   WriteFileWhole(folder / "summary.json", SummaryJson(comparison));
   WriteFileWhole(folder / "summary.csv", SummaryCsv(comparison));

@@ -11,7 +11,7 @@ void RunConfig::Eval::Visit(Fields& fields) {
 
 void RunConfig::Checkpoint::Visit(Fields& fields) {
   fields("every_steps", every_steps, "env steps from one checkpoint to the next", AtLeast(1));
-  fields("keep", keep, "newest checkpoints kept", AtLeast(1));
+  fields("keep", keep, "newest checkpoints kept; the one before the newest serves where that is damaged", AtLeast(1));
 }
 
 void RunConfig::Log::Visit(Fields& fields) {

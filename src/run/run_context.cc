@@ -23,22 +23,22 @@ bool Due(int64_t every, int64_t before, int64_t now) { return now / every > befo
 }  // namespace
 
 RunContext::RunContext(const RunConfig& config, RunDirectory& directory, RunHooks hooks)
-    : config_(config), directory_(directory), hooks_(std::move(hooks)), device_(directory.record().facts.device) {}
+    : config_(config),
+      directory_(directory),
+      hooks_(std::move(hooks)),
+      device_(directory.record().facts.device),
+      checkpoints_(directory.checkpoint_path(), config.checkpoint.keep) {}
 
 void RunContext::Begin(bool resume) {
   const std::filesystem::path& path = directory_.path();
   if (resume) {
-    const auto checkpoint = directory_.NewestCheckpoint();
-    if (!checkpoint) {
-      throw std::runtime_error(path.string() + " has no checkpoint to go on from");
-    }
-    StateTree tree = StateTree::LoadFile(*checkpoint);
-    StateVisitor visitor = StateVisitor::Loading(tree);
+    Checkpoint checkpoint = checkpoints_.Resume();
+    StateVisitor visitor = StateVisitor::Loading(checkpoint.state);
     VisitState(visitor);
     train_csv_ = CsvLog::Resume(path / "train.csv", env_steps_);
     eval_csv_ = CsvLog::Resume(path / "eval.csv", env_steps_);
     tensorboard_.emplace(path, env_steps_ + 1);
-    LogInfo("going on from " + checkpoint->string() + ", env step " + std::to_string(env_steps_));
+    LogInfo("going on from " + checkpoint.path.string() + ", env step " + std::to_string(env_steps_));
   } else {
     train_csv_ = CsvLog::Create(path / "train.csv", kTrainColumns);
     eval_csv_ = CsvLog::Create(path / "eval.csv", kEvalColumns);
@@ -68,6 +68,7 @@ void RunContext::Tick(int64_t env_steps, int64_t updates, std::string_view prefi
   progress_->Update(env_steps, updates);
   const bool done = env_steps >= config_.total_steps;
   if (Due(config_.log.every_steps, before, env_steps) || done) {
+    checkpoints_.Check();
     WriteTrainRow(prefix, learner_metrics());
     directory_.SetStatus(RunStatus::kRunning, "", env_steps_, TrainingSeconds());
     progress_->Report();
@@ -185,7 +186,7 @@ StateTree RunContext::State() {
 
 void RunContext::Save() {
   const auto timing = timer_.Measure("checkpoint");
-  directory_.SaveCheckpoint(State(), env_steps_, config_.checkpoint.keep);
+  checkpoints_.Save(State(), env_steps_);
   saved_env_steps_ = env_steps_;
   directory_.SetStatus(RunStatus::kRunning, "", env_steps_, TrainingSeconds());
 }
@@ -196,6 +197,7 @@ int RunContext::End() {
   if (saved_env_steps_ != env_steps_) {
     Save();
   }
+  checkpoints_.Finish();
   hooks_.export_policy();
   progress_.reset();
   if (finished) {
@@ -227,7 +229,7 @@ void RunContext::Fail(const std::string& what_happened) noexcept {
         WriteTrainRow("", {});
       }
     });
-    attempt("the state at the failure", [this] { directory_.SaveFailedState(State(), env_steps_); });
+    attempt("the state at the failure", [this] { checkpoints_.SaveFailed(State(), env_steps_); });
     progress_.reset();
   }
   LogError(reason);

@@ -1,15 +1,10 @@
 #include "reverie/run/run_directory.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cctype>
-#include <cerrno>
 #include <chrono>
-#include <cstdio>
 #include <ctime>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -19,6 +14,7 @@
 #include "reverie/core/file.h"
 #include "reverie/core/log.h"
 #include "reverie/core/version.h"
+#include "reverie/run/checkpoint_folder.h"
 
 namespace reverie {
 namespace {
@@ -27,9 +23,6 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kRecordFile = "run.json";
-constexpr const char* kCheckpointFolder = "checkpoints";
-constexpr std::string_view kStepPrefix = "step-";
-constexpr std::string_view kCheckpointSuffix = ".pt";
 
 std::string UtcNow() {
   const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
@@ -113,71 +106,34 @@ bool IsRun(const fs::path& path) {
   }
 }
 
-// A descriptor of the folder, locked against other runs until it is closed. A file system without locks leaves it
-// unlocked.
-int LockFolder(const fs::path& path) {
-  const int folder = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder < 0) {
-    throw std::runtime_error("cannot open " + path.string());
-  }
-  if (flock(folder, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-    close(folder);
+// A folder that holds nothing, or what a process left that was killed as it began.
+bool IsBlank(const fs::path& path) {
+  return fs::is_directory(path) &&
+         std::all_of(fs::directory_iterator(path), fs::directory_iterator(),
+                     [](const fs::directory_entry& entry) { return entry.path().filename() == "run.json.partial"; });
+}
+
+FolderLock LockRun(const fs::path& path) {
+  std::optional<FolderLock> lock = FolderLock::Take(path);
+  if (!lock) {
     throw std::invalid_argument(path.string() + " belongs to a run that is still going on");
   }
-  return folder;
-}
-
-std::string StepName(int64_t env_step) {
-  std::array<char, 32> digits{};
-  std::snprintf(digits.data(), digits.size(), "%09lld", static_cast<long long>(env_step));
-  return std::string(kStepPrefix) + digits.data() + std::string(kCheckpointSuffix);
-}
-
-// Checkpoints with their steps, oldest first.
-std::vector<std::pair<int64_t, fs::path>> Checkpoints(const fs::path& run) {
-  std::vector<std::pair<int64_t, fs::path>> found;
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(run / kCheckpointFolder, error)) {
-    const std::string name = entry.path().filename().string();
-    if (!name.starts_with(kStepPrefix) || !name.ends_with(kCheckpointSuffix)) {
-      continue;
-    }
-    const std::string digits =
-        name.substr(kStepPrefix.size(), name.size() - kStepPrefix.size() - kCheckpointSuffix.size());
-    if (digits.size() >= 9 && digits.size() <= 18 &&
-        std::all_of(digits.begin(), digits.end(), [](unsigned char c) { return std::isdigit(c) != 0; })) {
-      found.emplace_back(std::stoll(digits), entry.path());
-    }
-  }
-  std::sort(found.begin(), found.end());
-  return found;
-}
-
-void SaveState(const StateTree& state, const fs::path& path) {
-  try {
-    state.SaveFile(path);
-  } catch (...) {
-    fs::path partial = path;
-    partial += ".partial";
-    std::error_code error;
-    fs::remove(partial, error);
-    throw;
-  }
+  return std::move(*lock);
 }
 
 }  // namespace
 
 const char* Name(RunStatus status) { return kStatusNames.at(static_cast<size_t>(status)).second; }
 
-fs::path RunDirectory::DefaultPath(const RunFacts& facts) {
-  return fs::path("runs") / (facts.algorithm + "-" + facts.env) / ("seed-" + std::to_string(facts.seed));
+fs::path RunDirectory::DefaultPath(const std::string& algorithm, const std::string& env, int64_t seed) {
+  return fs::path("runs") / (algorithm + "-" + env) / ("seed-" + std::to_string(seed));
 }
 
-RunDirectory::RunDirectory(fs::path path, RunRecord record, int lock)
-    : path_(std::move(path)), record_(std::move(record)), lock_(lock) {}
+RunDirectory::RunDirectory(fs::path path, RunRecord record, std::optional<FolderLock> lock)
+    : path_(std::move(path)), record_(std::move(record)), lock_(std::move(lock)) {}
 
 RunDirectory::RunDirectory(RunDirectory&& other) noexcept
-    : path_(std::move(other.path_)), record_(std::move(other.record_)), lock_(std::exchange(other.lock_, -1)) {}
+    : path_(std::move(other.path_)), record_(std::move(other.record_)), lock_(std::exchange(other.lock_, {})) {}
 
 RunDirectory& RunDirectory::operator=(RunDirectory&& other) noexcept {
   std::swap(path_, other.path_);
@@ -187,16 +143,15 @@ RunDirectory& RunDirectory::operator=(RunDirectory&& other) noexcept {
 }
 
 RunDirectory::~RunDirectory() {
-  if (lock_ >= 0) {
+  if (lock_) {
     StopLogToFile();
-    close(lock_);
   }
 }
 
 RunDirectory RunDirectory::Create(const fs::path& path, const std::string& config_yaml, const RunFacts& facts,
                                   bool overwrite) {
   try {
-    const bool exists = fs::exists(fs::symlink_status(path));
+    const bool exists = fs::exists(fs::symlink_status(path)) && !IsBlank(path);
     if (exists && !overwrite) {
       throw std::invalid_argument(path.string() + " exists already; go on with it by --resume, or replace it with " +
                                   "--overwrite");
@@ -204,11 +159,11 @@ RunDirectory RunDirectory::Create(const fs::path& path, const std::string& confi
     if (exists && !IsRun(path)) {
       throw std::invalid_argument(path.string() + " is not the folder of a run; --overwrite replaces only those");
     }
-    fs::create_directories(path);
+    MakeFolder(path);
     RunRecord record;
     DescribeProcess(facts, record);
     record.started = UtcNow();
-    RunDirectory directory(path, std::move(record), LockFolder(path));
+    RunDirectory directory(path, std::move(record), LockRun(path));
     if (exists) {
       for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
         fs::remove_all(entry.path());
@@ -216,7 +171,7 @@ RunDirectory RunDirectory::Create(const fs::path& path, const std::string& confi
     }
     directory.WriteRecord();
     WriteFileWhole(directory.config_path(), config_yaml);
-    fs::create_directory(path / kCheckpointFolder);
+    MakeFolder(directory.checkpoint_path());
     LogToFile(path / "log.txt");
     return directory;
   } catch (const fs::filesystem_error& error) {
@@ -224,27 +179,18 @@ RunDirectory RunDirectory::Create(const fs::path& path, const std::string& confi
   }
 }
 
-RunDirectory RunDirectory::Open(const fs::path& path) { return {path, ReadRecord(path), -1}; }
+RunDirectory RunDirectory::Open(const fs::path& path) { return {path, ReadRecord(path), std::nullopt}; }
 
-bool RunDirectory::InUse(const fs::path& path) {
-  const int folder = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder < 0) {
-    return false;
-  }
-  const bool in_use = flock(folder, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-  close(folder);
-  return in_use;
-}
+bool RunDirectory::InUse(const fs::path& path) { return FolderLock::IsTaken(path); }
 
-RunDirectory RunDirectory::Resume(const fs::path& path, const RunFacts& facts) {
+RunDirectory RunDirectory::Resume(const fs::path& path, const std::string& config_yaml, const RunFacts& facts) {
   RunDirectory directory = Open(path);
-  if (!directory.NewestCheckpoint()) {
-    throw std::invalid_argument(path.string() + " has no checkpoint to go on from; --overwrite begins it anew");
-  }
-  directory.lock_ = LockFolder(path);
+  CheckpointFolder::RequireOne(directory.checkpoint_path());
+  directory.lock_ = LockRun(path);
   DescribeProcess(facts, directory.record_);
   directory.record_.resumed.push_back(UtcNow());
   directory.WriteRecord();
+  WriteFileWhole(directory.config_path(), config_yaml);
   LogToFile(path / "log.txt");
   return directory;
 }
@@ -255,27 +201,6 @@ void RunDirectory::SetStatus(RunStatus status, const std::string& reason, int64_
   record_.env_steps = env_steps;
   record_.wall_s = wall_s;
   WriteRecord();
-}
-
-void RunDirectory::SaveCheckpoint(const StateTree& state, int64_t env_steps, int64_t keep) const {
-  SaveState(state, path_ / kCheckpointFolder / StepName(env_steps));
-  const auto checkpoints = Checkpoints(path_);
-  for (size_t i = 0; i + static_cast<size_t>(keep) < checkpoints.size(); ++i) {
-    std::error_code error;
-    fs::remove(checkpoints[i].second, error);
-    if (error) {
-      LogWarning("cannot remove the old checkpoint " + checkpoints[i].second.string() + ": " + error.message());
-    }
-  }
-}
-
-void RunDirectory::SaveFailedState(const StateTree& state, int64_t env_steps) const {
-  SaveState(state, path_ / kCheckpointFolder / ("failed-" + StepName(env_steps)));
-}
-
-std::optional<fs::path> RunDirectory::NewestCheckpoint() const {
-  const auto checkpoints = Checkpoints(path_);
-  return checkpoints.empty() ? std::nullopt : std::optional(checkpoints.back().second);
 }
 
 void RunDirectory::WriteRecord() const {

@@ -1,7 +1,6 @@
 #include "reverie/sweep/local_engine.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +14,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "reverie/core/file.h"
 #include "reverie/core/log.h"
 #include "reverie/core/text.h"
 #include "reverie/core/timer.h"
@@ -23,33 +23,8 @@
 namespace reverie {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr std::chrono::milliseconds kLook{100};  // how often processes are looked after
 constexpr double kRedrawSeconds = 1;
-
-// The folder of the sweep, held against a second one until the end.
-class SweepLock {
- public:
-  explicit SweepLock(const fs::path& out) {
-    std::error_code error;
-    fs::create_directories(out, error);
-    folder_ = open(out.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (error || folder_ < 0) {
-      throw std::runtime_error("cannot make the folder " + out.string());
-    }
-    if (flock(folder_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-      close(folder_);
-      throw std::invalid_argument("another process is at the sweep in " + out.string() + " already");
-    }
-  }
-  ~SweepLock() { close(folder_); }
-  SweepLock(const SweepLock&) = delete;
-  SweepLock& operator=(const SweepLock&) = delete;
-
- private:
-  int folder_;
-};
 
 // A run at work.
 struct Process {
@@ -77,7 +52,7 @@ std::vector<std::string> Command(const SweepRun& run, const SweepRunStatus& stat
 // Starts this very program with other arguments; what it says goes to run.output. It leaves the terminal's group of
 // processes, so that a Ctrl-C reaches it once and through us.
 pid_t Start(const SweepRun& run, const std::vector<std::string>& command) {
-  fs::create_directories(run.output.parent_path());
+  MakeFolder(run.output.parent_path());
   const int output = open(run.output.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (output < 0) {
     throw std::runtime_error("cannot write " + run.output.string() + ": " + std::strerror(errno));
@@ -258,7 +233,11 @@ class LocalSweep {
 }  // namespace
 
 SweepResult RunSweepHere(const Sweep& sweep, int64_t jobs, ProgressOutput output) {
-  const SweepLock lock(sweep.out);
+  MakeFolder(sweep.out);
+  const std::optional<FolderLock> lock = FolderLock::Take(sweep.out);
+  if (!lock) {
+    throw std::invalid_argument("another process is at the sweep in " + sweep.out.string() + " already");
+  }
   WriteSweepConfigs(sweep);
   return LocalSweep(sweep, jobs, std::move(output)).Run();
 }

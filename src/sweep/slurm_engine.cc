@@ -102,7 +102,7 @@ export GOMP_SPINCOUNT=${GOMP_SPINCOUNT-10000}
 
 if grep -qs '"status": "finished"' "$folder/run.json"; then
   exit 0
-elif compgen -G "$folder/checkpoints/step-*.pt" >/dev/null; then
+elif compgen -G "$folder/checkpoints/step-*.safetensors" >/dev/null; then
   arguments=(--resume "$folder")
 elif [[ -e $folder ]]; then
   arguments=("$config" --seed "$seed" --set "threads=$threads" --run-dir "$folder" --overwrite)
@@ -158,11 +158,7 @@ std::string SubmitToSlurm(const Sweep& sweep) {
     throw std::invalid_argument("every run of this sweep is finished");
   }
   WriteSweepConfigs(sweep);
-  std::error_code error;
-  fs::create_directories(JobFolder(sweep), error);
-  if (error) {
-    throw std::runtime_error("cannot make the folder " + JobFolder(sweep).string() + ": " + error.message());
-  }
+  MakeFolder(JobFolder(sweep));
   const fs::path script = JobFolder(sweep) / "job.sh";
   WriteFileWhole(RunsFile(sweep), runs);
   WriteFileWhole(script, Script(sweep, tasks));

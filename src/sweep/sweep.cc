@@ -11,6 +11,7 @@
 #include "reverie/config/writer.h"
 #include "reverie/core/file.h"
 #include "reverie/core/text.h"
+#include "reverie/run/checkpoint_folder.h"
 #include "reverie/run/csv_table.h"
 
 namespace reverie {
@@ -179,43 +180,18 @@ std::vector<Variant> WithGrid(std::vector<Variant> variants, const ConfigDocumen
 // Keys of a run that say how it is computed, not what.
 bool SaysHow(const std::string& key) { return key == "seed" || key == "threads" || key == "device"; }
 
-std::map<std::string, std::string> WhatItSays(const ConfigDocument& document) {
-  std::map<std::string, std::string> values;
-  for (const ConfigLeaf& leaf : document.Leaves()) {
-    if (!SaysHow(leaf.key)) {
-      values.emplace(leaf.key, leaf.value);
-    }
-  }
-  return values;
-}
-
 // An existing run goes on only with the config it was begun with.
 void CheckExisting(const SweepRun& run, const std::string& yaml) {
   const fs::path config = run.directory / "config.yaml";
   if (!fs::exists(config)) {
     return;
   }
-  const auto there = WhatItSays(ConfigDocument::FromFile(config));
-  const auto here = WhatItSays(ConfigDocument::FromText(yaml, run.config.string()));
-  std::set<std::string> keys;
-  for (const auto& values : {there, here}) {
-    for (const auto& [key, unused] : values) {
-      keys.insert(key);
-    }
-  }
-  const auto value_of = [](const std::map<std::string, std::string>& values, const std::string& key) {
-    const auto found = values.find(key);
-    return found == values.end() ? "nothing" : found->second;
-  };
-  std::vector<std::string> differences;
-  for (const std::string& key : keys) {
-    if (value_of(there, key) != value_of(here, key)) {
-      differences.push_back(key + " (" + value_of(there, key) + " there, " + value_of(here, key) + " here)");
-    }
-  }
+  std::vector<ConfigDifference> differences =
+      ConfigDifferences(ConfigDocument::FromFile(config), ConfigDocument::FromText(yaml, run.config.string()));
+  std::erase_if(differences, [](const ConfigDifference& one) { return SaysHow(one.key); });
   if (!differences.empty()) {
-    Fail(run.directory.string(),
-         "was begun with another config: " + Joined(differences) + "; remove it, or name another folder in `out`");
+    Fail(run.directory.string(), "was begun with another config: " + DifferencesText(differences) +
+                                     "; remove it, or name another folder in `out`");
   }
 }
 
@@ -309,11 +285,7 @@ Sweep ReadSweep(const fs::path& file, const fs::path& out, const EnvRegistry& en
 
 void WriteSweepConfigs(const Sweep& sweep) {
   for (const SweepConfig& config : sweep.configs) {
-    std::error_code error;
-    fs::create_directories(config.path.parent_path(), error);
-    if (error) {
-      throw std::runtime_error("cannot make the folder " + config.path.parent_path().string() + ": " + error.message());
-    }
+    MakeFolder(config.path.parent_path());
     WriteFileWhole(config.path, config.yaml);
   }
 }
@@ -340,7 +312,7 @@ SweepRunStatus StatusOf(const SweepRun& run) {
     return status;
   }
   const RunDirectory directory = RunDirectory::Open(run.directory);
-  status.has_checkpoint = directory.NewestCheckpoint().has_value();
+  status.has_checkpoint = CheckpointFolder::Newest(directory.checkpoint_path()).has_value();
   status.env_steps = static_cast<int64_t>(LastValue(run.directory / "train.csv", "env_step").value_or(0));
   status.last_return = LastValue(run.directory / "eval.csv", "return_mean");
   status.reason = directory.record().reason;

@@ -120,7 +120,8 @@ class Runs(Case):
             self.assertNotEqual(last[f"rollout/uncertainty/{measure}_q90"], "", measure)
         lengths = [row["rollout/length"] for row in train if row["rollout/length"]]
         self.assertEqual([float(x) for x in lengths], [1, 2, 3])
-        self.assertEqual([p.name for p in (folder / "checkpoints").iterdir()], ["step-000000700.pt"])
+        self.assertEqual(sorted(p.name for p in (folder / "checkpoints").glob("step-*")),
+                         ["step-000000500.safetensors", "step-000000700.safetensors"])
         for name in ("config.yaml", "log.txt", "policy.pt", "policy.json"):
             self.assertTrue((folder / name).exists(), name)
         # The resolved config is a config: it repeats the run.

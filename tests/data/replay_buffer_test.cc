@@ -11,6 +11,7 @@
 #include "oracle.h"
 #include "reverie/core/memory.h"
 #include "reverie/data/mixed_sampler.h"
+#include "reverie/run/checkpoint_folder.h"
 
 namespace reverie {
 namespace {
@@ -187,11 +188,17 @@ TEST(ReplayBuffer, ACheckpointHoldsTheRowsThereAreAndNoMore) {
   StateVisitor saving = StateVisitor::Saving(tree);
   buffer.VisitState(saving);
   const TemporaryFolder folder;
-  tree.SaveFile(folder.path() / "buffer.pt");
-  EXPECT_LT(std::filesystem::file_size(folder.path() / "buffer.pt"), 10'000);
-  StateTree saved = StateTree::LoadFile(folder.path() / "buffer.pt");
+  CheckpointFolder checkpoints(folder.path(), 1);
+  checkpoints.Save(tree, 1);
+  checkpoints.Finish();
+  uintmax_t bytes = 0;
+  for (const auto& file : std::filesystem::directory_iterator(folder.path())) {
+    bytes += file.file_size();
+  }
+  EXPECT_LT(bytes, 10'000);
+  Checkpoint saved = checkpoints.Resume();
   ReplayBuffer restored(kLayout, 1, torch::kCPU);
-  StateVisitor loading = StateVisitor::Loading(saved);
+  StateVisitor loading = StateVisitor::Loading(saved.state);
   restored.VisitState(loading);
   EXPECT_TRUE(torch::equal(restored.All().rows, buffer.All().rows));
 }

@@ -74,9 +74,11 @@ TEST(SacLearner, AnUpdateIsPyTorchs) {
     for (const auto& [name, value] : learner.DrainMetrics()) {
       dump.emplace_back("metric." + name, torch::tensor(value, torch::kFloat64));
     }
-    WriteTensors(folder.path() / ("update" + std::to_string(update) + ".pt"), dump);
+    WriteTensors(folder.path() / ("update" + std::to_string(update) + ".safetensors"), dump);
   }
-  EXPECT_EQ(RunPython("learners/sac_oracle.py", folder.path(), "update0.pt update1.pt update2.pt"), 0);
+  EXPECT_EQ(
+      RunPython("learners/sac_oracle.py", folder.path(), "update0.safetensors update1.safetensors update2.safetensors"),
+      0);
 }
 
 // Copies of a network's parameters that autograd follows: the weights, then the biases.

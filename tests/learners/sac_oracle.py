@@ -1,16 +1,15 @@
 """Holds updates of our SAC learner against PyTorch's autograd, distributions and Adam.
 
-usage: sac_oracle.py UPDATE0.pt UPDATE1.pt ...    (consecutive updates, as sac_learner_test.cc writes them)
+usage: sac_oracle.py UPDATE0.safetensors UPDATE1.safetensors ...    (consecutive updates, as sac_learner_test.cc writes them)
 """
 import sys
 
 import torch
-import torch.jit._pickle
+from safetensors.torch import load_file
 from torch.distributions import Normal
 from torch.distributions.transforms import TanhTransform
 
 torch.set_default_dtype(torch.float64)
-torch.serialization.add_safe_globals([torch.jit._pickle.restore_type_tag])
 DISCOUNT, LEARNING_RATE, TARGET_ENTROPY, TAU = 0.97, 1e-3, -2.5, 0.005
 
 
@@ -70,7 +69,7 @@ def check_adam(d, name):
 
 
 for path in sys.argv[1:]:
-    d = torch.load(path, weights_only=True)
+    d = load_file(path)
     obs, action, next_obs = d["obs"].double(), d["action"].double(), d["next_obs"].double()
     reward, terminated, weight = d["reward"].double(), d["terminated"].double(), d["weight"].double()
     alpha = d["before.log_alpha"].double().exp()

@@ -1,15 +1,14 @@
 """Holds minibatches of our probabilistic ensemble against PyTorch's autograd and Adam.
 
-usage: ensemble_oracle.py STEP0.pt STEP1.pt ...    (consecutive steps, as gaussian_ensemble_test.cc writes them)
+usage: ensemble_oracle.py STEP0.safetensors STEP1.safetensors ...    (consecutive steps, as gaussian_ensemble_test.cc writes them)
 """
 import sys
 
 import torch
-import torch.jit._pickle
 import torch.nn.functional as F
+from safetensors.torch import load_file
 
 torch.set_default_dtype(torch.float64)
-torch.serialization.add_safe_globals([torch.jit._pickle.restore_type_tag])
 DECAY, LEARNING_RATE = [1e-2, 2e-2, 3e-2], 3e-3
 
 
@@ -20,7 +19,7 @@ def check(name, ours, theirs, tolerance):
 
 adams = {}
 for path in sys.argv[1:]:
-    d = torch.load(path, weights_only=True)
+    d = load_file(path)
     p = {k[len("before."):]: d[k].double().requires_grad_() for k in d if k.startswith("before.")}
     loss = 0.01 * (p["max"].sum() - p["min"].sum())
     for e in range(d["inputs"].shape[0]):

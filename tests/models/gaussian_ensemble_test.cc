@@ -80,9 +80,9 @@ TEST(GaussianEnsemble, AMinibatchIsPyTorchs) {
     append("after.", false);
     dump.emplace_back("after.max", model.max_log_var().clone());
     dump.emplace_back("after.min", model.min_log_var().clone());
-    WriteTensors(folder.path() / ("step" + std::to_string(step) + ".pt"), dump);
+    WriteTensors(folder.path() / ("step" + std::to_string(step) + ".safetensors"), dump);
   }
-  EXPECT_EQ(RunPython("models/ensemble_oracle.py", folder.path(), "step0.pt step1.pt"), 0);
+  EXPECT_EQ(RunPython("models/ensemble_oracle.py", folder.path(), "step0.safetensors step1.safetensors"), 0);
 }
 
 TEST(GaussianEnsemble, AHundredMinibatchesStayWithAutogradsTwin) {

@@ -82,7 +82,7 @@ class RunContextTest : public testing::Test {
     run_.reset();
     directory_.reset();
     const RunFacts facts{.algorithm = "test", .env = "Test-v0", .device = "cpu", .threads = 1};
-    directory_.emplace(resume ? RunDirectory::Resume(path_, facts) : RunDirectory::Create(path_, "", facts, false));
+    directory_.emplace(resume ? RunDirectory::Resume(path_, "", facts) : RunDirectory::Create(path_, "", facts, false));
     run_.emplace(config_, *directory_,
                  RunHooks{.evaluate =
                               [this](int64_t env_steps) {
@@ -110,6 +110,7 @@ class RunContextTest : public testing::Test {
 
   fs::path Train() const { return path_ / "train.csv"; }
   fs::path Eval() const { return path_ / "eval.csv"; }
+  std::string Newest() const { return CheckpointFolder::Newest(path_ / "checkpoints").value().filename(); }
   RunRecord Record() const { return RunDirectory::Open(path_).record(); }
 
   TemporaryFolder folder_;
@@ -235,7 +236,7 @@ TEST_F(RunContextTest, AFinishedRunSaysSoAndHasCheckpointAndPolicy) {
   run_->End();
   EXPECT_EQ(Record().status, RunStatus::kFinished);
   EXPECT_EQ(Record().env_steps, 40);
-  EXPECT_EQ(directory_->NewestCheckpoint()->filename(), "step-000000040.pt");
+  EXPECT_EQ(Newest(), "step-000000040.safetensors");
   EXPECT_EQ(exported_at_, 40);
 }
 
@@ -252,7 +253,7 @@ TEST_F(RunContextTest, ASignalEndsTheRunWithACheckpointAndNoExtraRow) {
   EXPECT_EQ(run_->End(), SIGTERM);
   EXPECT_EQ(Record().status, RunStatus::kInterrupted);
   EXPECT_EQ(Record().reason, "SIGTERM");
-  EXPECT_EQ(directory_->NewestCheckpoint()->filename(), "step-000000033.pt");
+  EXPECT_EQ(Newest(), "step-000000033.safetensors");
   EXPECT_EQ(exported_at_, 33);
   EXPECT_THAT(Column(Eval(), "env_step"), ElementsAre("0", "10", "20", "30"));
 }
@@ -371,8 +372,8 @@ TEST_F(RunContextTest, AFailureSavesTheStateWhereNoRunGoesOnFromIt) {
   run_->Fail("the model's loss is not finite");
   EXPECT_EQ(Record().status, RunStatus::kFailed);
   EXPECT_EQ(Record().reason, "after env step 33: the model's loss is not finite");
-  EXPECT_TRUE(fs::exists(path_ / "checkpoints" / "failed-step-000000033.pt"));
-  EXPECT_EQ(directory_->NewestCheckpoint()->filename(), "step-000000020.pt");
+  EXPECT_TRUE(fs::exists(path_ / "checkpoints" / "failed-step-000000033.safetensors"));
+  EXPECT_EQ(Newest(), "step-000000020.safetensors");
   EXPECT_EQ(exported_at_, -1);
   EXPECT_EQ(Rows(Train()).back().at("env_step"), "33");
   EXPECT_EQ(Rows(Train()).back().at("model/loss"), "1e+30");

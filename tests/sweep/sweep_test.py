@@ -163,7 +163,7 @@ class Stopped(Case):
 
     def checkpoints(self):
         """The steps of all checkpoints, added up."""
-        return sum(int(path.stem.split("-")[1]) for path in (self.cwd / "out").rglob("step-*.pt"))
+        return sum(int(path.stem.split("-")[1]) for path in (self.cwd / "out").rglob("step-*.safetensors"))
 
     def wait_for_checkpoints(self, process, before=0):
         deadline = time.monotonic() + 60
@@ -281,7 +281,7 @@ class Slurm(Case):
         self.cluster.wait_for(lambda: self.cluster.run("squeue", "--noheader").stdout == "", "the end of the job", 120)
 
     def wait_for_checkpoint(self, folder):
-        self.cluster.wait_for(lambda: any((self.cwd / folder / "checkpoints").glob("step-*.pt")), "a checkpoint")
+        self.cluster.wait_for(lambda: any((self.cwd / folder / "checkpoints").glob("step-*.safetensors")), "a checkpoint")
 
     def test_submit_finish_fail_requeue_and_status(self):
         self.write("""base: base.yaml

@@ -67,6 +67,17 @@ class ConfigDocument {
   std::unique_ptr<State> state_;
 };
 
+// A key that two configs give differently; "nothing" where one does not have it.
+struct ConfigDifference {
+  std::string key, there, here;
+};
+
+// In the order of their names.
+std::vector<ConfigDifference> ConfigDifferences(const ConfigDocument& there, const ConfigDocument& here);
+
+// "KEY (X there, Y here)", with commas between.
+std::string DifferencesText(const std::vector<ConfigDifference>& differences);
+
 // The member of `known` that `word` most likely meant (edit distance, at most a third of its length), or "".
 std::string NearestName(std::string_view word, const std::vector<std::string>& known);
 

@@ -1,8 +1,10 @@
-// Files that are there whole or not at all.
+// Files that are there whole or not at all, and folders that belong to one process at a time.
 #ifndef REVERIE_CORE_FILE_H_
 #define REVERIE_CORE_FILE_H_
 
 #include <filesystem>
+#include <optional>
+#include <span>
 #include <string_view>
 
 namespace reverie {
@@ -18,8 +20,11 @@ class PartialFile {
 
   const std::filesystem::path& partial() const { return partial_; }
 
-  // Throws std::runtime_error naming the path where that fails; what stood at the path is then untouched.
-  void Write(std::string_view bytes) const;
+  // The pieces one after another; on the disk, not only on the way to it, when it returns. Throws std::runtime_error
+  // naming the path and the system's reason where that fails; what stood at the path is then untouched.
+  void Write(std::span<const std::string_view> pieces) const;
+  void Write(std::string_view bytes) const { Write({&bytes, 1}); }
+  // A power cut from here on leaves the new file or, just before, the old one.
   void MoveIntoPlace() const;
 
  private:
@@ -28,6 +33,28 @@ class PartialFile {
 
 // Replaces the file at `path`. Throws as PartialFile does.
 void WriteFileWhole(const std::filesystem::path& path, std::string_view bytes);
+
+// With its parents, where it is not there yet. Throws std::runtime_error naming it.
+void MakeFolder(const std::filesystem::path& path);
+
+// A folder held against other processes (flock) until the end of this object. Where the file system has no locks it is
+// held against none.
+class FolderLock {
+ public:
+  // Nothing where another process holds it. Throws std::runtime_error where it cannot be opened.
+  static std::optional<FolderLock> Take(const std::filesystem::path& folder);
+  // Whether another process, or this one, holds it.
+  static bool IsTaken(const std::filesystem::path& folder);
+
+  ~FolderLock();
+  FolderLock(FolderLock&& other) noexcept;
+  FolderLock& operator=(FolderLock&& other) noexcept;
+
+ private:
+  explicit FolderLock(int descriptor) : descriptor_(descriptor) {}
+
+  int descriptor_;
+};
 
 }  // namespace reverie
 

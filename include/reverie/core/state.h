@@ -12,35 +12,45 @@
 #define REVERIE_CORE_STATE_H_
 
 #include <cstdint>
-#include <filesystem>
-#include <memory>
+#include <functional>
+#include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "reverie/core/rng.h"
 #include "reverie/core/tensor.h"
+#include "reverie/core/tensor_file.h"
 
 namespace reverie {
 
+// Rows that are only ever appended, numbered from the first there was; those in [begin, end) are kept. A checkpoint
+// that follows another holds what was added since.
+struct StoredRows {
+  int64_t begin = 0, end = 0;  // when saving
+  // Rows from `begin` on, at least one and at most up to `end`: [n, width] on the CPU, of their own memory. Throws
+  // std::runtime_error where a row is not there. Empty where a state is loaded without its rows.
+  std::function<torch::Tensor(int64_t begin, int64_t end)> read;
+};
+
 class StateTree {
  public:
-  StateTree();
-  ~StateTree();
-  StateTree(StateTree&&) noexcept;
-  StateTree& operator=(StateTree&&) noexcept;
+  StateTree() = default;
+  // What a checkpoint's files held.
+  StateTree(TensorFile values, std::map<std::string, StoredRows> rows)
+      : values_(std::move(values)), rows_(std::move(rows)) {}
 
-  // Writes to `path`, replacing it whole or not at all. The file is a pickle of plain tensors, numbers, texts and
-  // dictionaries, which PyTorch's torch.load reads. Throws std::runtime_error where it cannot be written.
-  void SaveFile(const std::filesystem::path& path) const;
-
-  // Throws std::runtime_error naming the file where it cannot be read. Runs no code from the file.
-  static StateTree LoadFile(const std::filesystem::path& path);
+  // Names are paths: "learner/actor". Numbers are tensors without dimensions.
+  const TensorFile& values() const { return values_; }
+  // `read` borrows what was saved from where the tree was filled by a visitor.
+  const std::map<std::string, StoredRows>& rows() const { return rows_; }
 
  private:
   friend class StateVisitor;
-  struct Node;
-  std::unique_ptr<Node> root_;
+
+  TensorFile values_;
+  std::map<std::string, StoredRows> rows_;
 };
 
 class StateVisitor {
@@ -53,7 +63,7 @@ class StateVisitor {
 
   // A tensor of fixed shape: loaded in place.
   void operator()(std::string_view name, torch::Tensor& value);
-  // A tensor whose shape may differ between runs (the filled part of a buffer): replaced on loading, on the CPU.
+  // A tensor whose shape may differ between runs: replaced on loading, on the CPU.
   void Resizable(std::string_view name, torch::Tensor& value);
   void operator()(std::string_view name, int64_t& value);
   void operator()(std::string_view name, double& value);
@@ -63,6 +73,8 @@ class StateVisitor {
   void operator()(std::string_view name, std::vector<int64_t>& value);
   void operator()(std::string_view name, torch::Generator& value);
   void operator()(std::string_view name, RandomEngine& value);
+  // Replaced on loading, to read from.
+  void operator()(std::string_view name, StoredRows& value);
 
   // A subtree: anything with VisitState(StateVisitor&).
   template <class T>
@@ -73,10 +85,16 @@ class StateVisitor {
   }
 
  private:
-  StateVisitor(StateTree::Node& node, bool loading, std::string path);
+  StateVisitor(StateTree& tree, bool loading, std::string path);
   StateVisitor Child(std::string_view name);
+  std::string Path(std::string_view name) const;
+  const torch::Tensor& Stored(const std::string& path) const;
+  template <class T>
+  void Number(std::string_view name, T& value, torch::ScalarType type);
+  template <class T>
+  void List(std::string_view name, std::vector<T>& value, torch::ScalarType type);
 
-  StateTree::Node& node_;
+  StateTree& tree_;
   bool loading_;
   std::string path_;
 };

@@ -46,6 +46,9 @@ class ReplayBuffer {
 
  private:
   void SetSize(int64_t size);
+  // The place of a row that is there, by its number among all ever added.
+  int64_t PlaceOf(int64_t number) const { return (next_ - (total_added_ - number) + capacity_) % capacity_; }
+  torch::Tensor Numbered(int64_t begin, int64_t end) const;
 
   TransitionLayout layout_;
   torch::Tensor rows_;            // [largest capacity, width]; the first size_ hold transitions

@@ -17,7 +17,7 @@ struct RunConfig {
   };
   struct Checkpoint {
     int64_t every_steps = 10'000;
-    int64_t keep = 1;
+    int64_t keep = 2;
     void Visit(Fields& fields);
   };
   struct Log {

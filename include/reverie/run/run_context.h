@@ -20,6 +20,7 @@
 #include "reverie/core/state.h"
 #include "reverie/core/timer.h"
 #include "reverie/rollout/collector.h"
+#include "reverie/run/checkpoint_folder.h"
 #include "reverie/run/csv_log.h"
 #include "reverie/run/evaluator.h"
 #include "reverie/run/progress.h"
@@ -42,8 +43,8 @@ class RunContext {
   // Borrows the directory, which must outlive this. Notes signals from here on (StopSignals).
   RunContext(const RunConfig& config, RunDirectory& directory, RunHooks hooks);
 
-  // Before Train. Fresh: new logs, and an evaluation at step 0. Resumed: loads the newest checkpoint and cuts the logs
-  // back to it. Throws std::runtime_error where there is none or it does not fit.
+  // Before Train. Fresh: new logs, and an evaluation at step 0. Resumed: loads the newest good checkpoint and cuts the
+  // logs back to it. Throws std::runtime_error where there is none or it does not fit.
   void Begin(bool resume);
 
   // For Train: numbers for the next row of train.csv, as "<prefix>/<name>"; of a name logged twice the last one.
@@ -76,6 +77,7 @@ class RunContext {
   RunDirectory& directory_;
   RunHooks hooks_;
   torch::Device device_;
+  CheckpointFolder checkpoints_;
   StopSignals signals_;
   std::optional<CsvLog> train_csv_, eval_csv_;
   std::optional<TensorBoardWriter> tensorboard_;

@@ -3,7 +3,7 @@
 //   config.yaml   the resolved config; training it again repeats the run
 //   run.json      what ran, on what, and how it ended (RunRecord)
 //   log.txt       every message of the program
-//   checkpoints/  step-<9 digits>.pt, the newest few; failed-step-<9 digits>.pt where the run failed
+//   checkpoints/  CheckpointFolder
 //   train.csv, eval.csv, events.out.tfevents.*, policy.pt, policy.json   written by others
 #ifndef REVERIE_RUN_RUN_DIRECTORY_H_
 #define REVERIE_RUN_RUN_DIRECTORY_H_
@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "reverie/core/state.h"
+#include "reverie/core/file.h"
 
 namespace reverie {
 
@@ -52,11 +52,11 @@ struct RunRecord {
 class RunDirectory {
  public:
   // runs/<algorithm>-<env>/seed-<n>.
-  static std::filesystem::path DefaultPath(const RunFacts& facts);
+  static std::filesystem::path DefaultPath(const std::string& algorithm, const std::string& env, int64_t seed);
 
   // A new folder with config.yaml, run.json (running) and checkpoints/; from here on the log also goes to its log.txt.
   // Call it when everything else has been checked. Throws std::invalid_argument, before it changes anything, where
-  //   there is something at `path` and `overwrite` is not set,
+  //   there is something at `path`, other than an empty folder, and `overwrite` is not set,
   //   `overwrite` is set and what is there has no run.json of ours (with one, all that is in it is removed),
   //   it belongs to a run that is still going on;
   // std::runtime_error naming what could not be written.
@@ -69,10 +69,10 @@ class RunDirectory {
   // Whether a run is going on there, in this process or another.
   static bool InUse(const std::filesystem::path& path);
 
-  // An existing run, to go on with: run.json says running again, with this program's version, machine, device and
-  // threads; the log also goes to its log.txt. Throws std::invalid_argument where `path` is no run, has no checkpoint,
-  // or belongs to a run that is still going on.
-  static RunDirectory Resume(const std::filesystem::path& path, const RunFacts& facts);
+  // An existing run, to go on with as that config says: run.json says running again, with this program's version,
+  // machine, device and threads; the log also goes to its log.txt. Throws std::invalid_argument where `path` is no run,
+  // has no checkpoint, or belongs to a run that is still going on.
+  static RunDirectory Resume(const std::filesystem::path& path, const std::string& config_yaml, const RunFacts& facts);
 
   // Ends log.txt, and gives the folder free for other processes.
   ~RunDirectory();
@@ -81,28 +81,19 @@ class RunDirectory {
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path config_path() const { return path_ / "config.yaml"; }
+  std::filesystem::path checkpoint_path() const { return path_ / "checkpoints"; }
   const RunRecord& record() const { return record_; }
 
   // Replaces the status in run.json.
   void SetStatus(RunStatus status, const std::string& reason, int64_t env_steps, double wall_s);
 
-  // Writes checkpoints/step-<9 digits>.pt and removes all but the newest `keep`. Throws std::runtime_error naming the
-  // file where it cannot be written; the older ones are then untouched.
-  void SaveCheckpoint(const StateTree& state, int64_t env_steps, int64_t keep) const;
-
-  // Writes checkpoints/failed-step-<9 digits>.pt: a state to look into, that no run goes on from. Removes nothing.
-  void SaveFailedState(const StateTree& state, int64_t env_steps) const;
-
-  // The file of the checkpoint with the most env steps.
-  std::optional<std::filesystem::path> NewestCheckpoint() const;
-
  private:
-  RunDirectory(std::filesystem::path path, RunRecord record, int lock);
+  RunDirectory(std::filesystem::path path, RunRecord record, std::optional<FolderLock> lock);
   void WriteRecord() const;
 
   std::filesystem::path path_;
   RunRecord record_;
-  int lock_;  // file descriptor of the locked folder; -1: only looked at
+  std::optional<FolderLock> lock_;  // nothing where it is only looked at
 };
 
 }  // namespace reverie

@@ -1,0 +1,329 @@
+#include "reverie/run/checkpoint_folder.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <stdexcept>
+#include <utility>
+
+#include "reverie/core/log.h"
+#include "reverie/core/text.h"
+
+namespace reverie {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr std::string_view kStep = "step-";
+constexpr std::string_view kRows = "rows-";
+constexpr std::string_view kEnding = ".safetensors";
+constexpr std::string_view kOldEnding = ".pt";  // of format 1
+constexpr const char* kFormatName = "reverie.checkpoint";
+constexpr const char* kFormat = "2";
+constexpr const char* kPiecesName = "reverie.rows";
+constexpr const char* kRowsTensor = "rows";
+// Rows in one file at most: what is read back at once.
+constexpr int64_t kMostRows = 65'536;
+
+std::string Digits(int64_t number, int digits) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%0*lld", digits, static_cast<long long>(number));
+  return text.data();
+}
+
+std::string StepName(int64_t env_steps) { return std::string(kStep) + Digits(env_steps, 9) + std::string(kEnding); }
+
+// Checkpoints of one format, oldest first.
+std::vector<fs::path> List(const fs::path& folder, std::string_view ending) {
+  std::vector<std::pair<int64_t, fs::path>> found;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(kStep) || !name.ends_with(ending)) {
+      continue;
+    }
+    const std::string digits = name.substr(kStep.size(), name.size() - kStep.size() - ending.size());
+    const std::optional<int64_t> step = ParseNumber<int64_t>(digits);
+    if (step && *step >= 0 && digits.size() >= 9) {
+      found.emplace_back(*step, entry.path());
+    }
+  }
+  std::sort(found.begin(), found.end());
+  std::vector<fs::path> paths;
+  for (const auto& [step, path] : found) {
+    paths.push_back(path);
+  }
+  return paths;
+}
+
+void Remove(const fs::path& path) {
+  std::error_code error;
+  fs::remove(path, error);
+  if (error) {
+    LogWarning("cannot remove " + path.string() + ": " + error.message());
+  }
+}
+
+// What `load` makes of the newest checkpoint that it does not refuse.
+template <class Load>
+auto NewestGood(const fs::path& folder, std::vector<fs::path>& damaged, const Load& load) {
+  CheckpointFolder::RequireOne(folder);
+  const std::vector<fs::path> checkpoints = List(folder, kEnding);
+  std::vector<std::string> problems;
+  for (auto path = checkpoints.rbegin(); path != checkpoints.rend(); ++path) {
+    try {
+      auto loaded = load(*path);
+      std::for_each(problems.begin(), problems.end(), LogWarning);
+      return loaded;
+    } catch (const std::runtime_error& error) {
+      problems.emplace_back(error.what());
+      damaged.push_back(*path);
+    }
+  }
+  throw std::runtime_error("no checkpoint is good: " + Joined(problems));
+}
+
+}  // namespace
+
+struct CheckpointFolder::Loaded {
+  Checkpoint checkpoint;
+  Pieces pieces;
+};
+
+CheckpointFolder::CheckpointFolder(fs::path folder, int64_t keep) : folder_(std::move(folder)), keep_(keep) {}
+
+CheckpointFolder::~CheckpointFolder() {
+  if (writing_.valid()) {
+    writing_.wait();
+  }
+}
+
+std::string CheckpointFolder::PieceName(const std::string& buffer, const Piece& piece) {
+  std::string name = buffer;
+  std::replace_if(
+      name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0 && c != '_'; }, '.');
+  return std::string(kRows) + name + "-" + Digits(piece.begin, 12) + "-" + Digits(piece.end, 12) + std::string(kEnding);
+}
+
+std::string CheckpointFolder::PiecesText(const Pieces& pieces) {
+  Json json = Json::object();
+  for (const auto& [buffer, list] : pieces) {
+    json[buffer] = Json::array();
+    for (const Piece& piece : list) {
+      json[buffer].push_back({piece.begin, piece.end, piece.checksum});
+    }
+  }
+  return json.dump();
+}
+
+CheckpointFolder::Pieces CheckpointFolder::ParsePieces(const std::string& text) {
+  Pieces pieces;
+  try {
+    const Json json = Json::parse(text);
+    for (const auto& [buffer, list] : json.items()) {
+      std::vector<Piece>& known = pieces[buffer];
+      for (const Json& item : list) {
+        const Piece piece{item.at(0).get<int64_t>(), item.at(1).get<int64_t>(), item.at(2).get<std::string>()};
+        if (piece.begin < 0 || piece.end <= piece.begin || (!known.empty() && known.back().end != piece.begin)) {
+          throw std::runtime_error("its rows do not follow one another");
+        }
+        known.push_back(piece);
+      }
+    }
+  } catch (const Json::exception&) {
+    throw std::runtime_error("its list of rows makes no sense");
+  }
+  return pieces;
+}
+
+void CheckpointFolder::Save(const StateTree& state, int64_t env_steps) {
+  Finish();
+  Pieces pieces;
+  std::vector<std::pair<std::string, torch::Tensor>> fresh;
+  for (const auto& [buffer, rows] : state.rows()) {
+    std::vector<Piece>& list = pieces[buffer];
+    for (const Piece& piece : pieces_[buffer]) {
+      if (piece.end > rows.begin && piece.end <= rows.end) {
+        list.push_back(piece);
+      }
+    }
+    for (int64_t begin = list.empty() ? rows.begin : list.back().end; begin < rows.end;) {
+      const torch::Tensor copy = rows.read(begin, std::min(rows.end, begin + kMostRows));
+      list.push_back({.begin = begin, .end = begin + copy.size(0), .checksum = ""});
+      fresh.emplace_back(buffer, copy);
+      begin = list.back().end;
+    }
+  }
+  writing_ = std::async(std::launch::async, &CheckpointFolder::Write, this, state.values(), std::move(pieces),
+                        std::move(fresh), env_steps);
+}
+
+void CheckpointFolder::Write(TensorFile values, Pieces pieces, std::vector<std::pair<std::string, torch::Tensor>> rows,
+                             int64_t env_steps) {
+  for (auto next = rows.begin(); auto& [buffer, list] : pieces) {
+    for (Piece& piece : list) {
+      if (piece.checksum.empty()) {
+        piece.checksum =
+            WriteTensorFile(folder_ / PieceName(buffer, piece), {.tensors = {{kRowsTensor, next->second}}});
+        next->second = torch::Tensor();  // its memory goes as soon as it can
+        ++next;
+      }
+    }
+  }
+  values.texts[kFormatName] = kFormat;
+  values.texts[kPiecesName] = PiecesText(pieces);
+  WriteTensorFile(folder_ / StepName(env_steps), values);
+  pieces_ = std::move(pieces);
+  RemoveUnneeded();
+}
+
+void CheckpointFolder::RemoveUnneeded() const {
+  const std::vector<fs::path> checkpoints = List(folder_, kEnding);
+  const size_t kept = std::min(checkpoints.size(), static_cast<size_t>(keep_));
+  std::for_each(checkpoints.begin(), checkpoints.end() - static_cast<std::ptrdiff_t>(kept), Remove);
+  std::set<std::string> needed;
+  for (auto path = checkpoints.end() - static_cast<std::ptrdiff_t>(kept); path != checkpoints.end(); ++path) {
+    try {
+      for (const auto& [buffer, list] : ParsePieces(ReadTensorFileTexts(*path)[kPiecesName])) {
+        for (const Piece& piece : list) {
+          needed.insert(PieceName(buffer, piece));
+        }
+      }
+    } catch (const std::runtime_error& error) {
+      LogWarning(error.what());  // it is damaged, and its rows would help nobody
+    }
+  }
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder_)) {
+    const std::string name = entry.path().filename().string();
+    // What a killed process had not finished is removed too.
+    if ((name.starts_with(kRows) && !needed.contains(name)) || name.ends_with(".partial")) {
+      Remove(entry.path());
+    }
+  }
+}
+
+void CheckpointFolder::Finish() {
+  if (writing_.valid()) {
+    writing_.get();
+  }
+}
+
+void CheckpointFolder::Check() {
+  if (writing_.valid() && writing_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) {
+    writing_.get();
+  }
+}
+
+void CheckpointFolder::SaveFailed(const StateTree& state, int64_t env_steps) {
+  if (writing_.valid()) {
+    writing_.wait();
+  }
+  TensorFile values = state.values();
+  for (const auto& [buffer, rows] : state.rows()) {
+    std::vector<torch::Tensor> parts;
+    for (int64_t begin = rows.begin; begin < rows.end; begin += parts.back().size(0)) {
+      parts.push_back(rows.read(begin, rows.end));
+    }
+    values.tensors[buffer] = parts.empty() ? torch::empty({0, 0}) : torch::cat(parts);
+  }
+  WriteTensorFile(folder_ / ("failed-" + StepName(env_steps)), values);
+}
+
+TensorFile CheckpointFolder::ReadValues(const fs::path& path) {
+  TensorFile values = ReadTensorFile(path);
+  const std::string format = values.texts[kFormatName];
+  if (format != kFormat) {
+    throw std::runtime_error(path.string() + (format.empty() ? ": is no checkpoint of Reverie"
+                                                             : ": is a checkpoint of format " + format +
+                                                                   "; this version reads format " + kFormat));
+  }
+  return values;
+}
+
+CheckpointFolder::Loaded CheckpointFolder::Load(const fs::path& path) {
+  TensorFile values = ReadValues(path);
+  Loaded loaded;
+  try {
+    loaded.pieces = ParsePieces(values.texts[kPiecesName]);
+  } catch (const std::runtime_error& error) {
+    throw std::runtime_error(path.string() + ": is damaged: " + error.what());
+  }
+  std::map<std::string, StoredRows> rows;
+  for (const auto& [buffer, list] : loaded.pieces) {
+    const auto read = [folder = path.parent_path(), buffer = buffer](const Piece& piece) {
+      const fs::path file = folder / PieceName(buffer, piece);
+      TensorFile content = ReadTensorFile(file);
+      const torch::Tensor tensor = content.tensors[kRowsTensor];
+      if (content.checksum != piece.checksum || !tensor.defined() || tensor.dim() != 2 ||
+          tensor.size(0) != piece.end - piece.begin) {
+        throw std::runtime_error(file.string() + ": does not hold the rows that were written with the checkpoint");
+      }
+      return tensor;
+    };
+    std::for_each(list.begin(), list.end(), read);  // every row is looked at before the first is used
+    rows[buffer].read = [list = list, read](int64_t begin, int64_t end) {
+      const auto holds = [&](const Piece& piece) { return piece.begin <= begin && begin < piece.end; };
+      const auto piece = std::find_if(list.begin(), list.end(), holds);
+      if (piece == list.end()) {
+        throw std::runtime_error("the checkpoint has no row " + std::to_string(begin));
+      }
+      return read(*piece).narrow(0, begin - piece->begin, std::min(end, piece->end) - begin);
+    };
+  }
+  loaded.checkpoint = {.path = path, .state = StateTree(std::move(values), std::move(rows))};
+  return loaded;
+}
+
+void CheckpointFolder::RequireOne(const fs::path& folder) {
+  const std::vector<fs::path> old = List(folder, kOldEnding);
+  if (List(folder, kEnding).empty()) {
+    throw std::invalid_argument(old.empty() ? folder.string() + " has no checkpoint"
+                                            : old.back().string() +
+                                                  " is of an older version of Reverie, which this one does not read; " +
+                                                  "run.json names the version that does");
+  }
+}
+
+Checkpoint CheckpointFolder::Resume() {
+  std::vector<fs::path> damaged;
+  Loaded loaded = NewestGood(folder_, damaged, Load);
+  for (const fs::path& path : damaged) {
+    fs::rename(path, path.parent_path() / ("damaged-" + path.filename().string()));
+  }
+  pieces_ = std::move(loaded.pieces);
+  return std::move(loaded.checkpoint);
+}
+
+Checkpoint CheckpointFolder::LoadWithoutRows(const fs::path& folder) {
+  std::vector<fs::path> damaged;
+  return NewestGood(folder, damaged, [](const fs::path& path) {
+    TensorFile values = ReadValues(path);
+    std::map<std::string, StoredRows> rows;
+    for (const auto& [buffer, list] : ParsePieces(values.texts[kPiecesName])) {
+      rows[buffer] = {};
+    }
+    return Checkpoint{.path = path, .state = StateTree(std::move(values), std::move(rows))};
+  });
+}
+
+bool CheckpointFolder::HasAny(const fs::path& folder) {
+  std::error_code error;
+  const fs::directory_iterator entries(folder, error);
+  return std::any_of(begin(entries), end(entries), [](const fs::directory_entry& entry) {
+    const std::string name = entry.path().filename().string();
+    return name.find(kStep) != std::string::npos && !name.ends_with(".partial");
+  });
+}
+
+std::optional<fs::path> CheckpointFolder::Newest(const fs::path& folder) {
+  const std::vector<fs::path> checkpoints = List(folder, kEnding);
+  return checkpoints.empty() ? std::nullopt : std::optional(checkpoints.back());
+}
+
+}  // namespace reverie
