@@ -1,5 +1,6 @@
 """What the tests that run the program share; they get its path and that of the sources as their first two arguments."""
 import csv
+import json
 import pathlib
 import subprocess
 import sys
@@ -52,6 +53,36 @@ def comparable(path):
     """The rows without what may differ between equal runs."""
     return [{k: v for k, v in row.items() if not k.startswith(("time/", "rate/", "memory/")) and k != "wall_s"}
             for row in rows(path)]
+
+
+def tensors(path):
+    """What a file of ours in the safetensors format holds: texts, and tensors as (shape, bytes)."""
+    data = path.read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:8 + size])
+    texts = header.pop("__metadata__")
+    at = lambda place: data[8 + size + place[0]:8 + size + place[1]]
+    return texts, {name: (tuple(entry["shape"]), at(entry["data_offsets"])) for name, entry in header.items()}
+
+
+def state(run_dir):
+    """Everything in the newest checkpoint but times: texts, tensors, the rows that buffers hold."""
+    newest = max((run_dir / "checkpoints").glob("step-*.safetensors"))
+    texts, values = tensors(newest)
+    pieces = json.loads(texts.pop("reverie.rows"))
+    texts.pop("xxh3_64")
+    for time in ("wall_s", "logged_s"):
+        values.pop(time)
+    for buffer, list_of_pieces in pieces.items():
+        rows, width = b"", 0
+        for begin, end, _ in list_of_pieces:
+            name = f"rows-{buffer.replace('/', '.')}-{begin:012}-{end:012}.safetensors"
+            (count, width), part = tensors(run_dir / "checkpoints" / name)[1]["rows"]
+            assert count == end - begin
+            rows += part
+        held = int.from_bytes(values[buffer.removesuffix("rows") + "size"][1], "little")
+        values[buffer] = ((held, width), rows[len(rows) - 4 * held * width:])
+    return texts, values
 
 
 class Case(unittest.TestCase):

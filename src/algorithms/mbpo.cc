@@ -45,6 +45,13 @@ void Mbpo::Config::Visit(Fields& fields) {
                    : std::string();
   });
   fields("rollout", rollout, "imagined rollouts");
+  fields.Check([this] {
+    constexpr double kCountable = 1e15;
+    const double rows = static_cast<double>(rollout.length.Max()) * static_cast<double>(rollout.start_states) *
+                        static_cast<double>(rollout.retain_epochs) *
+                        std::max(1.0, static_cast<double>(epoch_length) / static_cast<double>(model.retrain_every));
+    return rows > kCountable ? "imagines more rows than there are places for" : std::string();
+  });
   fields("uncertainty", uncertainty, "what is done with the ensemble's disagreement");
   fields("sac", sac, "the learner");
 }
@@ -54,13 +61,14 @@ Mbpo::Mbpo(const Config& config, const torch::Device& device)
       rng_(static_cast<uint64_t>(config.run.seed)),
       collector_(config.env.maker.make(), rng_.Split("collector"), device),
       random_policy_(collector_.spec().act_dim(), device),
-      env_buffer_(collector_.layout(), config.replay_capacity, device),
+      env_buffer_(collector_.layout(), config.replay_capacity, device, 0, "replay_capacity"),
       model_(config.model.ensemble, collector_.layout(), LearnsReward(config, config.env.maker.task_functions()),
              rng_.Split("model"), device),
       model_env_(model_, config.env.maker.task_functions(), collector_.spec(), device),
       rollout_(config.rollout, config.uncertainty, rng_.Split("rollout"), device),
       model_buffer_(collector_.layout(), ModelCapacity(config.rollout.length.At(0)), device,
-                    ModelCapacity(config.rollout.length.Max())),
+                    ModelCapacity(config.rollout.length.Max()),
+                    "rollout.start_states, rollout.length or rollout.retain_epochs, or raise model.retrain_every"),
       sampler_(env_buffer_, model_buffer_, config.real_ratio),
       learner_(config.sac, collector_.layout(), rng_.Split("learner"), device) {}
 
@@ -69,16 +77,19 @@ int64_t Mbpo::ModelCapacity(int64_t rollout_length) const {
   return rollout_length * config_.rollout.start_states * rollouts_per_epoch * config_.rollout.retain_epochs;
 }
 
-Metrics Mbpo::FitModel() {
+std::optional<Metrics> Mbpo::FitModel(const RunContext& run) {
   Metrics metrics;
   if (fits_ > 0) {
     // What came in since the last fit is new to the model: held-out trajectories.
     metrics = OpenLoopError(model_, env_buffer_.Newest(config_.model.retrain_every), kErrorHorizons);
   }
-  const Metrics fit = model_.Fit(env_buffer_, rng_.Split("fit").Split(static_cast<uint64_t>(fits_++)));
-  for (const auto& [name, value] : fit) {
-    metrics.Set(name, value);
+  const std::optional<Metrics> fit =
+      model_.Fit(env_buffer_, rng_.Split("fit").Split(static_cast<uint64_t>(fits_)), [&run] { return run.stopping(); });
+  if (!fit) {
+    return std::nullopt;
   }
+  ++fits_;
+  metrics.Merge("", *fit);
   return metrics;
 }
 
@@ -90,7 +101,11 @@ void Mbpo::Train(RunContext& run) {
       if (DueForModel()) {
         {
           const auto timing = run.timer().Measure("model_fit");
-          run.Log("model", FitModel());
+          const std::optional<Metrics> fit = FitModel(run);
+          if (!fit) {
+            break;  // this step is done again when the run goes on
+          }
+          run.Log("model", *fit);
         }
         const auto timing = run.timer().Measure("rollout");
         const int64_t length = config_.rollout.length.At(Epoch());

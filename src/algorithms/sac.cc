@@ -15,7 +15,7 @@ Sac::Sac(const Config& config, const torch::Device& device)
       rng_(static_cast<uint64_t>(config.run.seed)),
       collector_(config.env.maker.make(), rng_.Split("collector"), device),
       random_policy_(collector_.spec().act_dim(), device),
-      buffer_(collector_.layout(), config.replay_capacity, device),
+      buffer_(collector_.layout(), config.replay_capacity, device, 0, "replay_capacity"),
       sampler_(buffer_),
       learner_(config.sac, collector_.layout(), rng_.Split("learner"), device) {}
 

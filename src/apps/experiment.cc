@@ -1,5 +1,6 @@
 #include "experiment.h"
 
+#include <new>
 #include <stdexcept>
 
 #include "reverie/core/state.h"
@@ -33,6 +34,18 @@ TrainedRun LoadTrainedRun(const std::filesystem::path& run_directory, const EnvR
   StateVisitor visitor = StateVisitor::Loading(checkpoint.state);
   visitor("algorithm", *run.algorithm);
   return run;
+}
+
+std::string WhatHappened(const std::exception& error) {
+  const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
+  std::string text = torch_error != nullptr ? torch_error->what_without_backtrace() : error.what();
+  text = text.substr(0, text.find('\n'));
+  if (dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
+      dynamic_cast<const std::bad_alloc*>(&error) != nullptr || text.find("DefaultCPUAllocator") != std::string::npos) {
+    return "there is not enough memory (" + text +
+           "); lower the batch sizes, the widths in hidden, rollout.start_states or replay_capacity";
+  }
+  return text;
 }
 
 void ExportPolicyOf(Algorithm& algorithm, const std::filesystem::path& torchscript, const std::filesystem::path& json) {

@@ -24,6 +24,10 @@ struct TrainedRun {
 };
 TrainedRun LoadTrainedRun(const std::filesystem::path& run_directory, const EnvRegistry& envs);
 
+// What an exception says to a user: one of LibTorch's without its stack, one of lack of memory with what may be
+// lowered.
+std::string WhatHappened(const std::exception& error);
+
 // Writes the policy as TorchScript and JSON, held against the live one on 1,000 observations.
 void ExportPolicyOf(Algorithm& algorithm, const std::filesystem::path& torchscript, const std::filesystem::path& json);
 

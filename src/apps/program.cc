@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "commands.h"
+#include "experiment.h"
 #include "reverie/core/log.h"
 #include "reverie/core/version.h"
 
@@ -46,7 +47,7 @@ int RunProgram(int argc, char** argv, const EnvRegistry& envs) {
     LogError(error.what());
     return 2;
   } catch (const std::exception& error) {
-    LogError(error.what());
+    LogError(WhatHappened(error));
     return 1;
   }
   return 0;

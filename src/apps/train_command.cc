@@ -104,7 +104,8 @@ void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
       run_config, directory,
       {.evaluate =
            [&](int64_t env_steps) {
-             return evaluator.Run(algorithm->policy(), eval_rng.Split(static_cast<uint64_t>(env_steps)));
+             return evaluator.Run(algorithm->policy(), eval_rng.Split(static_cast<uint64_t>(env_steps)),
+                                  [] { return StopSignals::Received() != 0; });
            },
        .visit_state = [&](StateVisitor& state) { state("algorithm", *algorithm); },
        .export_policy =
@@ -115,7 +116,7 @@ void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
     algorithm->Train(run);
     signal = run.End();
   } catch (const std::exception& error) {
-    run.Fail(error.what());
+    run.Fail(WhatHappened(error));
     throw FailureLogged{};
   }
   if (signal != 0) {

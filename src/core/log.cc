@@ -49,6 +49,7 @@ struct Sinks {
   std::shared_ptr<ConsoleSink> console = std::make_shared<ConsoleSink>();
   std::mutex file_mutex;
   std::shared_ptr<spdlog::sinks::basic_file_sink_mt> file;
+  bool file_failed = false;
   std::unique_ptr<spdlog::sinks::ringbuffer_sink_st> before_file = NewRing();
 
   static std::unique_ptr<spdlog::sinks::ringbuffer_sink_st> NewRing() {
@@ -60,6 +61,20 @@ struct Sinks {
 Sinks& TheSinks() {
   static Sinks sinks;
   return sinks;
+}
+
+// A full disk must not keep anything from being said on the console, or saved: it is said there, once.
+void WriteToFile(Sinks& sinks, const spdlog::details::log_msg& record) {
+  try {
+    sinks.file->log(record);
+    sinks.file->flush();
+    sinks.file_failed = false;
+  } catch (const spdlog::spdlog_ex& error) {
+    if (!std::exchange(sinks.file_failed, true)) {
+      const std::string text = std::string("log.txt cannot be written: ") + error.what();
+      sinks.console->log({"reverie", spdlog::level::err, text});
+    }
+  }
 }
 
 spdlog::level::level_enum ToSpdlog(LogLevel level) {
@@ -86,8 +101,7 @@ void Log(LogLevel level, std::string_view message) {
   }
   const std::lock_guard<std::mutex> lock(sinks.file_mutex);
   if (sinks.file) {
-    sinks.file->log(record);
-    sinks.file->flush();
+    WriteToFile(sinks, record);
   } else {
     sinks.before_file->log(record);
   }
@@ -105,9 +119,8 @@ void LogToFile(const std::filesystem::path& path) {
   const std::lock_guard<std::mutex> lock(sinks.file_mutex);
   sinks.file = std::move(file);
   for (const spdlog::details::log_msg_buffer& message : sinks.before_file->last_raw()) {
-    sinks.file->log(message);
+    WriteToFile(sinks, message);
   }
-  sinks.file->flush();
   sinks.before_file = Sinks::NewRing();
 }
 

@@ -5,17 +5,21 @@
 #include <algorithm>
 #include <stdexcept>
 #include <string>
+#include <utility>
+
+#include "reverie/core/text.h"
 
 namespace reverie {
 namespace {
 
-torch::Tensor AllocateRows(int64_t count, const TransitionLayout& layout, const torch::Device& device) {
+torch::Tensor AllocateRows(int64_t count, const TransitionLayout& layout, const torch::Device& device,
+                           const std::string& lower) {
   try {
     return torch::empty({count, layout.width()}, torch::device(device));
   } catch (const c10::Error&) {
-    const int64_t mib = count * layout.width() * static_cast<int64_t>(sizeof(float)) / (1024 * 1024);
-    throw std::runtime_error("a replay buffer of " + std::to_string(count) + " rows needs " + std::to_string(mib) +
-                             " MiB on " + device.str() + ", which are not to be had");
+    const double mib = static_cast<double>(count) * static_cast<double>(layout.width() * sizeof(float)) / (1024 * 1024);
+    throw std::runtime_error("a replay buffer of " + std::to_string(count) + " rows needs " + FixedText(mib, 0) +
+                             " MiB on " + device.str() + ", which are not to be had; lower " + lower);
   }
 }
 
@@ -48,12 +52,12 @@ void Rotate(const torch::Tensor& rows, int64_t first) {
 }  // namespace
 
 ReplayBuffer::ReplayBuffer(const TransitionLayout& layout, int64_t capacity, const torch::Device& device,
-                           int64_t largest_capacity)
-    : layout_(layout), capacity_(capacity) {
+                           int64_t largest_capacity, std::string lower)
+    : layout_(layout), lower_(std::move(lower)), capacity_(capacity) {
   if (capacity < 1) {
     throw std::invalid_argument("a replay buffer's capacity must be at least 1, got " + std::to_string(capacity));
   }
-  rows_ = AllocateRows(std::max(capacity, largest_capacity), layout, device);
+  rows_ = AllocateRows(std::max(capacity, largest_capacity), layout, device, lower_);
   if (!device.is_cpu()) {
     size_on_device_ = torch::zeros({}, torch::dtype(torch::kInt64).device(device));
   }
@@ -110,7 +114,7 @@ void ReplayBuffer::SetCapacity(int64_t capacity) {
   const int64_t oldest = size_ == capacity_ ? next_ : 0;
   Rotate(rows_.narrow(0, 0, size_), kept == 0 ? 0 : (oldest + size_ - kept) % size_);
   if (capacity > rows_.size(0)) {
-    torch::Tensor larger = AllocateRows(capacity, layout_, device());
+    torch::Tensor larger = AllocateRows(capacity, layout_, device(), lower_);
     larger.narrow(0, 0, kept).copy_(rows_.narrow(0, 0, kept));
     rows_ = larger;
   }
@@ -156,7 +160,7 @@ void ReplayBuffer::VisitState(StateVisitor& state) {
   require(count >= 0 && count <= saved_capacity && count <= total_added_ && next_ >= 0 && next_ < saved_capacity &&
           (count == saved_capacity || next_ == count));
   if (saved_capacity > rows_.size(0)) {
-    rows_ = AllocateRows(saved_capacity, layout_, device());
+    rows_ = AllocateRows(saved_capacity, layout_, device(), lower_);
   }
   capacity_ = saved_capacity;
   // Every row at the place it had: a draw after resuming picks the same ones.

@@ -4,18 +4,38 @@
 
 #include <array>
 #include <cmath>
+#include <sstream>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
+#include "reverie/core/log.h"
 #include "sac_losses.h"
 
 namespace reverie {
 namespace {
 
 // The metrics and their places in one tensor.
-enum Metric : int64_t { kCriticLoss, kActorLoss, kAlphaLoss, kAlpha, kEntropy, kQ, kMetrics };
-constexpr std::array<const char*, kMetrics> kMetricNames{"critic_loss", "actor_loss", "alpha_loss",
-                                                         "alpha",       "entropy",    "q"};
+enum Metric : int64_t {
+  kCriticLoss,
+  kActorLoss,
+  kAlphaLoss,
+  kAlpha,
+  kEntropy,
+  kQ,
+  kCriticGradNorm,
+  kActorGradNorm,
+  kMetrics
+};
+constexpr std::array<const char*, kMetrics> kMetricNames{
+    "critic_loss", "actor_loss", "alpha_loss", "alpha", "entropy", "q", "critic_grad_norm", "actor_grad_norm"};
+
+// Beyond them alpha is 0 or swamps every reward; its logarithm could run on until exp() overflows.
+constexpr double kLowestLogAlpha = -20;
+constexpr double kHighestLogAlpha = 10;
+
+// |Q| this many times what the rewards allow is no error of estimation any more.
+constexpr double kDivergence = 10;
 
 MlpShape CriticShape(const SacConfig& config, const TransitionLayout& layout) {
   MlpShape shape{.members = 2, .widths = {layout.obs_dim + layout.act_dim}, .activation = Activation::kRelu};
@@ -55,7 +75,8 @@ SacLearner::SacLearner(const SacConfig& config, const TransitionLayout& layout, 
       batch_(TransitionBatch::Empty(layout, config.batch_size, device)),
       noise_(torch::empty({2, config.batch_size, layout.act_dim}, torch::device(device))),
       losses_(torch::zeros({kMetrics}, torch::device(device))),
-      sums_(torch::zeros({kMetrics}, torch::device(device))) {
+      sums_(torch::zeros({kMetrics}, torch::device(device))),
+      largest_reward_(torch::zeros({}, torch::device(device))) {
   torch::Generator init = MakeGenerator(rng.Split("critics"), device);
   critics_.InitXavierUniform(init);
   target_parameters_.values().copy_(critic_parameters_.values());
@@ -73,25 +94,34 @@ void SacLearner::Update(MixedSampler& sampler, int64_t updates) {
       Step(batch_, noise_[0], noise_[1]);
     });
   }
-  drained_updates_ += updates;
-  updates_ += updates;
+  Count(batch_, updates);
   FiniteMeans();
 }
 
 void SacLearner::UpdateOn(const TransitionBatch& batch, const torch::Tensor& next_noise, const torch::Tensor& noise) {
   Step(batch, next_noise, noise);
-  ++drained_updates_;
-  ++updates_;
+  Count(batch, 1);
+}
+
+void SacLearner::Count(const TransitionBatch& batch, int64_t updates) {
+  at::maximum_out(largest_reward_, largest_reward_, batch.reward().abs().max());
+  drained_updates_ += updates;
+  updates_ += updates;
 }
 
 void SacLearner::Step(const TransitionBatch& batch, const torch::Tensor& next_noise, const torch::Tensor& noise) {
   const torch::NoGradGuard no_grad;
   CriticGradients(batch, next_noise);
+  torch::Tensor norm = losses_[kCriticGradNorm];
+  at::linalg_vector_norm_out(norm, critic_parameters_.grads());
   critic_adam_.StepWithTarget(target_parameters_, config_.tau);  // nothing below looks at the targets
   ActorGradients(batch, noise);
+  norm = losses_[kActorGradNorm];
+  at::linalg_vector_norm_out(norm, actor_.parameters().grads());
   actor_adam_.Step();
   AlphaGradient();
   alpha_adam_.Step();
+  log_alpha_.values().clamp_(kLowestLogAlpha, kHighestLogAlpha);
   sums_.add_(losses_);
 }
 
@@ -173,9 +203,25 @@ Metrics SacLearner::DrainMetrics() {
   for (size_t i = 0; i < kMetricNames.size(); ++i) {
     metrics.Set(kMetricNames[i], means[i]);
   }
+  metrics.Set("q_max", LargestValue(means[kAlpha] * std::abs(means[kEntropy])));
   sums_.zero_();
   drained_updates_ = 0;
   return metrics;
+}
+
+double SacLearner::LargestValue(double entropy_bonus) {
+  const torch::Tensor largest = torch::stack({critic_tape_.output().abs().max(), largest_reward_}).cpu();
+  const double value = largest[0].item<double>();
+  const double reward = largest[1].item<double>();
+  const double allowed = (reward + entropy_bonus) / (1 - config_.discount);
+  if (value > kDivergence * allowed && !std::exchange(warned_, true)) {
+    std::ostringstream text;
+    text << "the critics diverge: |Q| is " << value << " at update " << updates_ << ", where rewards up to " << reward
+         << " and the discount " << config_.discount << " allow about " << allowed
+         << "; lower sac.learning_rate, sac.tau or updates_per_step";
+    LogWarning(text.str());
+  }
+  return value;
 }
 
 void SacLearner::VisitState(StateVisitor& state) {
@@ -188,6 +234,7 @@ void SacLearner::VisitState(StateVisitor& state) {
   state("alpha_adam", alpha_adam_);
   state("generator", generator_);
   state("sums", sums_);
+  state("largest_reward", largest_reward_);
   state("drained_updates", drained_updates_);
   state("updates", updates_);
 }

@@ -159,8 +159,12 @@ torch::Tensor GaussianEnsemble::ComputeGradients(const torch::Tensor& inputs, co
 
 void GaussianEnsemble::ApplyGradients() { adam_.Step(); }
 
-Metrics GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng& rng) {
+std::optional<Metrics> GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng& rng,
+                                             const std::function<bool()>& stop) {
   const torch::NoGradGuard no_grad;
+  StateTree before;
+  StateVisitor saving = StateVisitor::Saving(before);
+  VisitState(saving);
   const torch::Device device = parameters_.values().device();
   const auto index_options = torch::dtype(torch::kInt64).device(device);
   torch::Generator split_generator = MakeGenerator(rng.Split("split"), device);
@@ -229,6 +233,11 @@ Metrics GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng& rng) {
         step();
       }
       ++minibatches;
+      if (stop && stop()) {
+        StateVisitor loading = StateVisitor::Loading(before);
+        VisitState(loading);
+        return std::nullopt;
+      }
     }
     ++epochs;
     const torch::Tensor error = holdout_error();
@@ -262,14 +271,16 @@ Metrics GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng& rng) {
       0.5 * (square * torch::exp(-log_var) + log_var + std::log(2 * std::numbers::pi)).mean({1, 2});
   SetElites(mse.argsort().narrow(0, 0, config_.elites).contiguous());
 
-  const torch::Tensor report =
-      torch::cat({mse, nll, elites_.to(torch::kFloat32), (loss_sum_ / minibatches).view(1)}).cpu();
+  const torch::Tensor report = torch::cat({mse, nll, elites_.to(torch::kFloat32), (loss_sum_ / minibatches).view(1),
+                                           parameters_.grads().norm().view(1)})
+                                   .cpu();
   Metrics metrics;
   metrics.Set("epochs", static_cast<double>(epochs));
   metrics.Set("train_rows", static_cast<double>(train_count));
   metrics.Set("holdout_rows", static_cast<double>(holdout_count));
   const float* numbers = report.data_ptr<float>();
   metrics.Set("loss", numbers[2 * members + config_.elites]);
+  metrics.Set("grad_norm", numbers[2 * members + config_.elites + 1]);  // of the last minibatch
   for (int64_t e = 0; e < members; ++e) {
     metrics.Set("holdout_mse_" + std::to_string(e), numbers[e]);
   }

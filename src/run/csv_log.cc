@@ -1,7 +1,9 @@
 #include "reverie/run/csv_log.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
+#include <cstring>
 #include <stdexcept>
 
 #include "reverie/config/writer.h"
@@ -127,9 +129,10 @@ void CsvLog::Append(int64_t env_step, const Metrics& metrics) {
       file_ << Number(*value);
     }
   }
+  errno = 0;
   file_ << "\n" << std::flush;
   if (!file_) {
-    throw std::runtime_error("cannot write " + path_.string());
+    throw std::runtime_error("cannot write " + path_.string() + ": " + std::strerror(errno));
   }
 }
 

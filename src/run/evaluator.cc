@@ -47,6 +47,10 @@ Evaluator::Evaluator(const EnvMaker& maker, int64_t episodes, int64_t time_limit
 }
 
 EvalResult Evaluator::Run(Policy& policy, const Rng& rng) {
+  return Run(policy, rng, [] { return false; }).value();
+}
+
+std::optional<EvalResult> Evaluator::Run(Policy& policy, const Rng& rng, const std::function<bool()>& stop) {
   const EnvSpec& spec = envs_[0]->spec();
   const auto obs_dim = static_cast<size_t>(spec.obs_dim());
   const auto act_dim = static_cast<size_t>(spec.act_dim());
@@ -66,6 +70,9 @@ EvalResult Evaluator::Run(Policy& policy, const Rng& rng) {
       envs_[i]->Reset(engine, obs[i]);
     }
     while (!running.empty()) {
+      if (stop()) {
+        return std::nullopt;
+      }
       torch::Tensor rows = torch::empty({static_cast<int64_t>(running.size()), spec.obs_dim()}, torch::kFloat32);
       float* to = rows.data_ptr<float>();
       for (const size_t i : running) {

@@ -26,7 +26,7 @@ void RunConfig::Visit(Fields& fields) {
   fields("exploration_steps", exploration_steps, "env steps with uniform actions at the beginning", AtLeast(1));
   fields("device", device, "auto, cpu, cuda or cuda:INDEX");
   fields.Check([this] { return IsDeviceText(device); }, "auto, cpu, cuda or cuda:INDEX");
-  fields("threads", threads, "CPU threads; 0: all cores", AtLeast(0));
+  fields("threads", threads, "CPU threads; 0: all cores", Between(0, 4096));
   fields("eval", eval, "evaluation with the mean action");
   fields("checkpoint", checkpoint, "checkpoints");
   fields("log", log, "training log");

@@ -36,7 +36,7 @@ void RunContext::Begin(bool resume) {
     StateVisitor visitor = StateVisitor::Loading(checkpoint.state);
     VisitState(visitor);
     train_csv_ = CsvLog::Resume(path / "train.csv", env_steps_);
-    eval_csv_ = CsvLog::Resume(path / "eval.csv", env_steps_);
+    eval_csv_ = CsvLog::Resume(path / "eval.csv", evaluation_owed_ ? env_steps_ - 1 : env_steps_);
     tensorboard_.emplace(path, env_steps_ + 1);
     LogInfo("going on from " + checkpoint.path.string() + ", env step " + std::to_string(env_steps_));
   } else {
@@ -47,8 +47,9 @@ void RunContext::Begin(bool resume) {
   saved_env_steps_ = resume ? env_steps_ : -1;
   progress_.emplace(config_.total_steps, config_.exploration_steps, StandardProgressOutput());
   watch_.Restart();
-  if (!resume) {
+  if (!resume || evaluation_owed_) {
     Evaluate();
+    saved_env_steps_ = -1;
   }
 }
 
@@ -117,17 +118,22 @@ void RunContext::Evaluate() {
   const double wall_s = TrainingSeconds();
   const Stopwatch pause;
   progress_->Pause();
-  const EvalResult result = [&] {
+  const std::optional<EvalResult> result = [&] {
     const auto timing = timer_.Measure("evaluate");
     return hooks_.evaluate(env_steps_);
   }();
+  paused_s_ += pause.Seconds();
+  evaluation_owed_ = !result;
+  if (!result) {
+    return;
+  }
   Metrics returns;
-  returns.Set("return_mean", result.return_mean());
-  returns.Set("return_std", result.return_std());
-  returns.Set("return_min", result.return_min());
-  returns.Set("return_max", result.return_max());
-  returns.Set("length_mean", result.length_mean());
-  returns.Set("episodes", static_cast<double>(result.episodes()));
+  returns.Set("return_mean", result->return_mean());
+  returns.Set("return_std", result->return_std());
+  returns.Set("return_min", result->return_min());
+  returns.Set("return_max", result->return_max());
+  returns.Set("length_mean", result->length_mean());
+  returns.Set("episodes", static_cast<double>(result->episodes()));
   Metrics row;
   row.Set("wall_s", wall_s);
   row.Merge("", returns);
@@ -135,11 +141,10 @@ void RunContext::Evaluate() {
   Metrics scalars;
   scalars.Merge("eval", returns);
   tensorboard_->Append(env_steps_, scalars);
-  paused_s_ += pause.Seconds();
   std::array<char, 160> text{};
   std::snprintf(text.data(), text.size(), "step %ld: evaluation return %.1f +- %.1f over %ld episodes, after %s",
-                static_cast<long>(env_steps_), result.return_mean(), result.return_std(),
-                static_cast<long>(result.episodes()), DurationText(wall_s).c_str());
+                static_cast<long>(env_steps_), result->return_mean(), result->return_std(),
+                static_cast<long>(result->episodes()), DurationText(wall_s).c_str());
   LogInfo(text.data());
 }
 
@@ -157,6 +162,7 @@ void RunContext::VisitState(StateVisitor& state) {
   state("return_sum", return_sum_);
   state("length_sum", length_sum_);
   state("episodes", episodes_);
+  state("evaluation_owed", evaluation_owed_);
   std::vector<double> values;
   std::string names;
   for (const auto& [name, value] : pending_) {
@@ -193,7 +199,7 @@ void RunContext::Save() {
 
 int RunContext::End() {
   const int signal = StopSignals::Received();
-  const bool finished = env_steps_ >= config_.total_steps;
+  const bool finished = env_steps_ >= config_.total_steps && !evaluation_owed_;
   if (saved_env_steps_ != env_steps_) {
     Save();
   }

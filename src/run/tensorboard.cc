@@ -4,8 +4,10 @@
 
 #include <array>
 #include <bit>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 
@@ -125,10 +127,10 @@ void TensorBoardWriter::WriteRecord(std::string_view payload) {
   AppendLittleEndian(record, MaskedCrc(length));
   record += payload;
   AppendLittleEndian(record, MaskedCrc(payload));
-  file_ << record;
-  file_.flush();
+  errno = 0;
+  file_ << record << std::flush;
   if (!file_) {
-    throw std::runtime_error("cannot write to " + path_.string());
+    throw std::runtime_error("cannot write " + path_.string() + ": " + std::strerror(errno));
   }
 }
 

@@ -245,6 +245,50 @@ TEST(SacLearner, ANonFiniteLossIsNamed) {
   }
 }
 
+TEST(SacLearner, GradientNormsAndTheLargestValueAreMetrics) {
+  SacLearner learner({.hidden = {8}}, kLayout, Rng(1), torch::kCPU);
+  torch::Generator generator = MakeGenerator(Rng(2), torch::kCPU);
+  const torch::Tensor noise = torch::randn({8, 3}, generator);
+  learner.UpdateOn(RandomBatch(8, generator), noise, noise);
+  const Metrics metrics = learner.DrainMetrics();
+  const auto norm = [&](const char* name) { return static_cast<float>(metrics.Find(name).value()); };
+  EXPECT_FLOAT_EQ(norm("critic_grad_norm"), learner.critic_parameters().grads().norm().item<float>());
+  EXPECT_FLOAT_EQ(norm("actor_grad_norm"), learner.actor().parameters().grads().norm().item<float>());
+  EXPECT_GE(metrics.Find("q_max").value(), std::abs(metrics.Find("q").value()));
+}
+
+TEST(SacLearner, AlphaStaysWithinItsBounds) {
+  for (const float start : {-20.0F, 10.0F}) {
+    // An entropy far above the target lowers alpha, one far below raises it.
+    SacLearner learner({.hidden = {8}, .learning_rate = 1, .target_entropy = start < 0 ? -1e3 : 1e3}, kLayout, Rng(1),
+                       torch::kCPU);
+    torch::Generator generator = MakeGenerator(Rng(2), torch::kCPU);
+    learner.alpha_parameters().values().fill_(start);
+    const torch::Tensor noise = torch::randn({8, 3}, generator);
+    learner.UpdateOn(RandomBatch(8, generator), noise, noise);
+    EXPECT_EQ(learner.alpha_parameters().values().item<float>(), start);
+    EXPECT_NE(learner.alpha_parameters().grads().item<float>(), 0);
+  }
+}
+
+TEST(SacLearner, CriticsThatRunAwayAreWarnedOfOnce) {
+  SacLearner learner({.hidden = {8}}, kLayout, Rng(1), torch::kCPU);
+  torch::Generator generator = MakeGenerator(Rng(2), torch::kCPU);
+  const torch::Tensor noise = torch::randn({8, 3}, generator);
+  const auto warnings = [&] {
+    testing::internal::CaptureStderr();
+    learner.UpdateOn(RandomBatch(8, generator), noise, noise);
+    learner.DrainMetrics();
+    return testing::internal::GetCapturedStderr();
+  };
+  EXPECT_EQ(warnings(), "");
+  learner.critic_parameters().values().mul_(300);  // two layers: Q some 90,000 times as large
+  const std::string said = warnings();
+  EXPECT_NE(said.find("the critics diverge: |Q| is "), std::string::npos) << said;
+  EXPECT_NE(said.find("lower sac.learning_rate, sac.tau or updates_per_step"), std::string::npos) << said;
+  EXPECT_EQ(warnings(), "");
+}
+
 TEST(SacLearner, ARestoredOneGoesOnTheSame) {
   ReplayBuffer buffer(kLayout, 500, torch::kCPU);
   torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);

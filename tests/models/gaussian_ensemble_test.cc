@@ -142,7 +142,7 @@ TEST(GaussianEnsemble, LearnsMeanAndNoiseOfALinearSystem) {
   config.max_epochs = 40;
   GaussianEnsemble model(config, kLayout, true, Rng(1), torch::kCPU);
   const ReplayBuffer data = LinearData(4000, 0.05);
-  const Metrics report = model.Fit(data, Rng(2));
+  const Metrics report = model.Fit(data, Rng(2)).value();
   EXPECT_EQ(report.Find("holdout_rows"), 800);
   EXPECT_EQ(report.Find("train_rows"), 3200);
   // The best possible: mean squared error 0.05^2, NLL log(0.05) + 0.5 log(2 pi e) = -1.5768.
@@ -159,7 +159,7 @@ TEST(GaussianEnsemble, ElitesAreRankedOnTheRestoredWeights) {
   config.patience = 3;
   config.max_epochs = 0;
   GaussianEnsemble model(config, kLayout, true, Rng(1), torch::kCPU);
-  const Metrics report = model.Fit(LinearData(600, 0.05), Rng(2));
+  const Metrics report = model.Fit(LinearData(600, 0.05), Rng(2)).value();
   const TransitionBatch& holdout = model.holdout();
   ASSERT_EQ(holdout.size(), 120);
   const GaussianPrediction prediction = model.Predict(holdout.obs(), holdout.action(), Members::kAll);
@@ -180,10 +180,10 @@ TEST(GaussianEnsemble, AFitStopsAfterPatienceRunsOut) {
   config.max_epochs = 0;
   config.patience = 5;
   GaussianEnsemble model(config, kLayout, true, Rng(1), torch::kCPU);
-  EXPECT_EQ(model.Fit(LinearData(200, 0.05), Rng(2)).Find("epochs"), 7);  // the first, then 6 without improvement
+  EXPECT_EQ(model.Fit(LinearData(200, 0.05), Rng(2))->Find("epochs"), 7);  // the first, then 6 without improvement
   config.max_epochs = 3;
   GaussianEnsemble capped(config, kLayout, true, Rng(1), torch::kCPU);
-  EXPECT_EQ(capped.Fit(LinearData(200, 0.05), Rng(2)).Find("epochs"), 3);
+  EXPECT_EQ(capped.Fit(LinearData(200, 0.05), Rng(2))->Find("epochs"), 3);
 }
 
 TEST(GaussianEnsemble, EveryOptionPredictsTheSameSystem) {
@@ -322,6 +322,27 @@ TEST(GaussianEnsemble, FitsRepeatAndARestoredModelGoesOnTheSame) {
   EXPECT_TRUE(torch::equal(first.parameters().values(), restored.parameters().values()));
   EXPECT_TRUE(torch::equal(first.elites(), restored.elites()));
   EXPECT_FALSE(torch::equal(first.parameters().values(), second.parameters().values()));
+}
+
+TEST(GaussianEnsemble, AStoppedFitIsUndone) {
+  const ReplayBuffer data = LinearData(400, 0.05);
+  GaussianEnsemble stopped(SmallConfig(), kLayout, true, Rng(1), torch::kCPU);
+  GaussianEnsemble undisturbed(SmallConfig(), kLayout, true, Rng(1), torch::kCPU);
+  stopped.Fit(data, Rng(2));
+  undisturbed.Fit(data, Rng(2));
+  for (const int last : {1, 2, 40}) {
+    int minibatches = 0;
+    EXPECT_EQ(stopped.Fit(LinearData(300, 0.5), Rng(3), [&] { return ++minibatches == last; }), std::nullopt);
+    EXPECT_EQ(minibatches, last);
+    EXPECT_TRUE(torch::equal(stopped.parameters().values(), undisturbed.parameters().values()));
+    EXPECT_TRUE(torch::equal(stopped.holdout().rows, undisturbed.holdout().rows));
+    EXPECT_TRUE(torch::equal(stopped.target_std(), undisturbed.target_std()));
+  }
+  const Metrics after = stopped.Fit(data, Rng(4), [] { return false; }).value();
+  const Metrics expected = undisturbed.Fit(data, Rng(4)).value();
+  EXPECT_TRUE(torch::equal(stopped.parameters().values(), undisturbed.parameters().values()));
+  EXPECT_EQ(after.Find("loss"), expected.Find("loss"));
+  EXPECT_GT(after.Find("grad_norm").value(), 0);
 }
 
 TEST(GaussianEnsemble, TooLittleOrBrokenDataIsSaid) {

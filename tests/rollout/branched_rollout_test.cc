@@ -20,7 +20,7 @@ class CountingModel final : public DynamicsModel {
     holdout_.rows.zero_();
     holdout_.obs().select(1, 0).copy_(torch::arange(100) * 0.01);
   }
-  Metrics Fit(const ReplayBuffer&, const Rng&) override { return {}; }
+  std::optional<Metrics> Fit(const ReplayBuffer&, const Rng&, const std::function<bool()>&) override { return {}; }
   void Sample(const torch::Tensor& obs, const torch::Tensor&, torch::Generator&, ModelSample& sample) const override {
     Count(obs, sample);
   }

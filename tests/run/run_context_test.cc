@@ -84,11 +84,13 @@ class RunContextTest : public testing::Test {
     const RunFacts facts{.algorithm = "test", .env = "Test-v0", .device = "cpu", .threads = 1};
     directory_.emplace(resume ? RunDirectory::Resume(path_, "", facts) : RunDirectory::Create(path_, "", facts, false));
     run_.emplace(config_, *directory_,
-                 RunHooks{.evaluate =
-                              [this](int64_t env_steps) {
-                                std::this_thread::sleep_for(evaluation_);
-                                return EvalResult{.returns = {static_cast<double>(env_steps), 1}, .lengths = {10, 20}};
-                              },
+                 RunHooks{.evaluate = [this](int64_t env_steps) -> std::optional<EvalResult> {
+                            if (evaluations_stop_ && StopSignals::Received() != 0) {
+                              return std::nullopt;
+                            }
+                            std::this_thread::sleep_for(evaluation_);
+                            return EvalResult{.returns = {static_cast<double>(env_steps), 1}, .lengths = {10, 20}};
+                          },
                           .visit_state = [this](StateVisitor& state) { state("steps", steps_); },
                           .export_policy = [this] { exported_at_ = steps_; }});
   }
@@ -117,6 +119,7 @@ class RunContextTest : public testing::Test {
   fs::path path_ = folder_.path() / "run";
   RunConfig config_;
   milliseconds evaluation_{0};
+  bool evaluations_stop_ = false;  // at a signal
   std::function<void()> on_step_;
   int64_t steps_ = 0;
   int64_t exported_at_ = -1;
@@ -269,6 +272,46 @@ TEST_F(RunContextTest, ASignalDuringTheLastStepChangesNothing) {
   StepTo(40);
   EXPECT_EQ(run_->End(), 0);
   EXPECT_EQ(Record().status, RunStatus::kFinished);
+}
+
+TEST_F(RunContextTest, AnEvaluationThatASignalStoppedIsMadeUpForOnce) {
+  on_step_ = [this] {
+    if (steps_ == 20 && directory_->record().resumed.empty()) {
+      std::raise(SIGTERM);
+    }
+  };
+  evaluations_stop_ = true;
+  Open(false);
+  run_->Begin(false);
+  StepTo(40);
+  EXPECT_EQ(run_->End(), SIGTERM);
+  EXPECT_THAT(Column(Eval(), "env_step"), ElementsAre("0", "10"));
+  for (int i = 0; i < 2; ++i) {  // the first of these dies before its next checkpoint
+    Open(true);
+    run_->Begin(true);
+    EXPECT_THAT(Column(Eval(), "env_step"), ElementsAre("0", "10", "20"));
+  }
+  StepTo(40);
+  EXPECT_EQ(run_->End(), 0);
+  EXPECT_THAT(Column(Eval(), "env_step"), ElementsAre("0", "10", "20", "30", "40"));
+}
+
+TEST_F(RunContextTest, AnEvaluationStoppedAtTheEndKeepsTheRunFromBeingFinished) {
+  on_step_ = [this] {
+    if (steps_ == 40) {
+      std::raise(SIGTERM);
+    }
+  };
+  evaluations_stop_ = true;
+  Open(false);
+  run_->Begin(false);
+  StepTo(40);
+  EXPECT_EQ(run_->End(), SIGTERM);
+  Open(true);
+  run_->Begin(true);
+  EXPECT_EQ(run_->End(), 0);
+  EXPECT_EQ(Record().status, RunStatus::kFinished);
+  EXPECT_THAT(Column(Eval(), "env_step"), ElementsAre("0", "10", "20", "30", "40"));
 }
 
 TEST_F(RunContextTest, AResumedRunGoesOnFromItsCheckpointWithoutTheRowsAfterIt) {

@@ -75,7 +75,8 @@ class Mbpo final : public Algorithm {
   bool DueForModel() const { return StepsOfLearning() % config_.model.retrain_every == 0; }
   // Rows that `retain_epochs` epochs of rollouts of that length imagine.
   int64_t ModelCapacity(int64_t rollout_length) const;
-  Metrics FitModel();
+  // Nothing where the run is stopping: the fit is then undone.
+  std::optional<Metrics> FitModel(const RunContext& run);
 
   Config config_;
   Rng rng_;

@@ -3,6 +3,7 @@
 #define REVERIE_DATA_REPLAY_BUFFER_H_
 
 #include <cstdint>
+#include <string>
 
 #include "reverie/core/state.h"
 #include "reverie/data/transitions.h"
@@ -13,9 +14,9 @@ class ReplayBuffer {
  public:
   // Memory is set aside once, for the largest capacity to come: rows * width * 4 bytes, which a CPU's pages take up
   // only as the buffer fills. Throws std::invalid_argument where capacity < 1, std::runtime_error where there is not
-  // that much memory.
+  // that much memory; `lower` is what it then tells the user to lower.
   ReplayBuffer(const TransitionLayout& layout, int64_t capacity, const torch::Device& device,
-               int64_t largest_capacity = 0);
+               int64_t largest_capacity = 0, std::string lower = "its capacity");
 
   // Appends rows (copied), overwriting the oldest when full. Of more rows than fit, the last ones stay.
   void Add(const TransitionBatch& batch);
@@ -51,6 +52,7 @@ class ReplayBuffer {
   torch::Tensor Numbered(int64_t begin, int64_t end) const;
 
   TransitionLayout layout_;
+  std::string lower_;
   torch::Tensor rows_;            // [largest capacity, width]; the first size_ hold transitions
   torch::Tensor size_on_device_;  // [] int64, size_; undefined on the CPU
   int64_t capacity_;

@@ -6,8 +6,8 @@
 //   alpha   : -log_alpha mean(log pi(a|s) + target_entropy),   log pi detached
 //   targets : Q'_i <- Q'_i + tau (Q_i - Q'_i)
 //
-// in this order, all on the same batch and with the alpha from before the update. Source: Haarnoja et al. 2018b,
-// algorithm 1 and section 5 (automatic temperature).
+// in this order, all on the same batch and with the alpha from before the update; alpha stays in [exp(-20), exp(10)].
+// Source: Haarnoja et al. 2018b, algorithm 1 and section 5 (automatic temperature).
 //
 // Gradients are written by hand (nn/ensemble_mlp.h, nn/squashed_gaussian.h); no autograd graph is built and nothing is
 // copied to the host inside an update. Tests hold every one of them against PyTorch's autograd.
@@ -57,7 +57,7 @@ class SacLearner {
   int64_t updates() const { return updates_; }
 
   // Means since the last call: critic_loss, actor_loss, alpha_loss, alpha, entropy, q. One copy to the host; throws as
-  // Update does.
+  // Update does. q_max is the largest |Q| of the last minibatch; far beyond what the rewards allow it is warned of.
   Metrics DrainMetrics();
 
   void VisitState(StateVisitor& state);
@@ -77,12 +77,17 @@ class SacLearner {
  private:
   // One update but for what is counted on the host.
   void Step(const TransitionBatch& batch, const torch::Tensor& next_noise, const torch::Tensor& noise);
+  // After that many updates, the last of them on `batch`.
+  void Count(const TransitionBatch& batch, int64_t updates);
   // Makes the workspace fit batches of that many rows.
   void Prepare(int64_t rows);
   // obs_action_ = [obs | the action just drawn]
   void JoinObsAction(const torch::Tensor& obs);
   // The metrics' means since they were drained. Throws where one is not finite.
   std::vector<double> FiniteMeans() const;
+  // The largest |Q| of the last minibatch. Warns, once, where that is far beyond what rewards as large as any seen, and
+  // that bonus at every step, could add up to.
+  double LargestValue(double entropy_bonus);
 
   SacConfig config_;
   TransitionLayout layout_;
@@ -106,8 +111,10 @@ class SacLearner {
   torch::Tensor log_prob_grad_;  // [] alpha / B
   int64_t workspaces_ = 0;       // made so far
 
-  torch::Tensor losses_;  // the metrics of this update
-  torch::Tensor sums_;    // and their sums since they were drained
+  torch::Tensor losses_;          // the metrics of this update
+  torch::Tensor sums_;            // and their sums since they were drained
+  torch::Tensor largest_reward_;  // [] in absolute value, of the minibatches so far
+  bool warned_ = false;
   int64_t drained_updates_ = 0;
   int64_t updates_ = 0;
 };

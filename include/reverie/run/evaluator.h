@@ -3,7 +3,9 @@
 #define REVERIE_RUN_EVALUATOR_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "reverie/core/rng.h"
@@ -46,6 +48,8 @@ class Evaluator {
   // Throws std::logic_error where the actions have the wrong shape, std::runtime_error where one is not finite; what
   // Env::Step throws.
   EvalResult Run(Policy& policy, const Rng& rng);
+  // The same; nothing where `stop`, asked before every step, says yes.
+  std::optional<EvalResult> Run(Policy& policy, const Rng& rng, const std::function<bool()>& stop);
 
  private:
   std::vector<std::unique_ptr<Env>> envs_;

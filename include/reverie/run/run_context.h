@@ -33,7 +33,7 @@ namespace reverie {
 
 // What the context asks of the algorithm that it serves.
 struct RunHooks {
-  std::function<EvalResult(int64_t env_steps)> evaluate;
+  std::function<std::optional<EvalResult>(int64_t env_steps)> evaluate;  // nothing where a signal stopped it
   std::function<void(StateVisitor&)> visit_state;
   std::function<void()> export_policy;  // writes policy.pt and policy.json
 };
@@ -88,6 +88,7 @@ class RunContext {
   int64_t logged_env_steps_ = 0, logged_updates_ = 0;
   double logged_s_ = 0;
   int64_t saved_env_steps_ = -1;
+  bool evaluation_owed_ = false;  // it was due and a signal stopped it
   double return_sum_ = 0;
   int64_t length_sum_ = 0, episodes_ = 0;  // since the last row
   Stopwatch watch_;

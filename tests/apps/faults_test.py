@@ -1,0 +1,134 @@
+"""What a run meets: a full disk, a folder that is read-only, another process, numbers that are none, too little memory.
+
+Each leaves a run directory that says what happened and can be gone on with.
+
+usage: faults_test.py PROGRAM SOURCE_DIR CLASS [unittest arguments]
+"""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+import unittest
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+from program import PROGRAM, TINY_MBPO, TINY_SAC, Case, comparable, run, state  # noqa: E402
+
+
+class Disk(Case):
+    """On a small file system of its own, made in a namespace of its own."""
+
+    def on_small_disk(self, script, megabytes=2):
+        """Runs a shell script with $p the program and disk/ a file system of that size; its lines."""
+        command = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "sh", "-c",
+                   f"mkdir disk && mount -t tmpfs -o size={megabytes}m none disk\n" + script]
+        return subprocess.run(command, cwd=self.cwd, capture_output=True, text=True, timeout=300,
+                              env={**os.environ, "p": str(PROGRAM)})
+
+    def record(self, folder):
+        return json.loads((self.cwd / folder / "run.json").read_text())
+
+    def check(self, text, named, megabytes=2):
+        """A run that fills the disk, then goes on when there is room again, is the run that never met the end of it."""
+        self.write(text)
+        self.train("c.yaml", "--run-dir", "whole")
+        result = self.on_small_disk("""
+            $p train c.yaml --run-dir disk/r; echo code $?
+            cp -a disk/r after; mv disk/r elsewhere; rm -rf disk/*; cp -a elsewhere disk/r
+            mount -o remount,size=50m disk
+            $p train --resume disk/r; echo code $?
+            cp -a disk/r end""", megabytes)
+        self.assertEqual(result.stdout.split(), ["code", "1", "code", "0"], result.stderr)
+        self.assertRegex(result.stderr, rf"error: after env step \d+: cannot write disk/r/{named}: No space left on device")
+        self.assertIn(self.record("after")["status"], ("running", "failed"))  # the latter where there was room to say so
+        self.assertEqual(list((self.cwd / "after").rglob("*.partial")), [])
+        self.assertEqual(self.record("end")["status"], "finished")
+        for file in ("train.csv", "eval.csv"):
+            self.assertEqual(comparable(self.cwd / "whole" / file), comparable(self.cwd / "end" / file))
+        self.assertEqual(state(self.cwd / "whole"), state(self.cwd / "end"))
+
+    def test_full_while_checkpointing(self):
+        self.check(TINY_SAC.replace("500", "5000").replace("[16, 16]", "[64, 64]").replace("InvertedPendulum", "HalfCheetah")
+                   .replace("100}", "1000}").replace("every_steps: 200", "every_steps: 5000")
+                   .replace("every_steps: 150", "every_steps: 300"), "(checkpoints/.*safetensors|policy.*)", megabytes=1)
+
+    def test_full_while_logging(self):
+        self.check(TINY_SAC.replace("500", "6000").replace("log: {every_steps: 100}", "log: {every_steps: 1}")
+                   .replace("every_steps: 150", "every_steps: 2000"), "(train.csv|events.*|run.json)")
+
+    def test_read_only_folder(self):
+        self.write(TINY_SAC)
+        self.train("c.yaml", "--run-dir", "r")
+        result = self.on_small_disk("""
+            cp -a r disk/r; mount -o remount,ro disk
+            $p train c.yaml --run-dir disk/new; echo code $?
+            $p train --resume disk/r --set total_steps=900; echo code $?
+            $p eval disk/r --episodes 1 >/dev/null; echo code $?""")
+        self.assertEqual(result.stdout.split(), ["code", "1", "code", "1", "code", "0"], result.stderr)
+        said = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+        self.assertEqual(said, ["error: cannot make the folder disk/new: Read-only file system",
+                                "error: cannot write disk/r/run.json: Read-only file system"])
+
+
+class Faults(Case):
+    def fails(self, *arguments, says):
+        """A run that fails with those words, in the log and in run.json."""
+        result = self.train("c.yaml", "--run-dir", "r", *arguments, code=1)
+        self.assertRegex(result.stderr.splitlines()[-1], rf"^error: after env step \d+: {says}$")
+        record = json.loads((self.cwd / "r/run.json").read_text())
+        self.assertEqual(record["status"], "failed")
+        self.assertRegex(record["reason"], rf"^after env step \d+: {says}$")
+        self.assertIn("error: after env step", (self.cwd / "r/log.txt").read_text())
+        self.assertEqual(len(list((self.cwd / "r/checkpoints").glob("failed-step-*.safetensors"))), 1)
+        return record
+
+    def test_a_second_process_on_one_run_directory_is_refused(self):
+        self.write(TINY_SAC.replace("500", "200000"))
+        first = subprocess.Popen([PROGRAM, "train", "c.yaml", "--run-dir", "r"], cwd=self.cwd, stderr=subprocess.DEVNULL)
+        while not list((self.cwd / "r/checkpoints").glob("step-*")):
+            self.assertIsNone(first.poll())
+            time.sleep(0.02)
+        for arguments in (["--resume", "r"], ["c.yaml", "--run-dir", "r", "--overwrite"],
+                          ["c.yaml", "--run-dir", "r", "--auto-resume"]):
+            self.assertIn("r belongs to a run that is still going on", self.train(*arguments, code=2).stderr)
+        self.assertEqual(run("eval", "r", "--episodes", 1, cwd=self.cwd).returncode, 0)  # looking is allowed
+        self.assertIsNone(first.poll())
+        first.terminate()
+        self.assertEqual(first.wait(30), 143)
+
+    def test_a_simulation_that_blows_up(self):
+        (self.cwd / "strong.xml").write_text("""<mujoco><option timestep="0.02"/><worldbody><body name="cart">
+            <joint name="slider" type="slide" axis="1 0 0"/><geom size="0.1"/><body name="pole">
+            <joint name="hinge" type="hinge" axis="0 1 0"/><geom type="capsule" fromto="0 0 0 0 0 0.6" size="0.05"/>
+            </body></body></worldbody>
+            <actuator><motor joint="slider" gear="1e12" ctrllimited="true" ctrlrange="-3 3"/></actuator></mujoco>""")
+        self.write(TINY_SAC)
+        self.fails("--set", "env.options.xml_file=./strong.xml", says=".*the simulation became unstable: .*")
+
+    def test_a_loss_that_is_no_number(self):
+        self.write(TINY_SAC)
+        record = self.fails("--set", "sac.learning_rate=1e30", says=r"SAC's \w+ is not finite at update \d+")
+        self.assertGreaterEqual(record["env_steps"], 200)
+
+    def test_a_model_that_is_no_number(self):
+        self.write(TINY_MBPO)
+        self.fails("--set", "model.learning_rate=1e30",
+                   says=r"the model's hold-out error became non-finite in epoch \d of a fit on 320 rows")
+
+    def test_too_little_memory_names_the_key_and_begins_nothing(self):
+        self.write(TINY_MBPO)
+        for assignment, says in (("replay_capacity=1e13", "a replay buffer of 10000000000000 rows needs 1.* MiB on cpu, which "
+                                                          "are not to be had; lower replay_capacity"),
+                                 ("rollout.start_states=1e12", "a replay buffer of .*; lower rollout.start_states, "),
+                                 ("sac.batch_size=1e13", "there is not enough memory .*; lower the batch sizes, "),
+                                 ("rollout.start_states=9e15", "rollout: imagines more rows than there are places for")):
+            result = run("train", "c.yaml", "--set", assignment, "--run-dir", "r", cwd=self.cwd)
+            self.assertIn(result.returncode, (1, 2))
+            self.assertRegex(result.stderr.splitlines()[-1], "^error: .*" + says)
+            self.assertFalse((self.cwd / "r").exists())
+
+
+if __name__ == "__main__":
+    os.environ["OMP_NUM_THREADS"] = "1"
+    unittest.main(argv=sys.argv[2:])

@@ -1,0 +1,72 @@
+// What a run makes of an environment that gives numbers that are none.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <limits>
+
+#include "oracle.h"
+#include "reverie/apps/program.h"
+#include "reverie/run/checkpoint_folder.h"
+#include "reverie/run/run_directory.h"
+
+namespace reverie {
+namespace {
+
+using testing::HasSubstr;
+
+// Its 333rd step gives a number that is none.
+class FaultyEnv final : public Env {
+ public:
+  struct Options {
+    bool in_obs = false;
+    void Visit(Fields& fields) { fields("in_obs", in_obs, "in the observation, else in the reward"); }
+  };
+  FaultyEnv(const std::string& id, const Options& options) : options_(options) {
+    spec_ = {.id = id, .obs_low = {-1}, .obs_high = {1}, .action_low = {-1}, .action_high = {1}, .time_limit = 50};
+  }
+  const EnvSpec& spec() const override { return spec_; }
+  static TaskFunctions MakeTaskFunctions(const Options&) { return {}; }
+
+ private:
+  void DoReset(RandomEngine&, std::span<double> obs) override { obs[0] = 0; }
+  StepResult DoStep(std::span<const double> action, std::span<double> obs) override {
+    const double number = ++steps_ == 333 ? std::numeric_limits<double>::quiet_NaN() : action[0];
+    obs[0] = options_.in_obs ? number : 0;
+    return {.reward = options_.in_obs ? 0 : number};
+  }
+  void DoSetState(std::span<const double>, std::span<double> obs) override { obs[0] = 0; }
+  std::vector<double> DoSnapshot() const override { return {static_cast<double>(steps_)}; }
+  void DoRestore(std::span<const double> snapshot) override { steps_ = static_cast<int64_t>(snapshot[0]); }
+
+  Options options_;
+  EnvSpec spec_;
+  int64_t steps_ = 0;
+};
+
+TEST(FaultyEnv, EndsTheRunWithAWordAndTheCheckpointBefore) {
+  EnvRegistry envs;
+  envs.Add<FaultyEnv>("Faulty-v0", "gives a number that is none");
+  for (const std::string in_obs : {"true", "false"}) {
+    const TemporaryFolder folder;
+    const std::filesystem::path run = folder.path() / "run";
+    const std::string config = (folder.path() / "c.yaml").string();
+    std::ofstream(config) << "algorithm: sac\ntotal_steps: 500\nexploration_steps: 400\nthreads: 1\ndevice: cpu\n"
+                          << "env: {id: Faulty-v0, options: {in_obs: " << in_obs << "}}\nsac: {hidden: [8]}\n"
+                          << "eval: {episodes: 1}\ncheckpoint: {every_steps: 100}\n";
+    std::vector<std::string> words{"reverie", "train", config, "--run-dir", run.string()};
+    std::vector<char*> arguments;
+    for (std::string& word : words) {
+      arguments.push_back(word.data());
+    }
+    EXPECT_EQ(RunProgram(static_cast<int>(arguments.size()), arguments.data(), envs), 1);
+    const RunRecord record = RunDirectory::Open(run).record();
+    EXPECT_EQ(record.status, RunStatus::kFailed);
+    EXPECT_THAT(record.reason,
+                HasSubstr("after env step 332: Faulty-v0: the observation or reward of step 33 is not finite"));
+    EXPECT_EQ(CheckpointFolder::Newest(run / "checkpoints")->filename(), "step-000000300.safetensors");
+  }
+}
+
+}  // namespace
+}  // namespace reverie

@@ -1,0 +1,169 @@
+"""Runs that were killed, and went on: the same numbers as if they had not been.
+
+usage: resume_test.py PROGRAM SOURCE_DIR CLASS [unittest arguments]
+"""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+from program import PROGRAM, TINY_MBPO, TINY_SAC, Case, comparable, rows, run, state  # noqa: E402
+
+
+class ResumeCase(Case):
+    def kill_at_checkpoint(self, run_dir, *arguments):
+        """Starts a run and kills it as soon as it has a checkpoint; the env steps of that."""
+        process = subprocess.Popen([PROGRAM, "train", *arguments, "--run-dir", run_dir], cwd=self.cwd,
+                                   stderr=subprocess.DEVNULL)
+        folder = self.cwd / run_dir / "checkpoints"
+        while not (found := list(folder.glob("step-*.safetensors"))):
+            self.assertIsNone(process.poll(), "ended before it could be killed")
+            time.sleep(0.002)
+        process.kill()
+        self.assertEqual(process.wait(), -signal.SIGKILL)
+        return int(found[0].stem.split("-")[1])
+
+    def assert_equal_runs(self, one, other):
+        for file in ("train.csv", "eval.csv"):
+            self.assertEqual(comparable(self.cwd / one / file), comparable(self.cwd / other / file), file)
+        (texts, values), (other_texts, other_values) = state(self.cwd / one), state(self.cwd / other)
+        self.assertEqual(texts, other_texts)
+        self.assertEqual(values.keys(), other_values.keys())
+        for name, value in values.items():
+            self.assertEqual(value, other_values[name], name)
+        self.assertEqual((self.cwd / one / "policy.json").read_text(), (self.cwd / other / "policy.json").read_text())
+
+
+class Exact(ResumeCase):
+    """Killed at a checkpoint inside an episode and gone on with: logs, weights, buffers, streams, bit for bit."""
+
+    # At exploration, with the model's first fits, and where the rollouts have grown.
+    POSITIONS = (333, 1111, 1703)
+    STEPS = 2400
+
+    def check(self, text, env, threads=1, total=None):
+        total = total or self.STEPS
+        self.write(text)
+        sets = [f"env.id={env}", f"total_steps={total}", "exploration_steps=700", "eval.every_steps=800", "eval.episodes=1",
+                "log.every_steps=100", f"threads={threads}", "epoch_length=400" if "mbpo" in text else "replay_capacity=1900"]
+        sets = [x for s in sets for x in ("--set", s)]
+        # The whole run writes as many checkpoints as any: writing them changes nothing.
+        self.train("c.yaml", *sets, "--set", "checkpoint.every_steps=400", "--run-dir", "whole")
+        self.assertEqual(json.loads((self.cwd / "whole/run.json").read_text())["env_steps"], total)
+        for position in self.POSITIONS:
+            with self.subTest(position=position):
+                part = f"part-{position}"
+                stopped_at = self.kill_at_checkpoint(part, "c.yaml", *sets, "--set", f"checkpoint.every_steps={position}")
+                self.assertEqual(stopped_at, position)
+                self.train("--resume", part)
+                self.assert_equal_runs("whole", part)
+                self.assertEqual(len(json.loads((self.cwd / part / "run.json").read_text())["resumed"]), 1)
+
+    def test_sac_inverted_pendulum(self):
+        self.check(TINY_SAC, "InvertedPendulum-v5", total=6000)
+
+    def test_sac_ant_with_contact_forces(self):
+        self.check(TINY_SAC, "Ant-v5")
+
+    def test_sac_humanoid(self):
+        self.check(TINY_SAC, "Humanoid-v5")
+
+    def test_mbpo_inverted_pendulum(self):
+        self.check(TINY_MBPO, "InvertedPendulum-v5")
+
+    def test_mbpo_ant_with_contact_forces(self):
+        self.check(TINY_MBPO, "Ant-v5")
+
+    def test_mbpo_humanoid_on_two_threads(self):
+        self.check(TINY_MBPO, "Humanoid-v5", threads=2)
+
+
+class AutoResume(ResumeCase):
+    """The same command again and again."""
+
+    def again(self, *arguments, code=0):
+        return self.train("c.yaml", "--run-dir", "r", "--auto-resume", *arguments, code=code)
+
+    def test_begins_goes_on_and_has_nothing_left_to_do(self):
+        self.write(TINY_SAC.replace("500", "3000"))
+        self.train("c.yaml", "--run-dir", "whole")
+        self.kill_at_checkpoint("r", "c.yaml", "--auto-resume")
+        self.assertIn("going on from", self.again().stderr)
+        self.assert_equal_runs("whole", "r")
+        before = {path: path.stat().st_mtime_ns for path in (self.cwd / "r").rglob("*")}
+        self.assertIn("r is finished", self.again().stderr)
+        self.assertEqual(before, {path: path.stat().st_mtime_ns for path in (self.cwd / "r").rglob("*")})
+
+    def test_what_has_no_checkpoint_yet_is_begun_anew(self):
+        self.write(TINY_SAC)
+        (self.cwd / "r").mkdir()  # killed before its first file
+        self.again()
+        for path in (self.cwd / "r/checkpoints").iterdir():
+            path.unlink()
+        self.assertNotIn("going on", self.again().stderr)
+        self.assertEqual(json.loads((self.cwd / "r/run.json").read_text())["status"], "finished")
+
+    def test_another_config_is_refused_with_the_keys_that_differ(self):
+        self.write(TINY_SAC)
+        self.again()
+        before = (self.cwd / "r/run.json").read_text()
+        said = self.again("--set", "sac.discount=0.9", "--seed", "4", "--set", "total_steps=900", code=2).stderr
+        self.assertIn("r was begun with another config: sac.discount (0.99 there, 0.9 here), seed (0 there, 4 here); ", said)
+        self.assertIn("total_steps (500 there, 400 here)", self.again("--set", "total_steps=400", code=2).stderr)
+        self.assertIn("eval.episodes", self.train("--resume", "r", "--set", "eval.episodes=3", code=2).stderr)
+        self.assertEqual((self.cwd / "r/run.json").read_text(), before)
+
+    def test_a_longer_run_is_the_run_that_was_that_long_from_the_beginning(self):
+        self.write(TINY_MBPO)
+        self.again()
+        self.again("--set", "total_steps=1050")
+        self.train("c.yaml", "--run-dir", "whole", "--set", "total_steps=1050")
+        self.assert_equal_runs("whole", "r")
+        self.assertEqual((self.cwd / "r/config.yaml").read_text(), (self.cwd / "whole/config.yaml").read_text())
+
+    def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(self):
+        self.write(TINY_SAC.replace("checkpoint: {", "checkpoint: {keep: 3, "))
+        self.train("c.yaml", "--run-dir", "whole", "--set", "total_steps=800")
+        self.again()
+        newest = self.cwd / "r/checkpoints/step-000000500.safetensors"
+        newest.write_bytes(newest.read_bytes()[:-1])
+        said = self.again("--set", "total_steps=800").stderr
+        self.assertIn("r/checkpoints/step-000000500.safetensors: is cut off", said)
+        self.assertIn("going on from r/checkpoints/step-000000450.safetensors", said)
+        self.assert_equal_runs("whole", "r")
+        for path in (self.cwd / "r/checkpoints").glob("step-*"):
+            path.write_bytes(b"PK" + path.read_bytes())
+        said = self.again("--set", "total_steps=900", code=1).stderr
+        self.assertIn("no checkpoint is good: ", said)
+        self.assertEqual(run("eval", "r", cwd=self.cwd).returncode, 1)
+
+    def test_a_signal_in_the_middle_of_an_evaluation_or_a_fit_is_heard_within_seconds(self):
+        # Both would take minutes.
+        self.write(TINY_MBPO)
+        slow_fit = ["--set", "model.max_epochs=0", "--set", "model.patience=1000000"]
+        slow_eval = ["--set", "eval.episodes=2000", "--set", "env.id=HalfCheetah-v5"]
+        for name, sets in (("fit", slow_fit), ("eval", slow_eval)):
+            process = subprocess.Popen([PROGRAM, "train", "c.yaml", "--run-dir", name, *sets], cwd=self.cwd,
+                                       stderr=subprocess.DEVNULL)
+            log = self.cwd / name / "train.csv"
+            while name == "fit" and (not log.exists() or len(rows(log)) < 4):  # in the first fit now
+                self.assertIsNone(process.poll())
+                time.sleep(0.05)
+            time.sleep(2)
+            begun = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            self.assertEqual(process.wait(60), 143)
+            self.assertLess(time.monotonic() - begun, 10)
+            record = json.loads((self.cwd / name / "run.json").read_text())
+            self.assertEqual((record["status"], record["reason"]), ("interrupted", "SIGTERM"))
+            self.assertEqual(record["env_steps"], 400 if name == "fit" else 0)
+
+
+if __name__ == "__main__":
+    os.environ["OMP_NUM_THREADS"] = "1"
+    unittest.main(argv=sys.argv[2:])
