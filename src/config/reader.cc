@@ -1,5 +1,6 @@
 #include "reverie/config/reader.h"
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -59,10 +60,60 @@ void RefuseDuplicates(const YAML::Node& node, const std::string& prefix, const s
   }
 }
 
+// No config is larger than this, and a file that is may take more memory and time than there is.
+constexpr size_t kMostBytes = size_t{256} << 10U;
+constexpr int kDeepest = 32;
+
+// Looks at a text before a tree is built of it.
+class Guard final : public YAML::EventHandler {
+ public:
+  explicit Guard(const std::string& name) : name_(name) {}
+
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (++documents_ > 1) {
+      Fail(LineOf(name_, mark), "a second document; expected one");
+    }
+  }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  // A few aliases of aliases stand for more nodes than fit into any memory.
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
+    Fail(LineOf(name_, mark), "an alias (*name) is not read; write out what it stands for");
+  }
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {
+    Deeper(mark);
+  }
+  void OnSequenceEnd() override { --depth_; }
+  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {
+    Deeper(mark);
+  }
+  void OnMapEnd() override { --depth_; }
+
+ private:
+  void Deeper(const YAML::Mark& mark) {
+    if (++depth_ > kDeepest) {
+      Fail(LineOf(name_, mark), "nested deeper than any config is");
+    }
+  }
+
+  const std::string& name_;
+  int documents_ = 0;
+  int depth_ = 0;
+};
+
 YAML::Node ParseYaml(const std::string& text, const std::string& name) {
+  if (text.size() > kMostBytes) {
+    Fail(name, "expected a config of at most " + std::to_string(kMostBytes) + " bytes");
+  }
   try {
+    Guard guard(name);
+    std::istringstream stream(text);
+    YAML::Parser parser(stream);
+    while (parser.HandleNextDocument(guard)) {
+    }
     return YAML::Load(text);
-  } catch (const YAML::ParserException& error) {
+  } catch (const YAML::Exception& error) {
     Fail(LineOf(name, error.mark), "not YAML: " + error.msg);
   }
 }
@@ -363,12 +414,13 @@ ConfigDocument ConfigDocument::FromFile(const std::filesystem::path& path) {
     Fail(path.string(), "expected a YAML file, got a folder");
   }
   std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  if (!file) {
+  std::string text(kMostBytes + 1, '\0');  // one more than ParseYaml takes
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(std::max<std::streamsize>(0, file.gcount())));
+  if (text.empty()) {
     Fail(path.string(), std::filesystem::exists(path) ? "cannot be read, or is empty" : "no such file");
   }
-  return FromText(text.str(), path.string());
+  return FromText(text, path.string());
 }
 
 ConfigDocument ConfigDocument::FromText(const std::string& text, const std::string& name) {

@@ -9,6 +9,7 @@
 #include "reverie/config/writer.h"
 #include "reverie/core/file.h"
 #include "reverie/core/text.h"
+#include "reverie/run/csv_table.h"
 
 namespace reverie {
 namespace {
@@ -27,38 +28,12 @@ std::string Number(double value) {
   return ShortestDouble(value);
 }
 
-std::vector<std::string> SplitLine(const std::string& line) {
-  std::vector<std::string> cells(1);
-  for (const char c : line) {
-    if (c == ',') {
-      cells.emplace_back();
-    } else {
-      cells.back() += c;
-    }
+CsvTable ReadLog(const std::filesystem::path& path) {
+  CsvTable table(path);
+  if (table.columns().empty() || table.columns()[0] != "env_step") {
+    throw std::invalid_argument(path.string() + " is no log of a run: its first column is not env_step");
   }
-  return cells;
-}
-
-struct CsvText {
-  std::vector<std::string> columns;  // without env_step
-  std::vector<std::string> rows;     // whole lines
-};
-
-CsvText ReadCsv(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string line;
-  CsvText text;
-  if (!std::getline(file, line) || !(line + ",").starts_with("env_step,")) {
-    throw std::runtime_error(path.string() + " is no log of a run: its first column is not env_step");
-  }
-  text.columns = SplitLine(line);
-  text.columns.erase(text.columns.begin());
-  while (std::getline(file, line)) {
-    if (!file.eof()) {
-      text.rows.push_back(line);
-    }
-  }
-  return text;
+  return table;
 }
 
 }  // namespace
@@ -71,19 +46,17 @@ CsvLog CsvLog::Create(const std::filesystem::path& path, const std::vector<std::
 }
 
 CsvLog CsvLog::Resume(const std::filesystem::path& path, int64_t last_step) {
+  const CsvTable table = ReadLog(path);
   CsvLog log(path);
-  CsvText text = ReadCsv(path);
-  log.columns_ = text.columns;
+  log.columns_.assign(table.columns().begin() + 1, table.columns().end());
   std::vector<std::string> kept;
-  for (size_t i = 0; i < text.rows.size(); ++i) {
-    const std::vector<std::string> cells = SplitLine(text.rows[i]);
-    const std::optional<int64_t> step = ParseNumber<int64_t>(cells[0]);
-    if (!step || cells.size() != log.columns_.size() + 1) {
-      throw std::runtime_error(path.string() + ":" + std::to_string(i + 2) + ": expected a whole number and " +
-                               std::to_string(log.columns_.size()) + " more cells");
+  for (size_t row = 0; row < table.rows(); ++row) {
+    const std::optional<int64_t> step = ParseNumber<int64_t>(table.Text(row, 0));
+    if (!step) {
+      table.Fail(row, "env_step: expected a whole number, got " + std::string(table.Text(row, 0)));
     }
     if (*step <= last_step) {
-      kept.push_back(text.rows[i]);
+      kept.emplace_back(table.Line(row));
     }
   }
   log.Rewrite(kept);
@@ -120,7 +93,12 @@ void CsvLog::Append(int64_t env_step, const Metrics& metrics) {
     }
   }
   if (wider) {
-    Rewrite(ReadCsv(path_).rows);
+    const CsvTable table = ReadLog(path_);
+    std::vector<std::string> rows;
+    for (size_t row = 0; row < table.rows(); ++row) {
+      rows.emplace_back(table.Line(row));
+    }
+    Rewrite(rows);
   }
   file_ << env_step;
   for (const std::string& column : columns_) {

@@ -2,25 +2,17 @@
 
 #include <algorithm>
 #include <fstream>
+#include <limits>
 #include <sstream>
 #include <stdexcept>
+#include <utility>
 
 #include "reverie/core/text.h"
 
 namespace reverie {
 namespace {
 
-std::vector<std::string_view> SplitFields(std::string_view line) {
-  std::vector<std::string_view> fields;
-  for (size_t begin = 0;;) {
-    const size_t comma = line.find(',', begin);
-    fields.push_back(line.substr(begin, comma - begin));
-    if (comma == std::string_view::npos) {
-      return fields;
-    }
-    begin = comma + 1;
-  }
-}
+constexpr size_t kMostColumns = 10'000;
 
 }  // namespace
 
@@ -29,26 +21,51 @@ CsvTable::CsvTable(const std::filesystem::path& path) : path_(path) {
   if (!file) {
     throw std::invalid_argument(path.string() + ": no such file");
   }
+  std::string header;
+  std::getline(file, header);
+  if (file.eof()) {
+    has_torn_line_ = !header.empty();
+    return;
+  }
+  if (static_cast<size_t>(std::count(header.begin(), header.end(), ',')) >= kMostColumns) {
+    throw std::invalid_argument(path.string() + ": has more than " + std::to_string(kMostColumns) + " columns");
+  }
+  std::istringstream names(header + ",");
+  for (std::string name; std::getline(names, name, ',');) {
+    columns_.push_back(name);
+  }
   std::ostringstream bytes;
-  bytes << file.rdbuf();
-  text_ = bytes.str();
-  const size_t last_break = text_.rfind('\n');
-  has_torn_line_ = !text_.empty() && last_break != text_.size() - 1;
-  text_.resize(last_break == std::string::npos ? 0 : last_break + 1);
-  for (size_t begin = 0; begin < text_.size();) {
-    const size_t end = text_.find('\n', begin);
-    const std::vector<std::string_view> fields = SplitFields(std::string_view(text_).substr(begin, end - begin));
-    begin = end + 1;
-    if (columns_.empty()) {
-      columns_.assign(fields.begin(), fields.end());
+  if (file.peek() != std::ifstream::traits_type::eof()) {
+    bytes << file.rdbuf();
+  }
+  text_ = std::move(bytes).str();
+  if (text_.size() > std::numeric_limits<uint32_t>::max()) {
+    throw std::invalid_argument(path.string() + ": has more than 4 GiB");
+  }
+  const size_t whole = text_.rfind('\n') + 1;  // 0 where there is none
+  has_torn_line_ = whole != text_.size();
+  text_.resize(whole);
+  size_t fields = 0;
+  for (uint32_t i = 0; i < text_.size(); ++i) {
+    if (text_[i] != ',' && text_[i] != '\n') {
       continue;
     }
-    rows_.push_back(fields);
-    if (fields.size() != columns_.size()) {
-      Fail(rows_.size() - 1,
-           "has " + std::to_string(fields.size()) + " fields, the header " + std::to_string(columns_.size()));
+    ends_.push_back(i);
+    ++fields;
+    if (text_[i] == '\n') {
+      if (fields != columns_.size()) {
+        Fail((ends_.size() - fields) / columns_.size(),
+             "has " + std::to_string(fields) + " fields, the header " + std::to_string(columns_.size()));
+      }
+      fields = 0;
     }
   }
+}
+
+std::string_view CsvTable::Fields(size_t row, size_t first, size_t last) const {
+  const size_t place = row * columns_.size();
+  const size_t begin = place + first == 0 ? 0 : ends_[place + first - 1] + 1;
+  return std::string_view(text_).substr(begin, ends_[place + last] - begin);
 }
 
 size_t CsvTable::Column(const std::string& name) const {

@@ -5,6 +5,7 @@ usage: program_test.py PROGRAM SOURCE_DIR CLASS [unittest arguments]
 import json
 import os
 import pathlib
+import resource
 import signal
 import subprocess
 import sys
@@ -72,6 +73,26 @@ class BadInput(Case):
             with self.subTest(name):
                 self.write(text)
                 self.check(["c.yaml"], expected)
+
+    def test_files_that_would_take_all_memory_or_time(self):
+        bomb = "algorithm: sac\na0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+            f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12))
+        begun = time.monotonic()
+        for text, expected in ((bomb, "c.yaml:3: an alias (*name) is not read"),
+                               ("algorithm: " + "[" * 100_000, "c.yaml:1: nested deeper than any config is"),
+                               ("a: " + "{b: " * 60 + "}" * 60, "nested deeper than any config is"),
+                               ("algorithm: sac\n---\nalgorithm: mbpo\n", "c.yaml:2: a second document; expected one"),
+                               ("x: " + "9" * 300_000_000, "c.yaml: expected a config of at most 262144 bytes"),
+                               (TINY_SAC + "seed: " + "9" * 10_000, "c.yaml:11: seed: expected an integer"),
+                               (TINY_SAC + "seed: 1e400", "c.yaml:11: seed: expected an integer"),
+                               (TINY_SAC.replace("threads: 1", "threads: 100000000"), "threads: expected an integer")):
+            self.write(text)
+            limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))  # LibTorch itself maps 2 GiB
+            result = subprocess.run([PROGRAM, "train", "c.yaml"], cwd=self.cwd, capture_output=True, text=True,
+                                    preexec_fn=limit, timeout=60)
+            self.assertEqual(result.returncode, 2, result.stderr)
+            self.assertIn(expected, result.stderr)
+        self.assertLess(time.monotonic() - begun, 30)
 
     def test_broken_arguments(self):
         self.write(TINY_SAC)

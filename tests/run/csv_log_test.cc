@@ -99,12 +99,12 @@ TEST_F(CsvLogTest, ResumingDropsALineThatWasNotWrittenToItsEnd) {
 
 TEST_F(CsvLogTest, ResumingRefusesARowThatDoesNotFitTheHeader) {
   std::ofstream(path_) << "env_step,a\n10,1\n20,2,3\n";
-  EXPECT_THAT([&] { CsvLog::Resume(path_, 1000); }, ThrowsMessage<std::runtime_error>(HasSubstr("log.csv:3: ")));
+  EXPECT_THAT([&] { CsvLog::Resume(path_, 1000); }, ThrowsMessage<std::invalid_argument>(HasSubstr("log.csv:3: ")));
 }
 
 TEST_F(CsvLogTest, ResumingRefusesAnotherKindOfFile) {
   std::ofstream(path_) << "step,a\n10,1\n";
-  EXPECT_THAT([&] { CsvLog::Resume(path_, 1000); }, ThrowsMessage<std::runtime_error>(HasSubstr("log.csv")));
+  EXPECT_THAT([&] { CsvLog::Resume(path_, 1000); }, ThrowsMessage<std::invalid_argument>(HasSubstr("log.csv")));
 }
 
 TEST_F(CsvLogTest, ANameThatWouldBreakTheFileIsRefused) {

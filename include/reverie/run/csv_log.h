@@ -15,14 +15,14 @@ namespace reverie {
 // The first column is env_step. A name that first appears in a later row widens the file, which is replaced whole for
 // that, the earlier rows empty there. Whole numbers are written as such, others in the shortest form that reads back to
 // the same float64; inf, -inf, nan. Every row is flushed.
-// Throws std::runtime_error naming the file where it cannot be written or read back.
+// Throws std::runtime_error naming the file where it cannot be written.
 class CsvLog {
  public:
   // A new file with these columns after env_step.
   static CsvLog Create(const std::filesystem::path& path, const std::vector<std::string>& columns);
 
   // Goes on with an existing file, cutting off every row beyond `last_step` and a last line that was not written to its
-  // end. Throws std::runtime_error where a row does not fit the header.
+  // end. Throws std::invalid_argument where it is no log of a run, or a row does not fit the header.
   static CsvLog Resume(const std::filesystem::path& path, int64_t last_step);
 
   // Throws std::logic_error where a new name has a comma, quote or line break in it.
