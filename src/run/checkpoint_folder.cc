@@ -21,6 +21,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kStep = "step-";
+constexpr std::string_view kFailed = "failed-";
 constexpr std::string_view kRows = "rows-";
 constexpr std::string_view kEnding = ".safetensors";
 constexpr std::string_view kOldEnding = ".pt";  // of format 1
@@ -91,8 +92,9 @@ auto NewestGood(const fs::path& folder, std::vector<fs::path>& damaged, const Lo
 
 }  // namespace
 
-struct CheckpointFolder::Loaded {
-  Checkpoint checkpoint;
+// One file, and the rows it names.
+struct CheckpointFolder::Contents {
+  TensorFile values;
   Pieces pieces;
 };
 
@@ -144,6 +146,18 @@ CheckpointFolder::Pieces CheckpointFolder::ParsePieces(const std::string& text) 
 
 void CheckpointFolder::Save(const StateTree& state, int64_t env_steps) {
   Finish();
+  Begin(state, StepName(env_steps));
+}
+
+void CheckpointFolder::SaveFailed(const StateTree& state, int64_t env_steps) {
+  if (writing_.valid()) {
+    writing_.wait();
+  }
+  Begin(state, std::string(kFailed) + StepName(env_steps));
+  Finish();
+}
+
+void CheckpointFolder::Begin(const StateTree& state, const std::string& name) {
   Pieces pieces;
   std::vector<std::pair<std::string, torch::Tensor>> fresh;
   for (const auto& [buffer, rows] : state.rows()) {
@@ -161,11 +175,11 @@ void CheckpointFolder::Save(const StateTree& state, int64_t env_steps) {
     }
   }
   writing_ = std::async(std::launch::async, &CheckpointFolder::Write, this, state.values(), std::move(pieces),
-                        std::move(fresh), env_steps);
+                        std::move(fresh), name);
 }
 
 void CheckpointFolder::Write(TensorFile values, Pieces pieces, std::vector<std::pair<std::string, torch::Tensor>> rows,
-                             int64_t env_steps) {
+                             const std::string& name) {
   for (auto next = rows.begin(); auto& [buffer, list] : pieces) {
     for (Piece& piece : list) {
       if (piece.checksum.empty()) {
@@ -178,19 +192,25 @@ void CheckpointFolder::Write(TensorFile values, Pieces pieces, std::vector<std::
   }
   values.texts[kFormatName] = kFormat;
   values.texts[kPiecesName] = PiecesText(pieces);
-  WriteTensorFile(folder_ / StepName(env_steps), values);
+  WriteTensorFile(folder_ / name, values);
   pieces_ = std::move(pieces);
   RemoveUnneeded();
 }
 
 void CheckpointFolder::RemoveUnneeded() const {
-  const std::vector<fs::path> checkpoints = List(folder_, kEnding);
-  const size_t kept = std::min(checkpoints.size(), static_cast<size_t>(keep_));
-  std::for_each(checkpoints.begin(), checkpoints.end() - static_cast<std::ptrdiff_t>(kept), Remove);
+  std::vector<fs::path> kept = List(folder_, kEnding);
+  while (kept.size() > static_cast<size_t>(keep_)) {
+    Remove(kept.front());
+    kept.erase(kept.begin());
+  }
+  std::vector<fs::path> others;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder_)) {
+    (entry.path().filename().string().starts_with(kFailed) ? kept : others).push_back(entry.path());
+  }
   std::set<std::string> needed;
-  for (auto path = checkpoints.end() - static_cast<std::ptrdiff_t>(kept); path != checkpoints.end(); ++path) {
+  for (const fs::path& path : kept) {
     try {
-      for (const auto& [buffer, list] : ParsePieces(ReadTensorFileTexts(*path)[kPiecesName])) {
+      for (const auto& [buffer, list] : ParsePieces(ReadTensorFileTexts(path)[kPiecesName])) {
         for (const Piece& piece : list) {
           needed.insert(PieceName(buffer, piece));
         }
@@ -199,11 +219,11 @@ void CheckpointFolder::RemoveUnneeded() const {
       LogWarning(error.what());  // it is damaged, and its rows would help nobody
     }
   }
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder_)) {
-    const std::string name = entry.path().filename().string();
+  for (const fs::path& path : others) {
+    const std::string name = path.filename().string();
     // What a killed process had not finished is removed too.
     if ((name.starts_with(kRows) && !needed.contains(name)) || name.ends_with(".partial")) {
-      Remove(entry.path());
+      Remove(path);
     }
   }
 }
@@ -220,64 +240,55 @@ void CheckpointFolder::Check() {
   }
 }
 
-void CheckpointFolder::SaveFailed(const StateTree& state, int64_t env_steps) {
-  if (writing_.valid()) {
-    writing_.wait();
-  }
-  TensorFile values = state.values();
-  for (const auto& [buffer, rows] : state.rows()) {
-    std::vector<torch::Tensor> parts;
-    for (int64_t begin = rows.begin; begin < rows.end; begin += parts.back().size(0)) {
-      parts.push_back(rows.read(begin, rows.end));
-    }
-    values.tensors[buffer] = parts.empty() ? torch::empty({0, 0}) : torch::cat(parts);
-  }
-  WriteTensorFile(folder_ / ("failed-" + StepName(env_steps)), values);
-}
-
-TensorFile CheckpointFolder::ReadValues(const fs::path& path) {
-  TensorFile values = ReadTensorFile(path);
-  const std::string format = values.texts[kFormatName];
+CheckpointFolder::Contents CheckpointFolder::Read(const fs::path& path) {
+  Contents contents{.values = ReadTensorFile(path)};
+  const std::string format = contents.values.texts[kFormatName];
   if (format != kFormat) {
     throw std::runtime_error(path.string() + (format.empty() ? ": is no checkpoint of Reverie"
                                                              : ": is a checkpoint of format " + format +
                                                                    "; this version reads format " + kFormat));
   }
-  return values;
-}
-
-CheckpointFolder::Loaded CheckpointFolder::Load(const fs::path& path) {
-  TensorFile values = ReadValues(path);
-  Loaded loaded;
   try {
-    loaded.pieces = ParsePieces(values.texts[kPiecesName]);
+    contents.pieces = ParsePieces(contents.values.texts[kPiecesName]);
   } catch (const std::runtime_error& error) {
     throw std::runtime_error(path.string() + ": is damaged: " + error.what());
   }
-  std::map<std::string, StoredRows> rows;
-  for (const auto& [buffer, list] : loaded.pieces) {
-    const auto read = [folder = path.parent_path(), buffer = buffer](const Piece& piece) {
-      const fs::path file = folder / PieceName(buffer, piece);
-      TensorFile content = ReadTensorFile(file);
-      const torch::Tensor tensor = content.tensors[kRowsTensor];
-      if (content.checksum != piece.checksum || !tensor.defined() || tensor.dim() != 2 ||
-          tensor.size(0) != piece.end - piece.begin) {
-        throw std::runtime_error(file.string() + ": does not hold the rows that were written with the checkpoint");
-      }
-      return tensor;
-    };
-    std::for_each(list.begin(), list.end(), read);  // every row is looked at before the first is used
-    rows[buffer].read = [list = list, read](int64_t begin, int64_t end) {
-      const auto holds = [&](const Piece& piece) { return piece.begin <= begin && begin < piece.end; };
-      const auto piece = std::find_if(list.begin(), list.end(), holds);
-      if (piece == list.end()) {
-        throw std::runtime_error("the checkpoint has no row " + std::to_string(begin));
-      }
-      return read(*piece).narrow(0, begin - piece->begin, std::min(end, piece->end) - begin);
-    };
+  return contents;
+}
+
+Checkpoint CheckpointFolder::Resume() {
+  std::vector<fs::path> damaged;
+  Checkpoint checkpoint = NewestGood(folder_, damaged, [this](const fs::path& path) {
+    Contents contents = Read(path);
+    std::map<std::string, StoredRows> rows;
+    for (const auto& [buffer, list] : contents.pieces) {
+      const auto read = [folder = folder_, buffer = buffer](const Piece& piece) {
+        const fs::path file = folder / PieceName(buffer, piece);
+        TensorFile content = ReadTensorFile(file);
+        const torch::Tensor tensor = content.tensors[kRowsTensor];
+        if (content.checksum != piece.checksum || !tensor.defined() || tensor.dim() != 2 ||
+            tensor.size(0) != piece.end - piece.begin) {
+          throw std::runtime_error(file.string() + ": does not hold the rows that were written with the checkpoint");
+        }
+        return tensor;
+      };
+      std::for_each(list.begin(), list.end(), read);  // every row is looked at before the first is used
+      rows[buffer].read = [list = list, read](int64_t begin, int64_t end) {
+        const auto holds = [&](const Piece& piece) { return piece.begin <= begin && begin < piece.end; };
+        const auto piece = std::find_if(list.begin(), list.end(), holds);
+        if (piece == list.end()) {
+          throw std::runtime_error("the checkpoint has no row " + std::to_string(begin));
+        }
+        return read(*piece).narrow(0, begin - piece->begin, std::min(end, piece->end) - begin);
+      };
+    }
+    pieces_ = std::move(contents.pieces);
+    return Checkpoint{.path = path, .state = StateTree(std::move(contents.values), std::move(rows))};
+  });
+  for (const fs::path& path : damaged) {
+    fs::rename(path, path.parent_path() / ("damaged-" + path.filename().string()));
   }
-  loaded.checkpoint = {.path = path, .state = StateTree(std::move(values), std::move(rows))};
-  return loaded;
+  return checkpoint;
 }
 
 void CheckpointFolder::RequireOne(const fs::path& folder) {
@@ -290,25 +301,15 @@ void CheckpointFolder::RequireOne(const fs::path& folder) {
   }
 }
 
-Checkpoint CheckpointFolder::Resume() {
-  std::vector<fs::path> damaged;
-  Loaded loaded = NewestGood(folder_, damaged, Load);
-  for (const fs::path& path : damaged) {
-    fs::rename(path, path.parent_path() / ("damaged-" + path.filename().string()));
-  }
-  pieces_ = std::move(loaded.pieces);
-  return std::move(loaded.checkpoint);
-}
-
 Checkpoint CheckpointFolder::LoadWithoutRows(const fs::path& folder) {
   std::vector<fs::path> damaged;
   return NewestGood(folder, damaged, [](const fs::path& path) {
-    TensorFile values = ReadValues(path);
+    Contents contents = Read(path);
     std::map<std::string, StoredRows> rows;
-    for (const auto& [buffer, list] : ParsePieces(values.texts[kPiecesName])) {
+    for (const auto& [buffer, list] : contents.pieces) {
       rows[buffer] = {};
     }
-    return Checkpoint{.path = path, .state = StateTree(std::move(values), std::move(rows))};
+    return Checkpoint{.path = path, .state = StateTree(std::move(contents.values), std::move(rows))};
   });
 }
 

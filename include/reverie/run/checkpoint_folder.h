@@ -3,7 +3,7 @@
 //   step-<9 digits>.safetensors                 everything but the rows of buffers (TensorFile)
 //   rows-<buffer>-<first>-<end>.safetensors     rows of a buffer, by their numbers; written once and shared by every
 //                                               checkpoint that holds them
-//   failed-step-<9 digits>.safetensors          the state at a failure with all its rows, to look into
+//   failed-step-<9 digits>.safetensors          the state at a failure, to look into; its rows are kept with it
 //   damaged-step-<9 digits>.safetensors         a checkpoint that could not be read back when the run went on
 //
 // Every file is there whole or not at all, on the disk and not only on its way there, and says by its checksum whether
@@ -48,7 +48,7 @@ class CheckpointFolder {
   // The same, if it is there already or has failed.
   void Check();
 
-  // A state that no run goes on from, in one file, here and now.
+  // A state that no run goes on from. On the disk when it returns; throws as Finish does.
   void SaveFailed(const StateTree& state, int64_t env_steps);
 
   // To go on from: the newest one whose files are all there and whole. A newer one that is not is named in a warning
@@ -76,15 +76,15 @@ class CheckpointFolder {
     std::string checksum;
   };
   using Pieces = std::map<std::string, std::vector<Piece>>;  // by the buffer's path in the state
-  struct Loaded;
+  struct Contents;
 
   static std::string PieceName(const std::string& buffer, const Piece& piece);
   static std::string PiecesText(const Pieces& pieces);
   static Pieces ParsePieces(const std::string& text);
-  static TensorFile ReadValues(const std::filesystem::path& path);
-  static Loaded Load(const std::filesystem::path& path);
+  static Contents Read(const std::filesystem::path& path);
+  void Begin(const StateTree& state, const std::string& name);
   void Write(TensorFile values, Pieces pieces, std::vector<std::pair<std::string, torch::Tensor>> rows,
-             int64_t env_steps);
+             const std::string& name);
   void RemoveUnneeded() const;
 
   std::filesystem::path folder_;
