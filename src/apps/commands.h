@@ -19,7 +19,7 @@ void AddTraceCommand(CLI::App& program, const EnvRegistry& envs);
 // reverie config [FILE] [--set KEY=VALUE]... [--reference]
 void AddConfigCommand(CLI::App& program, const EnvRegistry& envs);
 
-// reverie train FILE [--set KEY=VALUE]... | reverie train --resume RUN_DIR
+// reverie train FILE [--set KEY=VALUE]... [--run-dir DIR] [--auto-resume] | reverie train --resume RUN_DIR
 void AddTrainCommand(CLI::App& program, const EnvRegistry& envs);
 
 // reverie eval RUN_DIR [--episodes N] [--seed S] [--json]

@@ -318,7 +318,7 @@ bool CheckpointFolder::HasAny(const fs::path& folder) {
   const fs::directory_iterator entries(folder, error);
   return std::any_of(begin(entries), end(entries), [](const fs::directory_entry& entry) {
     const std::string name = entry.path().filename().string();
-    return name.find(kStep) != std::string::npos && !name.ends_with(".partial");
+    return name.find(kStep) != std::string::npos && !name.starts_with(kFailed) && !name.ends_with(".partial");
   });
 }
 

@@ -157,7 +157,7 @@ RunDirectory RunDirectory::Create(const fs::path& path, const std::string& confi
                                   "--overwrite");
     }
     if (exists && !IsRun(path)) {
-      throw std::invalid_argument(path.string() + " is not the folder of a run; --overwrite replaces only those");
+      throw std::invalid_argument(path.string() + " is not the folder of a run, and nothing else is overwritten");
     }
     MakeFolder(path);
     RunRecord record;

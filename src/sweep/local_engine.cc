@@ -34,19 +34,17 @@ struct Process {
   Stopwatch since_start;
 };
 
-std::vector<std::string> Command(const SweepRun& run, const SweepRunStatus& status, int64_t threads) {
-  std::vector<std::string> command{"reverie", "train"};
-  if (status.has_checkpoint) {
-    command.insert(command.end(), {"--resume", run.directory.string()});
-    return command;
-  }
-  command.insert(command.end(), {run.config.string(), "--seed", std::to_string(run.seed), "--set",
-                                 "threads=" + std::to_string(run.threads > 0 ? run.threads : threads), "--run-dir",
-                                 run.directory.string()});
-  if (status.state != SweepRunState::kMissing) {
-    command.emplace_back("--overwrite");
-  }
-  return command;
+std::vector<std::string> Command(const SweepRun& run, int64_t threads) {
+  return {"reverie",
+          "train",
+          run.config.string(),
+          "--seed",
+          std::to_string(run.seed),
+          "--set",
+          "threads=" + std::to_string(run.threads > 0 ? run.threads : threads),
+          "--run-dir",
+          run.directory.string(),
+          "--auto-resume"};
 }
 
 // Starts this very program with other arguments; what it says goes to run.output. It leaves the terminal's group of
@@ -142,7 +140,7 @@ class LocalSweep {
         ++result_.finished;
         continue;
       }
-      const pid_t pid = Start(run, Command(run, status, threads_));
+      const pid_t pid = Start(run, Command(run, threads_));
       working_.push_back({.run = &run, .pid = pid, .steps_at_start = status.env_steps, .since_start = {}});
       Say(run.name() + (status.has_checkpoint ? ": goes on" : ": begins"));
     }

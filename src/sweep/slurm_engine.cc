@@ -100,15 +100,7 @@ program=)"
 IFS=$'\t' read -r name config seed threads folder < <(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" "$runs")
 export GOMP_SPINCOUNT=${GOMP_SPINCOUNT-10000}
 
-if grep -qs '"status": "finished"' "$folder/run.json"; then
-  exit 0
-elif compgen -G "$folder/checkpoints/step-*.safetensors" >/dev/null; then
-  arguments=(--resume "$folder")
-elif [[ -e $folder ]]; then
-  arguments=("$config" --seed "$seed" --set "threads=$threads" --run-dir "$folder" --overwrite)
-else
-  arguments=("$config" --seed "$seed" --set "threads=$threads" --run-dir "$folder")
-fi
+arguments=("$config" --seed "$seed" --set "threads=$threads" --run-dir "$folder" --auto-resume)
 
 # A signal reaches this shell; the run is told to stop and writes its checkpoint.
 time_is_up=

@@ -224,6 +224,10 @@ TEST_F(CheckpointFolderTest, WithoutOneItSaysSo) {
   EXPECT_THAT([&] { Restored(); }, ThrowsMessage<std::invalid_argument>(AllOf(
                                        HasSubstr("step-000000100.pt"), HasSubstr("an older version of Reverie"))));
   EXPECT_TRUE(CheckpointFolder::HasAny(path_));
+  fs::rename(path_ / "step-000000100.pt", path_ / "failed-step-000000100.safetensors");
+  EXPECT_FALSE(CheckpointFolder::HasAny(path_));
+  fs::rename(path_ / "failed-step-000000100.safetensors", path_ / "damaged-step-000000100.safetensors");
+  EXPECT_TRUE(CheckpointFolder::HasAny(path_));
 }
 
 TEST_F(CheckpointFolderTest, WithoutRoomTheOlderOnesStandAndTheErrorComesWithTheNextWord) {

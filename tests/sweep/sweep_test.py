@@ -126,7 +126,7 @@ grid: {sac.learning_rate: [1e-3, 1e-4]}
         result = self.sweep(code=1)
         self.assertIn("Pendulum-v1/plain/seed-0: ended before its end; what it said is in out/output", result.stderr)
         self.assertIn("7 runs finished, 1 failed", result.stderr)
-        self.assertIn("exists already", (self.cwd / "out/output/Pendulum-v1/plain/seed-0.txt").read_text())
+        self.assertIn("is not the folder of a run", (self.cwd / "out/output/Pendulum-v1/plain/seed-0.txt").read_text())
         blocked.unlink()
         self.assertIn("8 runs finished, 0 failed", self.sweep().stderr)
 

@@ -63,7 +63,7 @@ class CheckpointFolder {
   // Throws std::invalid_argument where there is none, or only of an older format.
   static void RequireOne(const std::filesystem::path& folder);
 
-  // Whether there is a state of any kind: one to go on from, a failed, a damaged, an older version's.
+  // Whether there is a checkpoint of any kind: whole, damaged, of an older format.
   static bool HasAny(const std::filesystem::path& folder);
 
   // The one with the most env steps, unread.
