@@ -8,11 +8,16 @@
 #include <string>
 #include <vector>
 
+#include "run/file_size_limit.h"
+
 namespace reverie {
 namespace {
 
+using testing::AllOf;
+using testing::ContainsRegex;
 using testing::ElementsAre;
 using testing::EndsWith;
+using testing::HasSubstr;
 using testing::SizeIs;
 
 class LogTest : public testing::Test {
@@ -48,6 +53,22 @@ TEST_F(LogTest, AFileBeginsWithWhatWasSaidBeforeItAndEachMessageGoesToOneFile) {
   StopLogToFile();
   EXPECT_THAT(Lines("first"), ElementsAre(EndsWith("info: before"), EndsWith("warning: during")));
   EXPECT_THAT(Lines("second"), ElementsAre(EndsWith("info: between")));
+}
+
+TEST_F(LogTest, AFileWithoutRoomIsSaidOnceOnTheConsoleAndNothingElseIsLost) {
+  LogToFile(folder_ / "log");
+  LogInfo(std::string(5000, '.'));  // more than stderr will take, which the limit is for too
+  {
+    const FileSizeLimit limit(std::filesystem::file_size(folder_ / "log"));
+    testing::internal::CaptureStderr();
+    LogInfo("one");
+    LogInfo("two");
+    EXPECT_THAT(testing::internal::GetCapturedStderr(),
+                AllOf(HasSubstr("info: one"), HasSubstr("info: two"),
+                      ContainsRegex("error: log.txt cannot be written: .*File too large\n[^\n]*info: two\n$")));
+  }
+  LogInfo("three");
+  EXPECT_THAT(Lines("log").back(), EndsWith("info: three"));
 }
 
 TEST_F(LogTest, OnlyTheLastHundredWait) {
