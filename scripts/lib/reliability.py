@@ -10,7 +10,7 @@ import os
 import pathlib
 import platform
 import random
-import signal
+import shutil
 import statistics
 import subprocess
 import sys
@@ -49,6 +49,7 @@ def kill_loop(args):
         whole, killed = args.out / f"{name}-whole", args.out / f"{name}-killed"
         subprocess.run([PROGRAM, "train", config, *sets, "--run-dir", whole, "--overwrite"], check=True, capture_output=True)
         undisturbed_s = time.monotonic() - begin
+        shutil.rmtree(killed, ignore_errors=True)
         moments = []
         while len(moments) < args.kills:
             # Some come before the first file is written, most somewhere in the run.
@@ -69,7 +70,8 @@ def kill_loop(args):
             comparable(whole / file) == comparable(killed / file) for file in ("train.csv", "eval.csv"))
         resumed = len(json.loads((killed / "run.json").read_text())["resumed"])
         print(f"{name}: {args.steps[name]} env steps ({undisturbed_s:.1f} s undisturbed), killed {args.kills} times, at the "
-              f"logged steps {moments}; gone on with {resumed} times, begun anew the others; final logs, weights, buffers "
+              f"logged steps {moments}; {resumed} starts went on from a checkpoint, the others were killed before there was one "
+              f"or before they had read it; final logs, weights, buffers "
               f"and streams {'identical' if same else 'DIFFER'}", flush=True)
         failed |= not same
     sys.exit(1 if failed else 0)
