@@ -106,10 +106,13 @@ bool IsRun(const fs::path& path) {
   }
 }
 
+[[noreturn]] void RefuseToOverwrite(const fs::path& path) {
+  throw std::invalid_argument(path.string() + " is not the folder of a run, and nothing else is overwritten");
+}
+
 // A folder that holds nothing, or what a process left that was killed as it began.
 bool IsBlank(const fs::path& path) {
-  return fs::is_directory(path) &&
-         std::all_of(fs::directory_iterator(path), fs::directory_iterator(),
+  return std::all_of(fs::directory_iterator(path), fs::directory_iterator(),
                      [](const fs::directory_entry& entry) { return entry.path().filename() == "run.json.partial"; });
 }
 
@@ -151,24 +154,30 @@ RunDirectory::~RunDirectory() {
 RunDirectory RunDirectory::Create(const fs::path& path, const std::string& config_yaml, const RunFacts& facts,
                                   bool overwrite) {
   try {
-    const bool exists = fs::exists(fs::symlink_status(path)) && !IsBlank(path);
-    if (exists && !overwrite) {
-      throw std::invalid_argument(path.string() + " exists already; go on with it by --resume, or replace it with " +
-                                  "--overwrite");
-    }
-    if (exists && !IsRun(path)) {
-      throw std::invalid_argument(path.string() + " is not the folder of a run, and nothing else is overwritten");
+    if (fs::exists(path) && !fs::is_directory(path)) {
+      RefuseToOverwrite(path);
     }
     MakeFolder(path);
-    RunRecord record;
-    DescribeProcess(facts, record);
-    record.started = UtcNow();
-    RunDirectory directory(path, std::move(record), LockRun(path));
-    if (exists) {
-      for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
+    FolderLock lock = LockRun(path);
+    if (!IsBlank(path)) {
+      if (!overwrite) {
+        throw std::invalid_argument(path.string() + " exists already; go on with it by --resume, or replace it with " +
+                                    "--overwrite");
+      }
+      if (!IsRun(path)) {
+        RefuseToOverwrite(path);
+      }
+    }
+    // The record goes last, by being replaced: what is killed in here is still the folder of a run.
+    for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
+      if (entry.path().filename() != kRecordFile) {
         fs::remove_all(entry.path());
       }
     }
+    RunRecord record;
+    DescribeProcess(facts, record);
+    record.started = UtcNow();
+    RunDirectory directory(path, std::move(record), std::move(lock));
     directory.WriteRecord();
     WriteFileWhole(directory.config_path(), config_yaml);
     MakeFolder(directory.checkpoint_path());

@@ -57,6 +57,19 @@ class Disk(Case):
         self.check(TINY_SAC.replace("500", "6000").replace("log: {every_steps: 100}", "log: {every_steps: 1}")
                    .replace("every_steps: 150", "every_steps: 2000"), "(train.csv|events.*|run.json)")
 
+    def test_an_overwriting_that_was_stopped_leaves_the_folder_of_a_run(self):
+        self.write(TINY_SAC)
+        result = self.on_small_disk("""
+            $p train c.yaml --run-dir disk/r; echo code $?
+            mkdir empty; mount --bind empty disk/r/checkpoints
+            $p train c.yaml --run-dir disk/r --overwrite; echo code $?
+            umount disk/r/checkpoints
+            $p train c.yaml --run-dir disk/r --auto-resume; echo code $?
+            cp -a disk/r end""")
+        self.assertEqual(result.stdout.split(), ["code", "0", "code", "1", "code", "0"], result.stderr)
+        self.assertIn("error: cannot create the run directory disk/r: Device or resource busy", result.stderr)
+        self.assertEqual(self.record("end")["status"], "finished")
+
     def test_read_only_folder(self):
         self.write(TINY_SAC)
         self.train("c.yaml", "--run-dir", "r")
