@@ -36,6 +36,14 @@ CsvTable ReadLog(const std::filesystem::path& path) {
   return table;
 }
 
+std::vector<std::string> Lines(const CsvTable& table, size_t rows) {
+  std::vector<std::string> lines;
+  for (size_t row = 0; row < rows; ++row) {
+    lines.emplace_back(table.Line(row));
+  }
+  return lines;
+}
+
 }  // namespace
 
 CsvLog CsvLog::Create(const std::filesystem::path& path, const std::vector<std::string>& columns) {
@@ -49,17 +57,17 @@ CsvLog CsvLog::Resume(const std::filesystem::path& path, int64_t last_step) {
   const CsvTable table = ReadLog(path);
   CsvLog log(path);
   log.columns_.assign(table.columns().begin() + 1, table.columns().end());
-  std::vector<std::string> kept;
-  for (size_t row = 0; row < table.rows(); ++row) {
-    const std::optional<int64_t> step = ParseNumber<int64_t>(table.Text(row, 0));
+  size_t kept = 0;
+  for (; kept < table.rows(); ++kept) {
+    const std::optional<int64_t> step = ParseNumber<int64_t>(table.Text(kept, 0));
     if (!step) {
-      table.Fail(row, "env_step: expected a whole number, got " + std::string(table.Text(row, 0)));
+      table.Fail(kept, "env_step: expected a whole number, got " + std::string(table.Text(kept, 0)));
     }
-    if (*step <= last_step) {
-      kept.emplace_back(table.Line(row));
+    if (*step > last_step) {
+      break;
     }
   }
-  log.Rewrite(kept);
+  log.Rewrite(Lines(table, kept));
   return log;
 }
 
@@ -94,11 +102,7 @@ void CsvLog::Append(int64_t env_step, const Metrics& metrics) {
   }
   if (wider) {
     const CsvTable table = ReadLog(path_);
-    std::vector<std::string> rows;
-    for (size_t row = 0; row < table.rows(); ++row) {
-      rows.emplace_back(table.Line(row));
-    }
-    Rewrite(rows);
+    Rewrite(Lines(table, table.rows()));
   }
   file_ << env_step;
   for (const std::string& column : columns_) {
