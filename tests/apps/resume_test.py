@@ -150,6 +150,7 @@ class AutoResume(ResumeCase):
         for name, sets in (("fit", slow_fit), ("eval", slow_eval)):
             process = subprocess.Popen([PROGRAM, "train", "c.yaml", "--run-dir", name, *sets], cwd=self.cwd,
                                        stderr=subprocess.DEVNULL)
+            self.addCleanup(process.kill)
             log = self.cwd / name / "train.csv"
             while name == "fit" and (not log.exists() or len(rows(log)) < 4):  # in the first fit now
                 self.assertIsNone(process.poll())
