@@ -180,6 +180,8 @@ def plot(name, rows, env_rate, update_rate, args):
     rate.plot(middle[1:], [x / update_rate[1] for x in update_rate[1:]], marker="o", label="updates per second")
     rate.set(xlabel="env steps", ylabel="by the second tenth's", ylim=(0.8, 1.2), title=f"{name}: rates outside the fits")
     rate.grid(alpha=0.3)
+    for axes in (memory, rate):
+        axes.locator_params(axis="x", nbins=5)
     rate.legend()
     figure.savefig(args.out / f"long-{name}.svg", metadata={"Date": None})
 
