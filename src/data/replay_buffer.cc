@@ -71,6 +71,7 @@ void ReplayBuffer::SetSize(int64_t size) {
 }
 
 void ReplayBuffer::Add(const TransitionBatch& batch) {
+  lender_.Await(total_added_ + batch.size() - capacity());
   const int64_t count = std::min(batch.size(), capacity());
   const torch::Tensor rows = batch.rows.narrow(0, batch.size() - count, count);
   const int64_t first = std::min(count, capacity() - next_);
@@ -109,6 +110,7 @@ void ReplayBuffer::SetCapacity(int64_t capacity) {
   if (capacity == capacity_) {
     return;
   }
+  lender_.AwaitAll();
   // The newest rows that stay, in their order from the first place on.
   const int64_t kept = std::min(size_, capacity);
   const int64_t oldest = size_ == capacity_ ? next_ : 0;
@@ -124,20 +126,36 @@ void ReplayBuffer::SetCapacity(int64_t capacity) {
 }
 
 void ReplayBuffer::Clear() {
+  lender_.AwaitAll();
   SetSize(0);
   next_ = 0;
 }
 
-torch::Tensor ReplayBuffer::Numbered(int64_t begin, int64_t end) const {
-  const int64_t place = PlaceOf(begin);
-  return rows_.narrow(0, place, std::min(end - begin, capacity_ - place))
-      .to(torch::kCPU, /*non_blocking=*/false, /*copy=*/true);
+StoredRows ReplayBuffer::Rows() {
+  const int64_t oldest = total_added_ - size_;
+  const RowReader read = [rows = rows_, capacity = capacity_, oldest, place_of_oldest = PlaceOf(oldest)](int64_t begin,
+                                                                                                         int64_t end) {
+    const int64_t place = (place_of_oldest + begin - oldest) % capacity;
+    return rows.narrow(0, place, std::min(end - begin, capacity - place)).to(torch::kCPU);
+  };
+  const auto lend = [this, read, end = total_added_](int64_t begin) -> RowLoan {
+    if (device().is_cpu()) {
+      return lender_.Lend(begin, read);
+    }
+    // A GPU is this thread's alone: what another does there would break into the capture of a graph.
+    std::vector<torch::Tensor> parts;
+    for (int64_t at = begin; at < end; at += parts.back().size(0)) {
+      parts.push_back(read(at, end));
+    }
+    return {
+        [rows = torch::cat(parts), begin](int64_t from, int64_t to) { return rows.narrow(0, from - begin, to - from); },
+        nullptr};
+  };
+  return {.begin = oldest, .end = total_added_, .read = read, .lend = lend};
 }
 
 void ReplayBuffer::VisitState(StateVisitor& state) {
-  StoredRows stored{.begin = total_added_ - size_, .end = total_added_, .read = [this](int64_t begin, int64_t end) {
-                      return Numbered(begin, end);
-                    }};
+  StoredRows stored = Rows();
   int64_t saved_capacity = capacity();
   int64_t count = size_;
   state("rows", stored);
@@ -162,6 +180,7 @@ void ReplayBuffer::VisitState(StateVisitor& state) {
   if (saved_capacity > rows_.size(0)) {
     rows_ = AllocateRows(saved_capacity, layout_, device(), lower_);
   }
+  lender_.AwaitAll();
   capacity_ = saved_capacity;
   // Every row at the place it had: a draw after resuming picks the same ones.
   for (int64_t number = total_added_ - count; number < total_added_;) {

@@ -159,7 +159,7 @@ void CheckpointFolder::SaveFailed(const StateTree& state, int64_t env_steps) {
 
 void CheckpointFolder::Begin(const StateTree& state, const std::string& name) {
   Pieces pieces;
-  std::vector<std::pair<std::string, torch::Tensor>> fresh;
+  std::vector<NewRows> added;
   for (const auto& [buffer, rows] : state.rows()) {
     std::vector<Piece>& list = pieces[buffer];
     for (const Piece& piece : pieces_[buffer]) {
@@ -167,27 +167,24 @@ void CheckpointFolder::Begin(const StateTree& state, const std::string& name) {
         list.push_back(piece);
       }
     }
-    for (int64_t begin = list.empty() ? rows.begin : list.back().end; begin < rows.end;) {
-      const torch::Tensor copy = rows.read(begin, std::min(rows.end, begin + kMostRows));
-      list.push_back({.begin = begin, .end = begin + copy.size(0), .checksum = ""});
-      fresh.emplace_back(buffer, copy);
-      begin = list.back().end;
+    const int64_t begin = list.empty() ? rows.begin : list.back().end;
+    if (begin < rows.end) {
+      added.push_back({.buffer = buffer, .begin = begin, .end = rows.end, .loan = rows.lend(begin)});
     }
   }
   writing_ = std::async(std::launch::async, &CheckpointFolder::Write, this, state.values(), std::move(pieces),
-                        std::move(fresh), name);
+                        std::move(added), name);
 }
 
-void CheckpointFolder::Write(TensorFile values, Pieces pieces, std::vector<std::pair<std::string, torch::Tensor>> rows,
-                             const std::string& name) {
-  for (auto next = rows.begin(); auto& [buffer, list] : pieces) {
-    for (Piece& piece : list) {
-      if (piece.checksum.empty()) {
-        piece.checksum =
-            WriteTensorFile(folder_ / PieceName(buffer, piece), {.tensors = {{kRowsTensor, next->second}}});
-        next->second = torch::Tensor();  // its memory goes as soon as it can
-        ++next;
-      }
+void CheckpointFolder::Write(TensorFile values, Pieces pieces, std::vector<NewRows> added, const std::string& name) {
+  for (NewRows& one : added) {
+    for (int64_t begin = one.begin; begin < one.end;) {
+      const torch::Tensor rows = one.loan.Read(begin, std::min(one.end, begin + kMostRows));
+      Piece piece{.begin = begin, .end = begin + rows.size(0), .checksum = ""};
+      piece.checksum = WriteTensorFile(folder_ / PieceName(one.buffer, piece), {.tensors = {{kRowsTensor, rows}}});
+      one.loan.Return(piece.end);
+      begin = piece.end;
+      pieces[one.buffer].push_back(std::move(piece));
     }
   }
   values.texts[kFormatName] = kFormat;

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <numeric>
 #include <string>
+#include <thread>
 
 #include "oracle.h"
 #include "reverie/core/memory.h"
@@ -204,6 +205,55 @@ TEST(ReplayBuffer, ACheckpointHoldsTheRowsThereAreAndNoMore) {
   StateVisitor loading = StateVisitor::Loading(saved.state);
   restored.VisitState(loading);
   EXPECT_TRUE(torch::equal(restored.All().rows, buffer.All().rows));
+}
+
+TEST(ReplayBuffer, RowsThatAreLentAreNotOverwrittenBeforeTheyAreReturned) {
+  for (const std::string change : {"add", "more than fits", "capacity", "clear"}) {
+    ReplayBuffer buffer(kLayout, 6, torch::kCPU);
+    buffer.Add(Rows(0, 8));
+    StateTree tree;
+    StateVisitor saving = StateVisitor::Saving(tree);
+    buffer.VisitState(saving);
+    const StoredRows& rows = tree.rows().at("rows");
+    std::vector<float> read;
+    std::thread borrower([&read, loan = rows.lend(2)]() mutable {
+      for (int64_t number = 2; number < 8; ++number) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        read.push_back(loan.Read(number, 8)[0][0].item<float>());
+        loan.Return(number + 1);
+      }
+    });
+    if (change == "add") {
+      for (int64_t i = 8; i < 14; ++i) {
+        buffer.Add(Rows(i, 1));  // each over the oldest
+      }
+    } else if (change == "more than fits") {
+      buffer.Add(Rows(8, 20));
+    } else if (change == "capacity") {
+      buffer.SetCapacity(3);
+    } else {
+      buffer.Clear();
+      buffer.Add(Rows(8, 6));
+    }
+    borrower.join();
+    EXPECT_EQ(read, (std::vector<float>{2, 3, 4, 5, 6, 7})) << change;
+  }
+}
+
+TEST(ReplayBuffer, RowsThatAreLentDoNotKeepNewOnesFromTheirPlaces) {
+  ReplayBuffer buffer(kLayout, 10, torch::kCPU);
+  buffer.Add(Rows(0, 4));
+  StateTree tree;
+  StateVisitor saving = StateVisitor::Saving(tree);
+  buffer.VisitState(saving);
+  {
+    const RowLoan loan = tree.rows().at("rows").lend(2);
+    buffer.Add(Rows(4, 6));
+    buffer.Add(Rows(10, 2));  // over rows that were not lent
+    EXPECT_EQ(FirstNumbers({kLayout, loan.Read(2, 4)}), (std::vector<float>{2, 3}));
+  }
+  buffer.Add(Rows(12, 5));  // all are returned
+  EXPECT_EQ(buffer.total_added(), 17);
 }
 
 TEST(MixedSampler, MixesInsideEachBatchAndScalesImaginedWeightsToMeanOne) {

@@ -67,9 +67,8 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
   // Rows for the checkpoint to name; the seed corpus has a checkpoint that does.
   CheckpointFolder folder(FuzzFolder(), 1);
   Learner learner;
-  learner.rows = {.begin = 0, .end = 5, .read = [](int64_t begin, int64_t end) {
-                    return torch::ones({end - begin, 2});
-                  }};
+  const RowReader read = [](int64_t begin, int64_t end) { return torch::ones({end - begin, 2}); };
+  learner.rows = {.begin = 0, .end = 5, .read = read, .lend = [read](int64_t) { return RowLoan(read, nullptr); }};
   StateTree tree;
   StateVisitor saving = StateVisitor::Saving(tree);
   learner.VisitState(saving);

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "reverie/core/rng.h"
+#include "reverie/core/row_loan.h"
 #include "reverie/core/tensor.h"
 #include "reverie/core/tensor_file.h"
 
@@ -29,9 +30,10 @@ namespace reverie {
 // that follows another holds what was added since.
 struct StoredRows {
   int64_t begin = 0, end = 0;  // when saving
-  // Rows from `begin` on, at least one and at most up to `end`: [n, width] on the CPU, of their own memory. Throws
-  // std::runtime_error where a row is not there. Empty where a state is loaded without its rows.
-  std::function<torch::Tensor(int64_t begin, int64_t end)> read;
+  // Throws std::runtime_error where a row is not there. Empty where a state is loaded without its rows.
+  RowReader read;
+  // When saving: the rows from `begin` on, to be read from another thread. Borrows their owner for the call alone.
+  std::function<RowLoan(int64_t begin)> lend;
 };
 
 class StateTree {

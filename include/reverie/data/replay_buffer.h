@@ -43,13 +43,15 @@ class ReplayBuffer {
   int64_t total_added() const { return total_added_; }    // rows ever added
   const torch::Tensor& storage() const { return rows_; }  // [largest capacity, width]
 
+  // What a saved state lends of the rows is read by another thread while this one goes on; whoever would overwrite a
+  // row that is still to be read waits.
   void VisitState(StateVisitor& state);
 
  private:
   void SetSize(int64_t size);
   // The place of a row that is there, by its number among all ever added.
   int64_t PlaceOf(int64_t number) const { return (next_ - (total_added_ - number) + capacity_) % capacity_; }
-  torch::Tensor Numbered(int64_t begin, int64_t end) const;
+  StoredRows Rows();
 
   TransitionLayout layout_;
   std::string lower_;
@@ -59,6 +61,7 @@ class ReplayBuffer {
   int64_t size_ = 0;
   int64_t next_ = 0;  // where the next row goes: size_ until the buffer is full
   int64_t total_added_ = 0;
+  RowLender lender_;
 };
 
 }  // namespace reverie

@@ -37,10 +37,11 @@ class CheckpointFolder {
   CheckpointFolder(const CheckpointFolder&) = delete;
   CheckpointFolder& operator=(const CheckpointFolder&) = delete;
 
-  // Returns when the rows added since the last checkpoint are copied; a thread writes them and the rest, and removes
-  // what no checkpoint needs any more. Waits for the checkpoint before this one, and throws what writing that threw.
-  // Cost here: a copy of the new rows. Cost there: their bytes and the networks', and as many on the disk; buffers
-  // stand there once, however many checkpoints are kept, with what was added between the oldest kept and the newest.
+  // A thread writes the rows added since the last checkpoint, from where they are, and the rest, and removes what no
+  // checkpoint needs any more. Waits for the checkpoint before this one, and throws what writing that threw.
+  // Cost here: a copy of the networks, and of new rows on a GPU. Cost there: the new rows' bytes and the networks', and
+  // as many on the disk; buffers stand there once, however many checkpoints are kept, with what was added between the
+  // oldest kept and the newest.
   void Save(const StateTree& state, int64_t env_steps);
   // Waits until the last checkpoint is on the disk. Throws std::runtime_error naming the file that could not be
   // written; the older checkpoints are then still there.
@@ -76,6 +77,12 @@ class CheckpointFolder {
     std::string checksum;
   };
   using Pieces = std::map<std::string, std::vector<Piece>>;  // by the buffer's path in the state
+  // Rows of a buffer, from `begin` on, that no piece holds yet.
+  struct NewRows {
+    std::string buffer;
+    int64_t begin, end;
+    RowLoan loan;
+  };
   struct Contents;
 
   static std::string PieceName(const std::string& buffer, const Piece& piece);
@@ -83,8 +90,7 @@ class CheckpointFolder {
   static Pieces ParsePieces(const std::string& text);
   static Contents Read(const std::filesystem::path& path);
   void Begin(const StateTree& state, const std::string& name);
-  void Write(TensorFile values, Pieces pieces, std::vector<std::pair<std::string, torch::Tensor>> rows,
-             const std::string& name);
+  void Write(TensorFile values, Pieces pieces, std::vector<NewRows> added, const std::string& name);
   void RemoveUnneeded() const;
 
   std::filesystem::path folder_;
