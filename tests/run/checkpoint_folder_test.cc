@@ -250,7 +250,7 @@ TEST_F(CheckpointFolderTest, WithoutRoomTheOlderOnesStandAndTheErrorComesWithThe
 TEST_F(CheckpointFolderTest, WhatAKilledProcessLeftIsRemoved) {
   Save(100, 30);
   checkpoints_.Finish();
-  std::ofstream(path_ / "step-000000200.safetensors.partial") << "half";
+  std::ofstream(path_ / "step-000000150.safetensors.partial") << "half";
   WriteTensorFile(path_ / "rows-buffer.rows-000000000030-000000000099.safetensors", {});
   Save(200, 1);
   checkpoints_.Finish();

@@ -201,5 +201,14 @@ TEST(Evaluator, NoEpisodesAreOurBug) {
   EXPECT_THROW(Evaluator(MakerOf(100), 1, 0), std::logic_error);
 }
 
+TEST(Evaluator, StopsBeforeTheStepAtWhichItIsAskedTo) {
+  Witness policy;
+  Evaluator evaluator(MakerOf(0, /*ends=*/false), 2);
+  int64_t asked = 0;
+  EXPECT_FALSE(evaluator.Run(policy, Rng(1), [&] { return ++asked == 4; }).has_value());
+  EXPECT_EQ(policy.batches, (std::vector<int64_t>{2, 2, 2}));
+  EXPECT_EQ(evaluator.Run(policy, Rng(1), [] { return false; })->lengths, evaluator.Run(policy, Rng(1)).lengths);
+}
+
 }  // namespace
 }  // namespace reverie
