@@ -60,7 +60,7 @@ MUTANTS = [
      "received.compare_exchange_strong(none, 0);", ["run/signals", "run/run_context"]),
     ("SIGTERM", "no checkpoint at the end", "src/run/run_context.cc", "if (saved_env_steps_ != env_steps_) {", "if (false) {",
      ["run/run_context"]),
-    ("SIGTERM", "a fit is not stopped", "src/models/gaussian_ensemble.cc", "if (stop && stop()) {", "if (false) {",
+    ("SIGTERM", "a fit is not stopped", "src/models/gaussian_ensemble.cc", "if (stop()) {", "if (false) {",
      ["models/gaussian_ensemble"]),
     ("SIGTERM", "MBPO does not say when to stop a fit", "src/algorithms/mbpo.cc", "return run.stopping();", "return false;",
      ["apps/autoresume"]),

@@ -28,11 +28,11 @@ AlgorithmEntry EntryOf(std::string name, std::string summary) {
 }  // namespace
 
 const std::vector<AlgorithmEntry>& Algorithms() {
-  static const std::vector<AlgorithmEntry> table{
+  static const std::vector<AlgorithmEntry> kTable{
       EntryOf<Mbpo>("mbpo", "model-based policy optimisation (Janner et al. 2019)"),
       EntryOf<Sac>("sac", "soft actor-critic (Haarnoja et al. 2018)"),
   };
-  return table;
+  return kTable;
 }
 
 AlgorithmMaker ReadAlgorithm(const ConfigDocument& document, const EnvRegistry& envs) {

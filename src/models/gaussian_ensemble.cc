@@ -233,7 +233,7 @@ std::optional<Metrics> GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng
         step();
       }
       ++minibatches;
-      if (stop && stop()) {
+      if (stop()) {
         StateVisitor loading = StateVisitor::Loading(before);
         VisitState(loading);
         return std::nullopt;

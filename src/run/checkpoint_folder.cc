@@ -262,7 +262,7 @@ Checkpoint CheckpointFolder::Resume() {
       const auto read = [folder = folder_, buffer = buffer](const Piece& piece) {
         const fs::path file = folder / PieceName(buffer, piece);
         TensorFile content = ReadTensorFile(file);
-        const torch::Tensor tensor = content.tensors[kRowsTensor];
+        torch::Tensor tensor = content.tensors[kRowsTensor];
         if (content.checksum != piece.checksum || !tensor.defined() || tensor.dim() != 2 ||
             tensor.size(0) != piece.end - piece.begin) {
           throw std::runtime_error(file.string() + ": does not hold the rows that were written with the checkpoint");

@@ -142,7 +142,7 @@ TEST(GaussianEnsemble, LearnsMeanAndNoiseOfALinearSystem) {
   config.max_epochs = 40;
   GaussianEnsemble model(config, kLayout, true, Rng(1), torch::kCPU);
   const ReplayBuffer data = LinearData(4000, 0.05);
-  const Metrics report = model.Fit(data, Rng(2)).value();
+  const Metrics report = model.Fit(data, Rng(2));
   EXPECT_EQ(report.Find("holdout_rows"), 800);
   EXPECT_EQ(report.Find("train_rows"), 3200);
   // The best possible: mean squared error 0.05^2, NLL log(0.05) + 0.5 log(2 pi e) = -1.5768.
@@ -159,7 +159,7 @@ TEST(GaussianEnsemble, ElitesAreRankedOnTheRestoredWeights) {
   config.patience = 3;
   config.max_epochs = 0;
   GaussianEnsemble model(config, kLayout, true, Rng(1), torch::kCPU);
-  const Metrics report = model.Fit(LinearData(600, 0.05), Rng(2)).value();
+  const Metrics report = model.Fit(LinearData(600, 0.05), Rng(2));
   const TransitionBatch& holdout = model.holdout();
   ASSERT_EQ(holdout.size(), 120);
   const GaussianPrediction prediction = model.Predict(holdout.obs(), holdout.action(), Members::kAll);
@@ -180,10 +180,10 @@ TEST(GaussianEnsemble, AFitStopsAfterPatienceRunsOut) {
   config.max_epochs = 0;
   config.patience = 5;
   GaussianEnsemble model(config, kLayout, true, Rng(1), torch::kCPU);
-  EXPECT_EQ(model.Fit(LinearData(200, 0.05), Rng(2))->Find("epochs"), 7);  // the first, then 6 without improvement
+  EXPECT_EQ(model.Fit(LinearData(200, 0.05), Rng(2)).Find("epochs"), 7);  // the first, then 6 without improvement
   config.max_epochs = 3;
   GaussianEnsemble capped(config, kLayout, true, Rng(1), torch::kCPU);
-  EXPECT_EQ(capped.Fit(LinearData(200, 0.05), Rng(2))->Find("epochs"), 3);
+  EXPECT_EQ(capped.Fit(LinearData(200, 0.05), Rng(2)).Find("epochs"), 3);
 }
 
 TEST(GaussianEnsemble, EveryOptionPredictsTheSameSystem) {
@@ -341,7 +341,7 @@ TEST(GaussianEnsemble, AStoppedFitIsUndone) {
     EXPECT_TRUE(torch::equal(stopped.target_std(), undisturbed.target_std()));
   }
   const Metrics after = stopped.Fit(data, Rng(4), [] { return false; }).value();
-  const Metrics expected = undisturbed.Fit(data, Rng(4)).value();
+  const Metrics expected = undisturbed.Fit(data, Rng(4));
   EXPECT_TRUE(torch::equal(stopped.parameters().values(), undisturbed.parameters().values()));
   EXPECT_EQ(after.Find("loss"), expected.Find("loss"));
   EXPECT_GT(after.Find("grad_norm").value(), 0);

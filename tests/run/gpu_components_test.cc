@@ -213,7 +213,7 @@ TEST_F(GpuComponents, AFittedModelImaginesWhatItSaw) {
   GaussianEnsembleConfig config = SmallConfig();
   config.weight_decay = {0, 0, 0};
   GaussianEnsemble model(config, kLayout, /*learn_reward=*/true, Rng(1), gpu_);
-  const Metrics fit = model.Fit(real, Rng(2)).value();
+  const Metrics fit = model.Fit(real, Rng(2));
   EXPECT_EQ(fit.Find("epochs"), 30);
 
   TaskFunctions task;

@@ -44,8 +44,10 @@ class DynamicsModel {
   // Fits to all of `data`, going on from the last fit. `rng` is this fit's own stream. Returns what is worth logging.
   // `stop` is asked after every minibatch: where it says yes, the model is as before the fit and nothing is returned.
   // Throws std::runtime_error where a loss is not finite.
-  virtual std::optional<Metrics> Fit(const ReplayBuffer& data, const Rng& rng,
-                                     const std::function<bool()>& stop = {}) = 0;
+  virtual std::optional<Metrics> Fit(const ReplayBuffer& data, const Rng& rng, const std::function<bool()>& stop) = 0;
+  Metrics Fit(const ReplayBuffer& data, const Rng& rng) {
+    return Fit(data, rng, [] { return false; }).value();
+  }
 
   // Draws one elite for each row and a sample of its Gaussian: obs [B, obs_dim], action [B, act_dim] float32, both
   // whole or columns of packed rows. Without gradients.

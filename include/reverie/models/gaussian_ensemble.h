@@ -54,7 +54,8 @@ class GaussianEnsemble final : public DynamicsModel {
   GaussianEnsemble(const GaussianEnsembleConfig& config, const TransitionLayout& layout, bool learn_reward,
                    const Rng& rng, const torch::Device& device);
 
-  std::optional<Metrics> Fit(const ReplayBuffer& data, const Rng& rng, const std::function<bool()>& stop = {}) override;
+  using DynamicsModel::Fit;
+  std::optional<Metrics> Fit(const ReplayBuffer& data, const Rng& rng, const std::function<bool()>& stop) override;
   void Sample(const torch::Tensor& obs, const torch::Tensor& action, torch::Generator& generator,
               ModelSample& sample) const override;
   GaussianPrediction Predict(const torch::Tensor& obs, const torch::Tensor& action, Members members) const override;
