@@ -1,0 +1,79 @@
+#include "reverie/planning/registry.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+#include "reverie/core/text.h"
+#include "reverie/planning/cem.h"
+#include "reverie/planning/gradient_shooting.h"
+#include "reverie/planning/icem.h"
+#include "reverie/planning/mppi.h"
+#include "reverie/planning/random_shooting.h"
+
+namespace reverie {
+namespace {
+
+// Planner: a SequenceOptimizer with a nested `Options` and a constructor from (options, shape, device).
+template <class Planner>
+PlannerEntry EntryOf(std::string name, std::string summary, bool needs_gradients = false) {
+  return {std::move(name), std::move(summary), needs_gradients, [] {
+            auto options = std::make_shared<typename Planner::Options>();
+            return PlannerMaker{.options = [options] { return Fields::Of(*options); },
+                                .make = [options](const SequenceShape& shape,
+                                                  const torch::Device& device) -> std::unique_ptr<SequenceOptimizer> {
+                                  return std::make_unique<Planner>(*options, shape, device);
+                                }};
+          }};
+}
+
+}  // namespace
+
+const std::vector<PlannerEntry>& Planners() {
+  static const std::vector<PlannerEntry> kTable{
+      EntryOf<RandomShooting>("random_shooting", "the best of many random sequences"),
+      EntryOf<Cem>("cem", "cross-entropy method (PETS: Chua et al. 2018)"),
+      EntryOf<ICem>("icem", "improved cross-entropy method (Pinneri et al. 2020)"),
+      EntryOf<Mppi>("mppi", "path integral control (Williams et al. 2017)"),
+      EntryOf<GradientShooting>("gradient", "gradient ascent through the model", /*needs_gradients=*/true),
+  };
+  return kTable;
+}
+
+const PlannerEntry& FindPlanner(const std::string& name) {
+  const auto found =
+      std::find_if(Planners().begin(), Planners().end(), [&](const PlannerEntry& entry) { return entry.name == name; });
+  if (found == Planners().end()) {
+    std::vector<std::string> known;
+    for (const PlannerEntry& entry : Planners()) {
+      known.push_back(entry.name);
+    }
+    throw std::invalid_argument("expected one of " + Joined(known) + ", got " + name);
+  }
+  return *found;
+}
+
+void PlannerConfig::Visit(Fields& fields) {
+  fields("kind", kind, "the planner");
+  fields.Check([this]() -> std::string {
+    try {
+      FindPlanner(kind);
+    } catch (const std::invalid_argument& error) {
+      return error.what();
+    }
+    return "";
+  });
+  fields("horizon", horizon, "steps planned ahead (H)", AtLeast(1));
+  fields.Late(
+      "options",
+      [this] {
+        if (maker_kind_ != kind) {
+          maker = FindPlanner(kind).maker();
+          maker_kind_ = kind;
+        }
+        return maker.options();
+      },
+      "options of the planner");
+}
+
+}  // namespace reverie
