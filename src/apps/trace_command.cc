@@ -26,7 +26,7 @@ struct TraceArguments {
 struct TraceConfig {
   struct EnvSection {
     std::function<Fields()> options;
-    void Visit(Fields& fields) { fields.Late("options", options, "options of the environment"); }
+    void Visit(Fields& fields) const { fields.Late("options", options, "options of the environment"); }
   };
   EnvSection env;
   void Visit(Fields& fields) { fields("env", env, "the environment"); }

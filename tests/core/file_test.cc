@@ -9,6 +9,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "run/file_size_limit.h"
+
 namespace reverie {
 namespace {
 
@@ -61,6 +63,14 @@ TEST_F(FileTest, WhatCannotBeWrittenIsNamed) {
   };
   expect_throw(folder_);
   expect_throw(folder_ / "missing" / "a");
+}
+
+TEST_F(FileTest, WithoutRoomTheOldFileStands) {
+  WriteFileWhole(folder_ / "a", "old");
+  const FileSizeLimit limit(10);
+  EXPECT_THROW(WriteFileWhole(folder_ / "a", "more than ten letters"), std::runtime_error);
+  EXPECT_EQ(Content(folder_ / "a"), "old");
+  EXPECT_EQ(Count(), 1);
 }
 
 }  // namespace

@@ -28,7 +28,8 @@ class CountingModel final : public DynamicsModel {
     const int64_t count = members == Members::kAll ? 3 : 2;
     const torch::Tensor mean = torch::stack({torch::ones_like(obs.select(1, 0)), 10 * obs.select(1, 0)}, 1);
     // |sqrt(var)|_2 = obs, of one dimension alone.
-    const torch::Tensor var = torch::stack({obs.select(1, 0).square(), torch::zeros_like(obs.select(1, 0))}, 1);
+    torch::Tensor var = torch::stack({obs.select(1, 0).square(), torch::zeros_like(obs.select(1, 0))}, 1);
+    var.masked_fill_(obs == no_variance_at, std::nan(""));
     return {mean.unsqueeze(0).expand({count, -1, -1}), var.unsqueeze(0).expand({count, -1, -1})};
   }
   void SampleFrom(const GaussianPrediction&, const torch::Tensor& obs, torch::Generator&,
@@ -43,6 +44,8 @@ class CountingModel final : public DynamicsModel {
   const TransitionBatch& holdout() const override { return holdout_; }
   bool learns_reward() const override { return true; }
   void VisitState(StateVisitor&) override {}
+
+  float no_variance_at = -1;  // obs where the prediction's variance is no number
 
  private:
   static void Count(const torch::Tensor& obs, ModelSample& sample) {
@@ -120,6 +123,14 @@ TEST_F(BranchedRolloutTest, TheTasksEndIsStoredAndOnlyLiveRowsGoOn) {
   EXPECT_EQ(RowsAt(2).terminated().min().item<double>(), 1);
   EXPECT_EQ(RowsAt(1).terminated().max().item<double>(), 0);
   EXPECT_NEAR(*report.Find("share_ended"), 1000.0 / static_cast<double>(imagined_.size()), 1e-9);
+}
+
+TEST_F(BranchedRolloutTest, ARowWhoseUncertaintyIsNoNumberIsDropped) {
+  model_.no_variance_at = 1;
+  const Metrics report = Run(2, {.use = UncertaintyUse::kTruncate, .threshold = "5"}, false);
+  EXPECT_EQ(RowsAt(1).size(), 0);
+  EXPECT_GT(RowsAt(0).size(), 0);
+  EXPECT_EQ(report.Find("dropped_rows"), RowsAt(0).size());
 }
 
 TEST_F(BranchedRolloutTest, RowsThatAreNotFiniteAreDroppedCountedAndEnd) {

@@ -193,7 +193,7 @@ TEST(Evaluator, ANonFiniteActionIsAnError) {
   Witness policy;
   policy.action = std::nanf("");
   EXPECT_THAT([&] { Evaluate(policy, MakerOf(100), Rng(1), 2); },
-              ThrowsMessage<std::runtime_error>(HasSubstr("Countdown-v0")));
+              ThrowsMessage<std::runtime_error>(HasSubstr("Countdown-v0: the policy's action is not finite")));
 }
 
 TEST(Evaluator, NoEpisodesAreOurBug) {
