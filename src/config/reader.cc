@@ -551,6 +551,7 @@ std::vector<ConfigDifference> ConfigDifferences(const ConfigDocument& there, con
 
 std::string DifferencesText(const std::vector<ConfigDifference>& differences) {
   std::vector<std::string> words;
+  words.reserve(differences.size());
   for (const ConfigDifference& one : differences) {
     words.push_back(one.key + " (" + one.there + " there, " + one.here + " here)");
   }
