@@ -125,8 +125,8 @@ int64_t GrowAndFill(const TransitionLayout& layout, int64_t rows_per_step, int64
 
 // The model buffer of a published Humanoid run, a twentieth of its rows.
 TEST(ReplayBuffer, GrowingTakesNoMoreMemoryThanTheRowsThemselves) {
-#ifdef __SANITIZE_ADDRESS__
-  GTEST_SKIP() << "AddressSanitizer has memory of its own";
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers have memory of their own";
 #endif
   const TransitionLayout humanoid{.obs_dim = 45, .act_dim = 17};
   GrowAndFill(humanoid, 4000, 13);  // the program's own pages and threads are there before the measurement
