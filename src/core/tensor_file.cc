@@ -237,7 +237,7 @@ std::string WriteTensorFile(const fs::path& path, const TensorFile& content) {
   for (size_t i = 2; i < pieces.size(); ++i) {
     checksum.Add(pieces[i]);
   }
-  const std::string digits = checksum.Digits();
+  std::string digits = checksum.Digits();
   text.replace(kBeginning.size(), kDigits, digits);
   pieces[0] = {reinterpret_cast<const char*>(&header_bytes), sizeof header_bytes};
   pieces[1] = text;

@@ -7,7 +7,7 @@
 namespace reverie {
 
 std::string DurationText(double seconds) {
-  const long long s = std::llround(seconds);
+  const auto s = std::llround(seconds);
   std::array<char, 64> text{};
   if (s >= 3600) {
     std::snprintf(text.data(), text.size(), "%lldh%02lldm%02llds", s / 3600, s / 60 % 60, s % 60);

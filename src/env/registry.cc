@@ -1,5 +1,6 @@
 #include "reverie/env/registry.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "reverie/config/reader.h"
@@ -48,12 +49,7 @@ void EnvRegistry::Add(EnvEntry entry) {
 }
 
 bool EnvRegistry::Has(const std::string& id) const {
-  for (const EnvEntry& entry : entries_) {
-    if (entry.id == id) {
-      return true;
-    }
-  }
-  return false;
+  return std::any_of(entries_.begin(), entries_.end(), [&](const EnvEntry& entry) { return entry.id == id; });
 }
 
 std::vector<std::string> EnvRegistry::Ids() const {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "block.h"
 #include "reverie/nn/kernels.h"
@@ -45,7 +46,7 @@ torch::Tensor MlpForward(const torch::Tensor& x, const std::vector<torch::Tensor
   return h;
 }
 
-EnsembleMlp::EnsembleMlp(const MlpShape& shape, FlatParameters& parameters) : shape_(shape) {
+EnsembleMlp::EnsembleMlp(MlpShape shape, FlatParameters& parameters) : shape_(std::move(shape)) {
   for (size_t l = 0; l + 1 < shape_.widths.size(); ++l) {
     const FlatParameters::View weight = parameters.Take({shape_.members, shape_.widths[l], shape_.widths[l + 1]});
     const FlatParameters::View bias = parameters.Take({shape_.members, 1, shape_.widths[l + 1]});

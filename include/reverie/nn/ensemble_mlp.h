@@ -35,7 +35,7 @@ torch::Tensor MlpForward(const torch::Tensor& x, const std::vector<torch::Tensor
 class EnsembleMlp {
  public:
   // Takes its parameters from `parameters` (borrowed: must outlive this): per layer the weight, then the bias.
-  EnsembleMlp(const MlpShape& shape, FlatParameters& parameters);
+  EnsembleMlp(MlpShape shape, FlatParameters& parameters);
 
   // Weights uniform in +-sqrt(6 / (in + out)), biases 0 (Glorot and Bengio 2010).
   void InitXavierUniform(torch::Generator& generator);
