@@ -107,6 +107,12 @@ TEST_F(CsvLogTest, ResumingRefusesAnotherKindOfFile) {
   EXPECT_THAT([&] { CsvLog::Resume(path_, 1000); }, ThrowsMessage<std::invalid_argument>(HasSubstr("log.csv")));
 }
 
+TEST_F(CsvLogTest, ResumingRefusesMoreColumnsThanAnyLogHas) {
+  std::ofstream(path_) << "env_step" << std::string(10'000, ',') << "\n";
+  EXPECT_THAT([&] { CsvLog::Resume(path_, 1000); },
+              ThrowsMessage<std::invalid_argument>(HasSubstr("log.csv: has more than 10000 columns")));
+}
+
 TEST_F(CsvLogTest, ANameThatWouldBreakTheFileIsRefused) {
   CsvLog log = CsvLog::Create(path_, {});
   EXPECT_THROW(log.Append(0, Row({{"a,b", 1}})), std::logic_error);
