@@ -12,6 +12,7 @@
 #include <set>
 #include <sstream>
 #include <stdexcept>
+#include <utility>
 
 #include "reverie/core/file.h"
 
@@ -363,7 +364,7 @@ std::string JsonText(const FrozenPolicy& policy) {
 
 class JsonPolicyReader {
  public:
-  explicit JsonPolicyReader(const fs::path& path) : path_(path) {}
+  explicit JsonPolicyReader(fs::path path) : path_(std::move(path)) {}
 
   FrozenPolicy Read() const {
     const Json root = Parse(Load());

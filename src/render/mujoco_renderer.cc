@@ -67,7 +67,7 @@ MujocoRenderer::MujocoRenderer(const mjModel_& model, const RenderOptions& optio
   mjr_resizeOffscreen(width, height, &state_->context);
   mjr_setBuffer(mjFB_OFFSCREEN, &state_->context);
   state_->viewport = {0, 0, width, height};
-  state_->drawn.resize(static_cast<size_t>(3 * width * height));
+  state_->drawn.resize(static_cast<size_t>(3 * options.width * options.height));
   state_->upright.resize(state_->drawn.size());
 }
 
@@ -99,7 +99,7 @@ std::span<const uint8_t> MujocoRenderer::Draw(std::span<const double> qpos, cons
     mjr_overlay(mjFONT_NORMAL, mjGRID_TOPLEFT, s.viewport, names.c_str(), values.c_str(), &s.context);
   }
   mjr_readPixels(s.drawn.data(), nullptr, s.viewport, &s.context);
-  const auto row = static_cast<size_t>(3 * s.viewport.width);
+  const auto row = 3 * static_cast<size_t>(s.viewport.width);
   const auto height = static_cast<size_t>(s.viewport.height);
   for (size_t y = 0; y < height; ++y) {
     std::copy_n(s.drawn.data() + (height - 1 - y) * row, row, s.upright.data() + y * row);

@@ -165,7 +165,7 @@ class OsMesaContext {
   static constexpr int kSize = 16;  // MuJoCo draws into a framebuffer of its own
   Library mesa_;
   void* context_ = nullptr;
-  std::array<unsigned char, 4 * kSize * kSize> buffer_{};
+  std::array<unsigned char, size_t{4} * kSize * kSize> buffer_{};
 };
 
 template <class Context>

@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 std::string Ffmpeg() {
   const char* named = std::getenv("REVERIE_FFMPEG");
-  const std::string program = named != nullptr && *named != '\0' ? named : "ffmpeg";
+  std::string program = named != nullptr && *named != '\0' ? named : "ffmpeg";
   try {
     ShellOutput(ShellQuoted(program) + " -version >/dev/null");
   } catch (const std::runtime_error&) {

@@ -144,10 +144,9 @@ void FillGroup(const TaskReport& task, const Comparison& comparison, const Resam
   for (const double step : options.at_steps) {
     Estimate estimate;
     if (step >= first && step <= task.horizon) {
-      std::vector<double> heights;
-      for (const Series& series : by_steps) {
-        heights.push_back(ValueAt(series, step));
-      }
+      std::vector<double> heights(by_steps.size());
+      std::transform(by_steps.begin(), by_steps.end(), heights.begin(),
+                     [&](const Series& series) { return ValueAt(series, step); });
       estimate = InterquartileMean(heights, resamples);
     }
     group.at_steps.push_back(estimate);
@@ -192,6 +191,7 @@ std::vector<double> ProfileLevels(const std::vector<std::vector<double>>& scores
 std::vector<Estimate> Profile(const std::vector<double>& scores, const std::vector<double>& levels,
                               const Resamples& resamples) {
   std::vector<Estimate> profile;
+  profile.reserve(levels.size());
   for (const double level : levels) {
     profile.push_back(ShareAbove(scores, level, resamples));
   }
@@ -267,7 +267,7 @@ std::optional<OverallReport> Overall(Comparison& comparison) {
   const bool normalised = std::all_of(comparison.tasks.begin(), comparison.tasks.end(),
                                       [&](const TaskReport& task) { return references.contains(task.name); });
   if (!normalised && !references.empty()) {
-    comparison.warnings.push_back(
+    comparison.warnings.emplace_back(
         "No normalised scores over all tasks: the reference returns do not name every task of the comparison.");
   }
   OverallReport overall;
@@ -339,6 +339,7 @@ std::string Disagreement(const std::vector<const RunData*>& runs,
     ++counts[what(*run)];
   }
   std::vector<std::string> words;
+  words.reserve(counts.size());
   for (const auto& [value, count] : counts) {
     words.push_back((value.empty() ? "nothing" : value) + " (" + std::to_string(count) +
                     (count == 1 ? " run)" : " runs)"));

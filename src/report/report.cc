@@ -409,7 +409,7 @@ std::string ReportPage(const Comparison& comparison, bool live) {
   std::string page = kPageHtml;
   Replace(page, "<!--style-->", "<style>\n" + std::string(kPageCss) + "</style>");
   Replace(page, "<!--data-->",
-          std::string("<script type=\"application/json\" id=\"data\"") + (live ? " data-live" : "") + ">" +
+          std::string(R"(<script type="application/json" id="data")") + (live ? " data-live" : "") + ">" +
               ForScript(ReportData(comparison)) + "</script>");
   Replace(page, "<!--script-->", "<script>\n" + std::string(kPageJs) + "</script>");
   Replace(page, "<!--plotly-->", "<script>" + PlotlyScript() + "</script>");

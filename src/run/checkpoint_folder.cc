@@ -57,6 +57,7 @@ std::vector<fs::path> List(const fs::path& folder, std::string_view ending) {
   }
   std::sort(found.begin(), found.end());
   std::vector<fs::path> paths;
+  paths.reserve(found.size());
   for (const auto& [step, path] : found) {
     paths.push_back(path);
   }
@@ -75,16 +76,17 @@ void Remove(const fs::path& path) {
 template <class Load>
 auto NewestGood(const fs::path& folder, std::vector<fs::path>& damaged, const Load& load) {
   CheckpointFolder::RequireOne(folder);
-  const std::vector<fs::path> checkpoints = List(folder, kEnding);
+  std::vector<fs::path> newest_first = List(folder, kEnding);
+  std::reverse(newest_first.begin(), newest_first.end());
   std::vector<std::string> problems;
-  for (auto path = checkpoints.rbegin(); path != checkpoints.rend(); ++path) {
+  for (const fs::path& path : newest_first) {
     try {
-      auto loaded = load(*path);
+      auto loaded = load(path);
       std::for_each(problems.begin(), problems.end(), LogWarning);
       return loaded;
     } catch (const std::runtime_error& error) {
       problems.emplace_back(error.what());
-      damaged.push_back(*path);
+      damaged.push_back(path);
     }
   }
   throw std::runtime_error("no checkpoint is good: " + Joined(problems));

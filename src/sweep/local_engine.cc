@@ -56,6 +56,7 @@ pid_t Start(const SweepRun& run, const std::vector<std::string>& command) {
     throw std::runtime_error("cannot write " + run.output.string() + ": " + std::strerror(errno));
   }
   std::vector<char*> arguments;
+  arguments.reserve(command.size() + 1);
   for (const std::string& argument : command) {
     arguments.push_back(const_cast<char*>(argument.c_str()));
   }

@@ -15,9 +15,7 @@ namespace {
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
-Resamples Of(std::vector<int64_t> runs_per_task, int64_t draws = 2000) {
-  return {std::move(runs_per_task), draws, Rng(0)};
-}
+Resamples Of(const std::vector<int64_t>& runs_per_task, int64_t draws = 2000) { return {runs_per_task, draws, Rng(0)}; }
 
 TEST(InterquartileMean, LeavesAQuarterOutAtEachEnd) {
   const std::vector<double> five{100, 3, 1, 2, -50};

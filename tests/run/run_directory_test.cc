@@ -116,7 +116,7 @@ TEST_F(RunDirectoryTest, OverwriteBeginsAnEmptyOne) {
 
 TEST_F(RunDirectoryTest, OverwriteRemovesNothingButARun) {
   fs::create_directories(path_);
-  std::ofstream(path_ / "run.json") << "{\"algorithm\": \"of another program\"}";
+  std::ofstream(path_ / "run.json") << R"({"algorithm": "of another program"})";
   EXPECT_THAT([&] { Create(/*overwrite=*/true); },
               ThrowsMessage<std::invalid_argument>(HasSubstr("is not the folder of a run")));
   EXPECT_THAT(Names(path_), ElementsAre("run.json"));
