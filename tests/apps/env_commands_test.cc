@@ -23,6 +23,7 @@ struct Outcome {
 Outcome RunReverie(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), "reverie");
   std::vector<char*> argv;
+  argv.reserve(arguments.size());
   for (std::string& argument : arguments) {
     argv.push_back(argument.data());
   }

@@ -70,6 +70,7 @@ TEST(FaultyEnv, EndsTheRunWithAWordAndTheCheckpointBefore) {
                           << "eval: {episodes: 1}\ncheckpoint: {every_steps: 100}\n";
     std::vector<std::string> words{"reverie", "train", config, "--run-dir", run.string()};
     std::vector<char*> arguments;
+    arguments.reserve(words.size());
     for (std::string& word : words) {
       arguments.push_back(word.data());
     }

@@ -86,7 +86,7 @@ TEST(Config, ReadsEveryTypeAndKeepsDefaults) {
 
 TEST(Config, WhatIsWrittenReadsBackToTheSame) {
   Outer config;
-  config.id = "Half Cheetah: \"5\"\\";
+  config.id = R"(Half Cheetah: "5"\)";
   config.inner.rate = 1.0 / 3.0;
   config.entropy = 0.1;
   const std::string yaml = ToYaml(Fields::Of(config));

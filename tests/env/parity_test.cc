@@ -47,6 +47,7 @@ std::vector<double> Numbers(const std::string& line) {
 
 int RunReverie(std::vector<std::string> arguments) {
   std::vector<char*> argv;
+  argv.reserve(arguments.size());
   for (std::string& argument : arguments) {
     argv.push_back(argument.data());
   }

@@ -4,6 +4,7 @@
 #include <torch/optim/adam.h>
 
 #include <cmath>
+#include <utility>
 
 #include "oracle.h"
 #include "reverie/nn/squashed_gaussian.h"
@@ -108,8 +109,8 @@ struct Leaves {
 
 // The same update by autograd and LibTorch's own optimiser.
 struct PlainSac {
-  PlainSac(const SacConfig& sac_config, SacLearner& learner)
-      : config(sac_config),
+  PlainSac(SacConfig sac_config, SacLearner& learner)
+      : config(std::move(sac_config)),
         actor(learner.actor().mlp()),
         critics(learner.critics()),
         targets(learner.target_critics()),

@@ -93,7 +93,7 @@ TEST(GaussianEnsemble, AHundredMinibatchesStayWithAutogradsTwin) {
   std::vector<torch::Tensor> weights, biases;
   std::vector<torch::optim::OptimizerParamGroup> groups;
   const auto follow = [&](const torch::Tensor& value, double decay) {
-    const torch::Tensor leaf = value.detach().clone().requires_grad_();
+    torch::Tensor leaf = value.detach().clone().requires_grad_();
     auto options = std::make_unique<torch::optim::AdamOptions>(config.learning_rate);
     options->weight_decay(decay);
     groups.emplace_back(std::vector<torch::Tensor>{leaf}, std::move(options));

@@ -250,6 +250,7 @@ TEST_F(SimulationTest, CopiesOnSeveralThreadsDoNotInterfere) {
   };
   std::vector<std::vector<double>> results(4);
   std::vector<std::thread> threads;
+  threads.reserve(results.size());
   for (auto& result : results) {
     threads.emplace_back(roll, std::ref(result));
   }

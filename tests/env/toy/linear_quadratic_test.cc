@@ -35,14 +35,15 @@ double Roll(const std::vector<double>& start,
 
 // One feedback per number of steps left.
 const std::vector<E::Solution>& Solutions() {
-  static const std::vector<E::Solution> solutions = [] {
+  static const std::vector<E::Solution> kSolutions = [] {
     std::vector<E::Solution> list;
+    list.reserve(kSteps + 1);
     for (int64_t left = 0; left <= kSteps; ++left) {
       list.push_back(E::Solve(left));
     }
     return list;
   }();
-  return solutions;
+  return kSolutions;
 }
 
 const std::vector<double> kStart{0.3, -0.2, 0.1, 0.05};
@@ -78,11 +79,12 @@ TEST(LinearQuadratic, TheOptimumStaysInsideTheBoundsFromEveryStart) {
   double largest = 0;
   for (int corner = 0; corner < 16; ++corner) {
     std::vector<double> start;
+    start.reserve(4);
     for (int i = 0; i < 4; ++i) {
       start.push_back(((corner >> i) & 1 ? 1 : -1) * (i < 2 ? 0.3 : 0.1));
     }
     Roll(start, [&](int64_t step, const std::vector<double>& x) {
-      const std::vector<double> u = Optimal(Solutions()[static_cast<size_t>(kSteps - step)], x);
+      std::vector<double> u = Optimal(Solutions()[static_cast<size_t>(kSteps - step)], x);
       largest = std::max({largest, std::abs(u[0]), std::abs(u[1])});
       return u;
     });
