@@ -32,7 +32,7 @@ TEST(Device, NamesAreExactlyThoseOfTheContract) {
 TEST(Device, TheCpuIsTakenWhereItIsAskedFor) { EXPECT_EQ(ChooseDevice("cpu"), torch::Device(torch::kCPU)); }
 
 TEST(Device, AGpuThatIsNotThereIsRefusedWithTheReason) {
-  const auto gpus = static_cast<int64_t>(torch::cuda::device_count());
+  const c10::DeviceIndex gpus = torch::cuda::device_count();
   const std::string beyond = "cuda:" + std::to_string(gpus);
   EXPECT_THAT([&] { ChooseDevice(beyond); },
               ThrowsMessage<std::invalid_argument>(HasSubstr("device: " + beyond + " was asked for, but ")));
