@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <stdexcept>
 
 #include "reverie/config/writer.h"
@@ -36,10 +37,13 @@ CsvTable ReadLog(const std::filesystem::path& path) {
   return table;
 }
 
-std::vector<std::string> Lines(const CsvTable& table, size_t rows) {
+// The lines of the rows that `keep` says yes to.
+std::vector<std::string> Lines(const CsvTable& table, const std::function<bool(size_t row)>& keep) {
   std::vector<std::string> lines;
-  for (size_t row = 0; row < rows; ++row) {
-    lines.emplace_back(table.Line(row));
+  for (size_t row = 0; row < table.rows(); ++row) {
+    if (keep(row)) {
+      lines.emplace_back(table.Line(row));
+    }
   }
   return lines;
 }
@@ -57,17 +61,13 @@ CsvLog CsvLog::Resume(const std::filesystem::path& path, int64_t last_step) {
   const CsvTable table = ReadLog(path);
   CsvLog log(path);
   log.columns_.assign(table.columns().begin() + 1, table.columns().end());
-  size_t kept = 0;
-  for (; kept < table.rows(); ++kept) {
-    const std::optional<int64_t> step = ParseNumber<int64_t>(table.Text(kept, 0));
+  log.Rewrite(Lines(table, [&](size_t row) {
+    const std::optional<int64_t> step = ParseNumber<int64_t>(table.Text(row, 0));
     if (!step) {
-      table.Fail(kept, "env_step: expected a whole number, got " + std::string(table.Text(kept, 0)));
+      table.Fail(row, "env_step: expected a whole number, got " + std::string(table.Text(row, 0)));
     }
-    if (*step > last_step) {
-      break;
-    }
-  }
-  log.Rewrite(Lines(table, kept));
+    return *step <= last_step;
+  }));
   return log;
 }
 
@@ -102,7 +102,7 @@ void CsvLog::Append(int64_t env_step, const Metrics& metrics) {
   }
   if (wider) {
     const CsvTable table = ReadLog(path_);
-    Rewrite(Lines(table, table.rows()));
+    Rewrite(Lines(table, [](size_t) { return true; }));
   }
   file_ << env_step;
   for (const std::string& column : columns_) {

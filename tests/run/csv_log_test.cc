@@ -102,6 +102,12 @@ TEST_F(CsvLogTest, ResumingRefusesARowThatDoesNotFitTheHeader) {
   EXPECT_THAT([&] { CsvLog::Resume(path_, 1000); }, ThrowsMessage<std::invalid_argument>(HasSubstr("log.csv:3: ")));
 }
 
+TEST_F(CsvLogTest, ResumingRefusesAStepThatIsNoNumberAlsoBeyondTheCut) {
+  std::ofstream(path_) << "env_step,a\n10,1\n20,2\nx,3\n";
+  EXPECT_THAT([&] { CsvLog::Resume(path_, 10); },
+              ThrowsMessage<std::invalid_argument>(HasSubstr("log.csv:4: env_step: expected a whole number, got x")));
+}
+
 TEST_F(CsvLogTest, ResumingRefusesAnotherKindOfFile) {
   std::ofstream(path_) << "step,a\n10,1\n";
   EXPECT_THAT([&] { CsvLog::Resume(path_, 1000); }, ThrowsMessage<std::invalid_argument>(HasSubstr("log.csv")));
