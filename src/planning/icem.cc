@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "reverie/planning/coloured_noise.h"
 #include "sequences.h"
 
 namespace reverie {
@@ -23,6 +22,7 @@ void ICem::Options::Visit(Fields& fields) {
 ICem::ICem(const Options& options, const SequenceShape& shape, const torch::Device& device)
     : options_(options),
       shape_(shape),
+      noise_(shape, options.noise_beta, device),
       mean_(torch::zeros({shape.horizon, shape.act_dim}, torch::device(device))),
       kept_(torch::zeros({static_cast<int64_t>(std::ceil(options.keep * static_cast<double>(options.elites))),
                           shape.horizon, shape.act_dim},
@@ -45,7 +45,7 @@ torch::Tensor ICem::Optimize(const SequenceObjective& objective, torch::Generato
   }
   torch::Tensor best;
   for (int64_t i = 0; i < options_.iterations; ++i) {
-    const torch::Tensor noise = ColouredNoise(PopulationAt(i), shape_, options_.noise_beta, generator);
+    const torch::Tensor noise = noise_.Draw(PopulationAt(i), generator);
     std::vector<torch::Tensor> parts{torch::addcmul(mean, std, noise).clamp_(-1, 1)};
     if (has_kept_) {
       parts.push_back(kept_);

@@ -1,7 +1,6 @@
 #include "reverie/planning/registry.h"
 
 #include <algorithm>
-#include <stdexcept>
 #include <utility>
 
 #include "reverie/core/text.h"
@@ -16,8 +15,8 @@ namespace {
 
 // Planner: a SequenceOptimizer with a nested `Options` and a constructor from (options, shape, device).
 template <class Planner>
-PlannerEntry EntryOf(std::string name, std::string summary, bool needs_gradients = false) {
-  return {std::move(name), std::move(summary), needs_gradients, [] {
+PlannerEntry EntryOf(std::string name, std::string summary) {
+  return {std::move(name), std::move(summary), [] {
             auto options = std::make_shared<typename Planner::Options>();
             return PlannerMaker{.options = [options] { return Fields::Of(*options); },
                                 .make = [options](const SequenceShape& shape,
@@ -25,6 +24,13 @@ PlannerEntry EntryOf(std::string name, std::string summary, bool needs_gradients
                                   return std::make_unique<Planner>(*options, shape, device);
                                 }};
           }};
+}
+
+// Null where there is none of that name.
+const PlannerEntry* Find(const std::string& name) {
+  const auto found =
+      std::find_if(Planners().begin(), Planners().end(), [&](const PlannerEntry& entry) { return entry.name == name; });
+  return found == Planners().end() ? nullptr : &*found;
 }
 
 }  // namespace
@@ -35,40 +41,26 @@ const std::vector<PlannerEntry>& Planners() {
       EntryOf<Cem>("cem", "cross-entropy method (PETS: Chua et al. 2018)"),
       EntryOf<ICem>("icem", "improved cross-entropy method (Pinneri et al. 2020)"),
       EntryOf<Mppi>("mppi", "path integral control (Williams et al. 2017)"),
-      EntryOf<GradientShooting>("gradient", "gradient ascent through the model", /*needs_gradients=*/true),
+      EntryOf<GradientShooting>("gradient", "gradient ascent through the model"),
   };
   return kTable;
 }
 
-const PlannerEntry& FindPlanner(const std::string& name) {
-  const auto found =
-      std::find_if(Planners().begin(), Planners().end(), [&](const PlannerEntry& entry) { return entry.name == name; });
-  if (found == Planners().end()) {
-    std::vector<std::string> known;
-    for (const PlannerEntry& entry : Planners()) {
-      known.push_back(entry.name);
-    }
-    throw std::invalid_argument("expected one of " + Joined(known) + ", got " + name);
-  }
-  return *found;
-}
-
 void PlannerConfig::Visit(Fields& fields) {
-  fields("kind", kind, "the planner");
-  fields.Check([this]() -> std::string {
-    try {
-      FindPlanner(kind);
-    } catch (const std::invalid_argument& error) {
-      return error.what();
-    }
-    return "";
-  });
+  std::vector<std::string> names;
+  std::vector<std::string> summaries;
+  for (const PlannerEntry& entry : Planners()) {
+    names.push_back(entry.name);
+    summaries.push_back(entry.name + " is " + entry.summary);
+  }
+  fields("kind", kind, "the planner: " + Joined(summaries));
+  fields.Check([this] { return Find(kind) != nullptr; }, "one of " + Joined(names));
   fields("horizon", horizon, "steps planned ahead (H)", AtLeast(1));
   fields.Late(
       "options",
       [this] {
         if (maker_kind_ != kind) {
-          maker = FindPlanner(kind).maker();
+          maker = Find(kind)->maker();
           maker_kind_ = kind;
         }
         return maker.options();

@@ -27,6 +27,13 @@ TransitionBatch Rows(int64_t first, int64_t count) {
   return batch;
 }
 
+StateTree StateOf(ReplayBuffer& buffer) {
+  StateTree tree;
+  StateVisitor saving = StateVisitor::Saving(tree);
+  buffer.VisitState(saving);
+  return tree;
+}
+
 std::vector<float> FirstNumbers(const TransitionBatch& batch) {
   const torch::Tensor column = batch.obs().select(1, 0).contiguous();
   return {column.data_ptr<float>(), column.data_ptr<float>() + column.numel()};
@@ -166,9 +173,7 @@ TEST(ReplayBuffer, AnEmptyOneGivesNoBatch) {
 TEST(ReplayBuffer, ARestoredOneDrawsTheSameRowsAndGoesOnTheSame) {
   ReplayBuffer buffer(kLayout, 5, torch::kCPU);
   buffer.Add(Rows(0, 7));
-  StateTree tree;
-  StateVisitor saving = StateVisitor::Saving(tree);
-  buffer.VisitState(saving);
+  StateTree tree = StateOf(buffer);
   ReplayBuffer restored(kLayout, 3, torch::kCPU);
   StateVisitor loading = StateVisitor::Loading(tree);
   restored.VisitState(loading);
@@ -188,9 +193,7 @@ TEST(ReplayBuffer, ARestoredOneDrawsTheSameRowsAndGoesOnTheSame) {
 TEST(ReplayBuffer, ACheckpointHoldsTheRowsThereAreAndNoMore) {
   ReplayBuffer buffer(kLayout, 100'000, torch::kCPU, 1'000'000);
   buffer.Add(Rows(0, 10));
-  StateTree tree;
-  StateVisitor saving = StateVisitor::Saving(tree);
-  buffer.VisitState(saving);
+  StateTree tree = StateOf(buffer);
   const TemporaryFolder folder;
   CheckpointFolder checkpoints(folder.path(), 1);
   checkpoints.Save(tree, 1);
@@ -211,9 +214,7 @@ TEST(ReplayBuffer, RowsThatAreLentAreNotOverwrittenBeforeTheyAreReturned) {
   for (const std::string change : {"add", "more than fits", "capacity", "clear"}) {
     ReplayBuffer buffer(kLayout, 6, torch::kCPU);
     buffer.Add(Rows(0, 8));
-    StateTree tree;
-    StateVisitor saving = StateVisitor::Saving(tree);
-    buffer.VisitState(saving);
+    StateTree tree = StateOf(buffer);
     const StoredRows& rows = tree.rows().at("rows");
     std::vector<float> read;
     std::thread borrower([&read, loan = rows.lend(2)]() mutable {
@@ -243,9 +244,7 @@ TEST(ReplayBuffer, RowsThatAreLentAreNotOverwrittenBeforeTheyAreReturned) {
 TEST(ReplayBuffer, RowsThatAreLentDoNotKeepNewOnesFromTheirPlaces) {
   ReplayBuffer buffer(kLayout, 10, torch::kCPU);
   buffer.Add(Rows(0, 4));
-  StateTree tree;
-  StateVisitor saving = StateVisitor::Saving(tree);
-  buffer.VisitState(saving);
+  StateTree tree = StateOf(buffer);
   {
     const RowLoan loan = tree.rows().at("rows").lend(2);
     buffer.Add(Rows(4, 6));

@@ -28,6 +28,13 @@ std::unique_ptr<SequenceOptimizer> Make(const std::string& yaml, const SequenceS
   return config.maker.make(shape, torch::kCPU);
 }
 
+StateTree StateOf(SequenceOptimizer& planner) {
+  StateTree tree;
+  StateVisitor saving = StateVisitor::Saving(tree);
+  planner.VisitState(saving);
+  return tree;
+}
+
 template <size_t kRows, size_t kColumns>
 torch::Tensor TensorOf(const LQ::Matrix<kRows, kColumns>& matrix) {
   torch::Tensor tensor = torch::empty({kRows, kColumns});
@@ -146,9 +153,7 @@ TEST_P(PlannerTest, GoesOnFromItsState) {
   const std::unique_ptr<SequenceOptimizer> other = MakeOne({4, 2});
   planner->Optimize(objective, generator_);
   planner->Shift(1);
-  StateTree tree;
-  StateVisitor saving = StateVisitor::Saving(tree);
-  planner->VisitState(saving);
+  StateTree tree = StateOf(*planner);
   StateVisitor loading = StateVisitor::Loading(tree);
   other->VisitState(loading);
   torch::Generator one = MakeGenerator(Rng(7), torch::kCPU);
@@ -218,6 +223,16 @@ TEST(RandomShooting, ComesNearTheOptimumInTwoDimensionsAndImprovesWithThePopulat
   }
 }
 
+TEST(PlannerConfig, AnUnknownKindIsAnsweredWithTheKnownOnes) {
+  EXPECT_THAT(
+      [] {
+        Make("{kind: sem}", {2, 1});
+      },
+      testing::ThrowsMessage<std::invalid_argument>(
+          testing::HasSubstr("kind: expected one of random_shooting, cem, icem, mppi, gradient, got sem")));
+  EXPECT_THROW(Make("{kind: cem, options: {restarts: 3}}", {2, 1}), std::invalid_argument);
+}
+
 TEST(Mppi, TheDeviationOfItsCandidatesIsSigmaAtEveryStep) {
   const std::unique_ptr<SequenceOptimizer> planner =
       Make("{kind: mppi, options: {population: 200000, sigma: 0.15, beta: 0.8}}", {10, 1});
@@ -238,7 +253,7 @@ TEST(ColouredNoise, HasUnitVarianceAndItsSpectrum) {
   for (const int64_t horizon : {30, 31}) {
     for (const double beta : {0.0, 1.0, 2.5}) {
       torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
-      const torch::Tensor noise = ColouredNoise(40'000, {horizon, 1}, beta, generator).select(2, 0);
+      const torch::Tensor noise = ColouredNoise({horizon, 1}, beta, torch::kCPU).Draw(40'000, generator).select(2, 0);
       EXPECT_LT((noise.square().mean(0) - 1).abs().max().item<float>(), 0.03F) << horizon << " " << beta;
       // log power by log frequency is a line of slope -beta.
       const torch::Tensor power = at::fft_rfft(noise).abs().square().mean(0);
@@ -280,9 +295,7 @@ TEST(WarmStart, LowersTheCostReachedWithHalfTheSamples) {
       const std::unique_ptr<SequenceOptimizer> whole = Make(yaml.first, {kHorizon, 2});
       const torch::Tensor plan = whole->Optimize(Return(start), generator);
       whole->Shift(1);
-      StateTree tree;
-      StateVisitor saving = StateVisitor::Saving(tree);
-      whole->VisitState(saving);
+      StateTree tree = StateOf(*whole);
       const std::unique_ptr<SequenceOptimizer> warm = Make(yaml.second, {kHorizon, 2});
       const std::unique_ptr<SequenceOptimizer> cold = Make(yaml.second, {kHorizon, 2});
       StateVisitor loading = StateVisitor::Loading(tree);

@@ -14,8 +14,17 @@
 
 namespace reverie {
 
-// [count, H, A] float32 on the generator's device, coloured along H, every action and sequence on its own.
-torch::Tensor ColouredNoise(int64_t count, const SequenceShape& shape, double beta, torch::Generator& generator);
+class ColouredNoise {
+ public:
+  ColouredNoise(const SequenceShape& shape, double beta, const torch::Device& device);
+
+  // [count, H, A] float32, coloured along H, every action and sequence on its own. `generator` is of that device.
+  torch::Tensor Draw(int64_t count, torch::Generator& generator) const;
+
+ private:
+  SequenceShape shape_;
+  torch::Tensor re_, im_;  // [H / 2 + 1], deviations of the spectrum's real and imaginary parts
+};
 
 }  // namespace reverie
 

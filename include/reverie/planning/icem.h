@@ -13,6 +13,7 @@
 #define REVERIE_PLANNING_ICEM_H_
 
 #include "reverie/config/fields.h"
+#include "reverie/planning/coloured_noise.h"
 #include "reverie/planning/sequence_optimizer.h"
 
 namespace reverie {
@@ -44,6 +45,7 @@ class ICem final : public SequenceOptimizer {
  private:
   Options options_;
   SequenceShape shape_;
+  ColouredNoise noise_;
   torch::Tensor mean_;  // [H, A]
   torch::Tensor kept_;  // [ceil(keep K), H, A]
   bool has_kept_ = false;

@@ -21,15 +21,11 @@ struct PlannerMaker {
 struct PlannerEntry {
   std::string name;
   std::string summary;
-  bool needs_gradients = false;         // of the objective, by the actions
   std::function<PlannerMaker()> maker;  // with every option at its default
 };
 
 // The table is in src/planning/registry.cc.
 const std::vector<PlannerEntry>& Planners();
-
-// Throws std::invalid_argument naming all known ones where there is none of that name.
-const PlannerEntry& FindPlanner(const std::string& name);
 
 struct PlannerConfig {
   std::string kind = "cem";
