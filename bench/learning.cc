@@ -56,7 +56,7 @@ void EnsembleMinibatch(benchmark::State& state, const torch::Device& device) {
   constexpr int64_t kMinibatches = 20;
   const torch::NoGradGuard no_grad;
   const GaussianEnsembleConfig config;
-  GaussianEnsemble ensemble(config, kLayout, /*learn_reward=*/true, Rng(0), device);
+  GaussianEnsemble ensemble(config, {.layout = kLayout, .learn_reward = true}, Rng(0), device);
   const auto options = torch::device(device);
   const torch::Tensor inputs = torch::randn({config.members, config.batch_size, 23}, options);
   const torch::Tensor targets = torch::randn({config.members, config.batch_size, 18}, options);
@@ -86,7 +86,7 @@ void ImaginedStep(benchmark::State& state, const torch::Device& device) {
   ReplayBuffer model_buffer(kLayout, config.start_states, device);
   GaussianEnsembleConfig ensemble_config;
   ensemble_config.max_epochs = 1;
-  GaussianEnsemble ensemble(ensemble_config, kLayout, /*learn_reward=*/true, Rng(0), device);
+  GaussianEnsemble ensemble(ensemble_config, {.layout = kLayout, .learn_reward = true}, Rng(0), device);
   ensemble.Fit(real, Rng(0));
   const ModelEnv model_env(ensemble, maker.task_functions(), spec, device);
   GaussianActor actor(kLayout.obs_dim, kLayout.act_dim, {256, 256}, Rng(0), device);
@@ -110,7 +110,7 @@ void EnsembleEpoch(benchmark::State& state, const torch::Device& device) {
   const ReplayBuffer real = FilledBuffer(kRows, device);
   GaussianEnsembleConfig config;
   config.max_epochs = 1;
-  GaussianEnsemble ensemble(config, kLayout, /*learn_reward=*/true, Rng(0), device);
+  GaussianEnsemble ensemble(config, {.layout = kLayout, .learn_reward = true}, Rng(0), device);
   ensemble.Fit(real, Rng(0));
   uint64_t fit = 0;
   for (auto _ : state) {

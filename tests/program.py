@@ -39,6 +39,21 @@ eval: {every_steps: 200, episodes: 2}
 checkpoint: {every_steps: 150}
 log: {every_steps: 100}
 """
+TINY_PETS = """algorithm: pets
+total_steps: 330
+exploration_steps: 200
+threads: 1
+device: cpu
+env: {id: CartPoleSwingUp-v0}
+replay_capacity: 2000
+model: {members: 2, elites: 2, hidden: [16, 16], weight_decay: [1e-5, 1e-5, 1e-5], retrain_every: 60, max_epochs: 2}
+propagation: {particles: 2}
+planner: {kind: cem, horizon: 3, options: {population: 10, elites: 3, iterations: 2}}
+eval: {every_steps: 200, episodes: 2}
+checkpoint: {every_steps: 150}
+log: {every_steps: 50}
+"""
+
 
 def run(*arguments, cwd, timeout=300):
     return subprocess.run([PROGRAM, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=timeout)

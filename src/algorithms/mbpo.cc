@@ -2,29 +2,7 @@
 
 #include <algorithm>
 
-#include "reverie/core/log.h"
-
 namespace reverie {
-namespace {
-
-// Horizons of the logged open-loop model error.
-const std::vector<int64_t> kErrorHorizons{1, 5, 20};
-
-bool LearnsReward(const Mbpo::Config& config, const TaskFunctions& task) {
-  const bool learns = config.model.reward == ModelReward::kLearned || !task.reward;
-  LogInfo(config.env.id + (learns ? ": imagined rewards are learned" : ": imagined rewards are the task's own") +
-          (task.terminated ? ", imagined ends the task's own"
-                           : "; the task has no termination function, so imagined "
-                             "trajectories never end and the model learns no end"));
-  return learns;
-}
-
-}  // namespace
-
-std::vector<std::pair<std::string, ModelReward>> EnumNames(ModelReward) {
-  return {{"auto", ModelReward::kAuto}, {"learned", ModelReward::kLearned}, {"known", ModelReward::kKnown}};
-}
-
 void Mbpo::ModelConfig::Visit(Fields& fields) {
   fields("retrain_every", retrain_every, "env steps from one fit and rollout to the next", AtLeast(1));
   fields("reward", reward, "imagined rewards: learned, the task's own (known), or known where there is one (auto)");
@@ -39,11 +17,7 @@ void Mbpo::Config::Visit(Fields& fields) {
   fields("epoch_length", epoch_length, "env steps that the rollout schedule calls an epoch", AtLeast(1));
   fields("replay_capacity", replay_capacity, "real transitions kept", AtLeast(1));
   fields("model", model, "the dynamics ensemble");
-  fields.Check([this] {
-    const bool unknown = model.reward == ModelReward::kKnown && !env.maker.task_functions().reward;
-    return unknown ? "reward: known, but the observations of " + env.id + " do not determine its reward"
-                   : std::string();
-  });
+  fields.Check([this] { return RewardMisfit(model.reward, env.id, env.maker.task_functions()); });
   fields("rollout", rollout, "imagined rollouts");
   fields.Check([this] {
     constexpr double kCountable = 1e15;
@@ -53,6 +27,9 @@ void Mbpo::Config::Visit(Fields& fields) {
     return rows > kCountable ? "imagines more rows than there are places for" : std::string();
   });
   fields("uncertainty", uncertainty, "what is done with the ensemble's disagreement");
+  fields.Check([this] {
+    return uncertainty.LacksOf(model.ensemble.members, model.ensemble.elites, model.ensemble.holdout_ratio > 0);
+  });
   fields("sac", sac, "the learner");
 }
 
@@ -62,7 +39,10 @@ Mbpo::Mbpo(const Config& config, const torch::Device& device)
       collector_(config.env.maker.make(), rng_.Split("collector"), device),
       random_policy_(collector_.spec().act_dim(), device),
       env_buffer_(collector_.layout(), config.replay_capacity, device, 0, "replay_capacity"),
-      model_(config.model.ensemble, collector_.layout(), LearnsReward(config, config.env.maker.task_functions()),
+      model_(config.model.ensemble,
+             {.layout = collector_.layout(),
+              .learn_reward = LearnsReward(config.model.reward, config.env.id, config.env.maker.task_functions()),
+              .features = config.env.maker.task_functions().features},
              rng_.Split("model"), device),
       model_env_(model_, config.env.maker.task_functions(), collector_.spec(), device),
       rollout_(config.rollout, config.uncertainty, rng_.Split("rollout"), device),
@@ -77,22 +57,6 @@ int64_t Mbpo::ModelCapacity(int64_t rollout_length) const {
   return rollout_length * config_.rollout.start_states * rollouts_per_epoch * config_.rollout.retain_epochs;
 }
 
-std::optional<Metrics> Mbpo::FitModel(const RunContext& run) {
-  Metrics metrics;
-  if (fits_ > 0) {
-    // What came in since the last fit is new to the model: held-out trajectories.
-    metrics = OpenLoopError(model_, env_buffer_.Newest(config_.model.retrain_every), kErrorHorizons);
-  }
-  const std::optional<Metrics> fit =
-      model_.Fit(env_buffer_, rng_.Split("fit").Split(static_cast<uint64_t>(fits_)), [&run] { return run.stopping(); });
-  if (!fit) {
-    return std::nullopt;
-  }
-  ++fits_;
-  metrics.Merge("", *fit);
-  return metrics;
-}
-
 void Mbpo::Train(RunContext& run) {
   while (collector_.env_steps() < config_.run.total_steps && !run.stopping()) {
     if (collector_.env_steps() < config_.run.exploration_steps) {
@@ -101,7 +65,8 @@ void Mbpo::Train(RunContext& run) {
       if (DueForModel()) {
         {
           const auto timing = run.timer().Measure("model_fit");
-          const std::optional<Metrics> fit = FitModel(run);
+          const std::optional<Metrics> fit = FitNext(model_, env_buffer_, config_.model.retrain_every, rng_, &fits_,
+                                                     [&run] { return run.stopping(); });
           if (!fit) {
             break;  // this step is done again when the run goes on
           }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "reverie/algorithms/mbpo.h"
+#include "reverie/algorithms/pets.h"
 #include "reverie/algorithms/sac.h"
 #include "reverie/core/text.h"
 
@@ -30,6 +31,7 @@ AlgorithmEntry EntryOf(std::string name, std::string summary) {
 const std::vector<AlgorithmEntry>& Algorithms() {
   static const std::vector<AlgorithmEntry> kTable{
       EntryOf<Mbpo>("mbpo", "model-based policy optimisation (Janner et al. 2019)"),
+      EntryOf<Pets>("pets", "planning through a learned model (PETS: Chua et al. 2018)"),
       EntryOf<Sac>("sac", "soft actor-critic (Haarnoja et al. 2018)"),
   };
   return kTable;

@@ -1,3 +1,4 @@
+#include <array>
 #include <optional>
 #include <stdexcept>
 
@@ -137,6 +138,7 @@ void Record(const RecordArguments& arguments, const EnvRegistry& envs) {
       if (imagination && imagination->AtItsEnd()) {
         imagination->BeginFrom(*env->mujoco(), obs);
       }
+      policy.Watch(std::array<const Env*, 1>{env.get()});
       const torch::Tensor action = policy.Act(Row(obs), ActMode::kMean, unused).contiguous();
       if (imagination) {
         imagination->Step(action);

@@ -1,4 +1,5 @@
 #include <stdexcept>
+#include <utility>
 
 #include "commands.h"
 #include "experiment.h"
@@ -100,16 +101,23 @@ void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
           device.str() + ", run directory " + directory.path().string());
 
   const Rng eval_rng = Rng(static_cast<uint64_t>(run_config.seed)).Split("eval");
-  RunContext run(
-      run_config, directory,
-      {.evaluate =
-           [&](int64_t env_steps) {
-             return evaluator.Run(algorithm->policy(), eval_rng.Split(static_cast<uint64_t>(env_steps)),
-                                  [] { return StopSignals::Received() != 0; });
-           },
-       .visit_state = [&](StateVisitor& state) { state("algorithm", *algorithm); },
-       .export_policy =
-           [&] { ExportPolicyOf(*algorithm, directory.path() / "policy.pt", directory.path() / "policy.json"); }});
+  RunContext run(run_config, directory,
+                 {.evaluate =
+                      [&](int64_t env_steps) {
+                        return evaluator.Run(algorithm->policy(), eval_rng.Split(static_cast<uint64_t>(env_steps)),
+                                             [] { return StopSignals::Received() != 0; });
+                      },
+                  .visit_state = [&](StateVisitor& state) { state("algorithm", *algorithm); },
+                  .export_policy =
+                      [&, said = false]() mutable {
+                        try {
+                          ExportPolicyOf(*algorithm, directory.path() / "policy.pt", directory.path() / "policy.json");
+                        } catch (const std::invalid_argument& error) {
+                          if (!std::exchange(said, true)) {
+                            LogInfo(std::string("no policy.pt: ") + error.what());
+                          }
+                        }
+                      }});
   int signal = 0;
   try {
     run.Begin(resume);

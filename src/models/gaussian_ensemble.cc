@@ -19,11 +19,14 @@ constexpr double kInitialMinLogVar = -10;
 constexpr float kBoundPenalty = 0.01F;
 constexpr double kLeastStd = 1e-12;
 
-MlpShape ShapeOf(const GaussianEnsembleConfig& config, const TransitionLayout& layout, int64_t target_dim,
-                 int64_t members) {
-  MlpShape shape{.members = members, .widths = {layout.obs_dim + layout.act_dim}, .activation = Activation::kSilu};
+int64_t TargetDim(const ModelSpec& spec) { return spec.layout.obs_dim + (spec.learn_reward ? 1 : 0); }
+
+MlpShape ShapeOf(const GaussianEnsembleConfig& config, const ModelSpec& spec, int64_t members) {
+  const int64_t obs_dim = spec.layout.obs_dim;
+  const int64_t feature_dim = spec.features ? spec.features(torch::zeros({1, obs_dim})).size(1) : obs_dim;
+  MlpShape shape{.members = members, .widths = {feature_dim + spec.layout.act_dim}, .activation = Activation::kSilu};
   shape.widths.insert(shape.widths.end(), config.hidden.begin(), config.hidden.end());
-  shape.widths.push_back(2 * target_dim);
+  shape.widths.push_back(spec.probabilistic ? 2 * TargetDim(spec) : TargetDim(spec));
   return shape;
 }
 
@@ -61,8 +64,8 @@ std::vector<std::pair<std::string, ModelTarget>> EnumNames(ModelTarget) {
 }
 
 void GaussianEnsembleConfig::Visit(Fields& fields) {
-  fields("members", members, "networks in the ensemble", AtLeast(2));
-  fields("elites", elites, "members that predict: the best by hold-out error", AtLeast(2));
+  fields("members", members, "networks in the ensemble", AtLeast(1));
+  fields("elites", elites, "members that predict: the best by hold-out error", AtLeast(1));
   fields.Check([this] { return elites <= members; }, "at most model.members");
   fields("hidden", hidden, "widths of the hidden layers", AtLeast(1));
   fields.Check([this] { return !hidden.empty(); }, "at least one hidden layer");
@@ -72,44 +75,51 @@ void GaussianEnsembleConfig::Visit(Fields& fields) {
          AtLeast(0));
   fields.Check([this] { return weight_decay.size() == hidden.size() + 1; },
                "one number for each hidden layer and one for the output");
-  fields("holdout_ratio", holdout_ratio, "share of the rows held out in a fit",
-         Range{.low = 0, .high = 0.9, .low_open = true});
+  fields("holdout_ratio", holdout_ratio, "share of the rows held out in a fit; 0: none, a fit makes max_epochs",
+         Between(0, 0.9));
+  fields.Check([this] { return holdout_ratio > 0 || elites == members; },
+               "above 0, as the elites are the best by hold-out error; or as many elites as members");
   fields("max_holdout", max_holdout, "most rows held out in a fit", AtLeast(1));
   fields("patience", patience, "epochs in a row without improvement after which a fit goes on; one more ends it",
          AtLeast(0));
   fields("max_epochs", max_epochs, "most epochs of one fit; 0: no limit", AtLeast(0));
+  fields.Check([this] { return max_epochs > 0 || holdout_ratio > 0; },
+               "at least 1, as holdout_ratio 0 leaves nothing else to end a fit");
   fields("target", target, "what is predicted: the change of the observation, or the next one");
   fields("normalize_targets", normalize_targets, "standardise every target dimension by the training split");
 }
 
-GaussianEnsemble::GaussianEnsemble(const GaussianEnsembleConfig& config, const TransitionLayout& layout,
-                                   bool learn_reward, const Rng& rng, const torch::Device& device)
+GaussianEnsemble::GaussianEnsemble(const GaussianEnsembleConfig& config, const ModelSpec& spec, const Rng& rng,
+                                   const torch::Device& device)
     : config_(config),
-      layout_(layout),
-      learn_reward_(learn_reward),
-      target_dim_(layout.obs_dim + (learn_reward ? 1 : 0)),
-      parameters_(ShapeOf(config, layout, target_dim_, config.members).ParameterCount() + 2 * target_dim_, device),
-      mlp_(ShapeOf(config, layout, target_dim_, config.members), parameters_),
-      max_log_var_(parameters_.Take({1, target_dim_})),
-      min_log_var_(parameters_.Take({1, target_dim_})),
-      elite_parameters_(ShapeOf(config, layout, target_dim_, config.elites).ParameterCount(), device),
-      elite_mlp_(ShapeOf(config, layout, target_dim_, config.elites), elite_parameters_),
+      spec_(spec),
+      target_dim_(TargetDim(spec)),
+      parameters_(ShapeOf(config, spec, config.members).ParameterCount() + (spec.probabilistic ? 2 * target_dim_ : 0),
+                  device),
+      mlp_(ShapeOf(config, spec, config.members), parameters_),
+      elite_parameters_(ShapeOf(config, spec, config.elites).ParameterCount(), device),
+      elite_mlp_(ShapeOf(config, spec, config.elites), elite_parameters_),
       adam_(parameters_, config.learning_rate, DecayOf(config, mlp_, parameters_)),
       minibatch_("the ensemble's minibatch", device) {
   torch::Generator generator = MakeGenerator(rng.Split("init"), device);
   mlp_.InitTruncatedNormal(generator);
-  max_log_var_.value.fill_(kInitialMaxLogVar);
-  min_log_var_.value.fill_(kInitialMinLogVar);
+  if (spec.probabilistic) {
+    max_log_var_ = parameters_.Take({1, target_dim_});
+    min_log_var_ = parameters_.Take({1, target_dim_});
+    max_log_var_.value.fill_(kInitialMaxLogVar);
+    min_log_var_.value.fill_(kInitialMinLogVar);
+  }
 
   const auto options = torch::device(device);
-  input_mean_ = torch::zeros({layout.obs_dim + layout.act_dim}, options);
-  input_std_ = torch::ones({layout.obs_dim + layout.act_dim}, options);
+  const int64_t input_dim = mlp_.shape().widths.front();
+  input_mean_ = torch::zeros({input_dim}, options);
+  input_std_ = torch::ones({input_dim}, options);
   target_mean_ = torch::zeros({target_dim_}, options);
   target_std_ = torch::ones({target_dim_}, options);
   loss_ = torch::zeros({}, options);
   loss_sum_ = torch::zeros({}, options);
-  holdout_ = TransitionBatch::Empty(layout, 0, device);
-  input_rows_ = torch::empty({config.members, config.batch_size, layout.obs_dim + layout.act_dim}, options);
+  holdout_ = TransitionBatch::Empty(spec.layout, 0, device);
+  input_rows_ = torch::empty({config.members, config.batch_size, input_dim}, options);
   target_rows_ = torch::empty({config.members, config.batch_size, target_dim_}, options);
   elites_ = torch::arange(config.elites, options.dtype(torch::kInt64));
   SetElites(elites_);
@@ -125,20 +135,24 @@ void GaussianEnsemble::SetElites(const torch::Tensor& elites) {
   }
 }
 
+torch::Tensor GaussianEnsemble::Inputs(const torch::Tensor& obs, const torch::Tensor& action) const {
+  return torch::cat({spec_.features ? spec_.features(obs) : obs, action}, -1);
+}
+
 torch::Tensor GaussianEnsemble::Targets(const TransitionBatch& rows) const {
   torch::Tensor target = config_.target == ModelTarget::kDelta ? rows.next_obs() - rows.obs() : rows.next_obs();
-  if (learn_reward_) {
+  if (spec_.learn_reward) {
     target = torch::cat({target, rows.reward().unsqueeze(1)}, 1);
   }
   return target;
 }
 
-std::pair<torch::Tensor, torch::Tensor> GaussianEnsemble::Head(const torch::Tensor& output) const {
-  const torch::Tensor mean = output.slice(-1, 0, target_dim_);
-  const torch::Tensor raw = output.slice(-1, target_dim_, 2 * target_dim_);
+torch::Tensor GaussianEnsemble::Mean(const torch::Tensor& output) const { return output.slice(-1, 0, target_dim_); }
+
+torch::Tensor GaussianEnsemble::LogVar(const torch::Tensor& output) const {
+  const torch::Tensor raw = output.slice(-1, target_dim_);
   const torch::Tensor below_max = max_log_var_.value - at::softplus(max_log_var_.value - raw);
-  const torch::Tensor log_var = min_log_var_.value + at::softplus(below_max - min_log_var_.value);
-  return {mean, log_var};
+  return min_log_var_.value + at::softplus(below_max - min_log_var_.value);
 }
 
 torch::Tensor GaussianEnsemble::ComputeGradients(const torch::Tensor& inputs, const torch::Tensor& targets) {
@@ -149,10 +163,15 @@ torch::Tensor GaussianEnsemble::ComputeGradients(const torch::Tensor& inputs, co
   if (!grad.defined() || grad.sizes() != output.sizes()) {
     grad = torch::empty_like(output);
   }
-  const torch::Tensor& l_max = max_log_var_.value;
-  const torch::Tensor& l_min = min_log_var_.value;
-  GaussianLossGradient(output, targets, l_max, l_min, static_cast<float>(1.0 / static_cast<double>(rows * target_dim_)),
-                       kBoundPenalty, grad, max_log_var_.grad, min_log_var_.grad, loss_);
+  const double scale = 1.0 / static_cast<double>(rows * target_dim_);
+  if (spec_.probabilistic) {
+    GaussianLossGradient(output, targets, max_log_var_.value, min_log_var_.value, static_cast<float>(scale),
+                         kBoundPenalty, grad, max_log_var_.grad, min_log_var_.grad, loss_);
+  } else {
+    at::sub_out(grad, output, targets);
+    loss_.copy_(grad.square().sum().mul_(scale));
+    grad.mul_(2 * scale);
+  }
   mlp_.Backward(grad, tape);
   return loss_;
 }
@@ -175,17 +194,20 @@ std::optional<Metrics> GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng
   const TransitionBatch all = data.All();
   const int64_t count = all.size();
   const auto wanted = static_cast<int64_t>(static_cast<double>(count) * config_.holdout_ratio);
-  const int64_t holdout_count = std::max<int64_t>(1, std::min(wanted, config_.max_holdout));
+  const bool holds_out = config_.holdout_ratio > 0;
+  const int64_t holdout_count = holds_out ? std::max<int64_t>(1, std::min(wanted, config_.max_holdout)) : 0;
   const int64_t train_count = count - holdout_count;
   if (train_count < 1) {
-    throw std::runtime_error("the model needs at least 2 transitions to fit, got " + std::to_string(count));
+    throw std::runtime_error("the model needs at least " + std::to_string(holds_out ? 2 : 1) +
+                             " transitions to fit, got " + std::to_string(count));
   }
   const torch::Tensor order = torch::randperm(count, split_generator, index_options);
-  holdout_ = {layout_, all.rows.index_select(0, order.narrow(0, 0, holdout_count))};
-  const TransitionBatch train{layout_, all.rows.index_select(0, order.narrow(0, holdout_count, train_count))};
+  holdout_ = {spec_.layout, all.rows.index_select(0, order.narrow(0, 0, holdout_count))};
+  const TransitionBatch train{spec_.layout, all.rows.index_select(0, order.narrow(0, holdout_count, train_count))};
 
   // Statistics of the training split.
-  ColumnStatistics(train.obs_action(), input_mean_, input_std_);
+  const torch::Tensor train_rows = Inputs(train.obs(), train.action());
+  ColumnStatistics(train_rows, input_mean_, input_std_);
   torch::Tensor train_targets = Targets(train);
   ColumnStatistics(train_targets, target_mean_, target_std_);
   torch::Tensor holdout_targets = Targets(holdout_);
@@ -193,8 +215,8 @@ std::optional<Metrics> GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng
     train_targets = (train_targets - target_mean_) / target_std_;
     holdout_targets = (holdout_targets - target_mean_) / target_std_;
   }
-  const torch::Tensor train_inputs = (train.obs_action() - input_mean_) / input_std_;
-  const torch::Tensor holdout_inputs = (holdout_.obs_action() - input_mean_) / input_std_;
+  const torch::Tensor train_inputs = (train_rows - input_mean_) / input_std_;
+  const torch::Tensor holdout_inputs = (Inputs(holdout_.obs(), holdout_.action()) - input_mean_) / input_std_;
 
   // Each member's own resample, with replacement.
   const int64_t members = config_.members;
@@ -203,7 +225,7 @@ std::optional<Metrics> GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng
 
   const auto holdout_error = [&] {
     const torch::Tensor output = mlp_.Infer(holdout_inputs);
-    return (output.slice(-1, 0, target_dim_) - holdout_targets).square().mean({1, 2});  // [E]
+    return (Mean(output) - holdout_targets).square().mean({1, 2});  // [E]
   };
 
   torch::Tensor best_error = torch::full({members}, std::numeric_limits<float>::infinity(), torch::device(device));
@@ -240,6 +262,13 @@ std::optional<Metrics> GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng
       }
     }
     ++epochs;
+    if (!holds_out) {
+      if (!std::isfinite(loss_sum_.item<float>())) {
+        throw std::runtime_error("the model's loss became non-finite in epoch " + std::to_string(epochs) +
+                                 " of a fit on " + std::to_string(train_count) + " rows");
+      }
+      continue;
+    }
     const torch::Tensor error = holdout_error();
     const torch::Tensor improved = error < best_error * 0.99;
     best_error = torch::where(improved, error, best_error);
@@ -256,49 +285,52 @@ std::optional<Metrics> GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng
     }
     since_improvement = improvements > 0 ? 0 : since_improvement + 1;
   }
+
+  Metrics metrics;
+  metrics.Set("epochs", static_cast<double>(epochs));
+  metrics.Set("train_rows", static_cast<double>(train_count));
+  metrics.Set("holdout_rows", static_cast<double>(holdout_count));
+  const torch::Tensor report = torch::stack({loss_sum_ / minibatches, parameters_.grads().norm()}).cpu();
+  metrics.Set("loss", report[0].item<double>());
+  metrics.Set("grad_norm", report[1].item<double>());  // of the last minibatch
+  if (!holds_out) {
+    SetElites(elites_);
+    return metrics;
+  }
   for (size_t l = 0; l < mlp_.weights().size(); ++l) {
     torch::Tensor weight = mlp_.weights()[l];
     torch::Tensor bias = mlp_.biases()[l];
     weight.copy_(best_mlp.weights()[l]);
     bias.copy_(best_mlp.biases()[l]);
   }
-
   const torch::Tensor output = mlp_.Infer(holdout_inputs);
-  const auto [mean, log_var] = Head(output);
-  const torch::Tensor square = (mean - holdout_targets).square();
+  const torch::Tensor square = (Mean(output) - holdout_targets).square();
   const torch::Tensor mse = square.mean({1, 2});
-  const torch::Tensor nll =
-      0.5 * (square * torch::exp(-log_var) + log_var + std::log(2 * std::numbers::pi)).mean({1, 2});
   SetElites(mse.argsort().narrow(0, 0, config_.elites).contiguous());
-
-  const torch::Tensor report = torch::cat({mse, nll, elites_.to(torch::kFloat32), (loss_sum_ / minibatches).view(1),
-                                           parameters_.grads().norm().view(1)})
-                                   .cpu();
-  Metrics metrics;
-  metrics.Set("epochs", static_cast<double>(epochs));
-  metrics.Set("train_rows", static_cast<double>(train_count));
-  metrics.Set("holdout_rows", static_cast<double>(holdout_count));
-  const float* numbers = report.data_ptr<float>();
-  metrics.Set("loss", numbers[2 * members + config_.elites]);
-  metrics.Set("grad_norm", numbers[2 * members + config_.elites + 1]);  // of the last minibatch
-  for (int64_t e = 0; e < members; ++e) {
-    metrics.Set("holdout_mse_" + std::to_string(e), numbers[e]);
+  const auto log_members = [&](const std::string& name, const torch::Tensor& numbers) {
+    const torch::Tensor on_host = numbers.to(torch::kCPU, torch::kFloat64);
+    for (int64_t i = 0; i < numbers.size(0); ++i) {
+      metrics.Set(name + std::to_string(i), on_host[i].item<double>());
+    }
+  };
+  log_members("holdout_mse_", mse);
+  if (spec_.probabilistic) {
+    const torch::Tensor log_var = LogVar(output);
+    log_members("holdout_nll_",
+                0.5 * (square * torch::exp(-log_var) + log_var + std::log(2 * std::numbers::pi)).mean({1, 2}));
   }
-  for (int64_t e = 0; e < members; ++e) {
-    metrics.Set("holdout_nll_" + std::to_string(e), numbers[members + e]);
-  }
-  for (int64_t i = 0; i < config_.elites; ++i) {
-    metrics.Set("elite_" + std::to_string(i), numbers[2 * members + i]);
-  }
+  log_members("elite_", elites_);
   return metrics;
 }
 
 GaussianPrediction GaussianEnsemble::Predict(const torch::Tensor& obs, const torch::Tensor& action,
                                              Members members) const {
-  const torch::Tensor inputs = (torch::cat({obs, action}, -1) - input_mean_) / input_std_;
+  const torch::Tensor inputs = (Inputs(obs, action) - input_mean_) / input_std_;
   const EnsembleMlp& mlp = members == Members::kAll ? mlp_ : elite_mlp_;
-  const auto [mean, log_var] = Head(torch::GradMode::is_enabled() ? mlp.Forward(inputs) : mlp.Infer(inputs));
-  GaussianPrediction prediction{.mean = mean, .var = torch::exp(log_var)};
+  const torch::Tensor output = torch::GradMode::is_enabled() ? mlp.Forward(inputs) : mlp.Infer(inputs);
+  GaussianPrediction prediction{.mean = Mean(output)};
+  prediction.var =
+      spec_.probabilistic ? torch::exp(LogVar(output)) : torch::zeros(prediction.mean.sizes(), input_mean_.options());
   if (config_.normalize_targets) {
     prediction.mean = prediction.mean * target_std_ + target_mean_;
     prediction.var = prediction.var * target_std_.square();
@@ -306,18 +338,27 @@ GaussianPrediction GaussianEnsemble::Predict(const torch::Tensor& obs, const tor
   return prediction;
 }
 
-void GaussianEnsemble::Sample(const torch::Tensor& obs, const torch::Tensor& action, torch::Generator& generator,
-                              ModelSample& sample) const {
-  // Rows are dealt to the elites by a random permutation in equal shares: each row's elite is uniform, each elite
-  // computes only its own rows, and no count has to come back to the host.
+void GaussianEnsemble::Sample(const torch::Tensor& obs, const torch::Tensor& action, const torch::Tensor& deal,
+                              torch::Generator& generator, ModelSample& sample) const {
+  // Each elite computes only its own rows, and no count has to come back to the host.
   const torch::NoGradGuard no_grad;
   const int64_t rows = obs.size(0);
   const int64_t share = (rows + config_.elites - 1) / config_.elites;
   const auto empty = [&](int64_t width) { return torch::empty({config_.elites, share, width}, obs.options()); };
-  const torch::Tensor order = torch::randperm(rows, generator, obs.options().dtype(torch::kInt64));
-  torch::Tensor inputs = empty(layout_.obs_dim + layout_.act_dim);
-  DealInputs(obs, action, order, input_mean_, input_std_, inputs);
+  torch::Tensor inputs = empty(input_mean_.size(0));
+  DealInputs(spec_.features ? spec_.features(obs) : obs, action, deal, input_mean_, input_std_, inputs);
   const torch::Tensor output = elite_mlp_.Infer(inputs);
+  if (!spec_.probabilistic) {
+    const torch::Tensor dealt = output.view({-1, target_dim_}).narrow(0, 0, rows);
+    torch::Tensor target = torch::empty_like(dealt).index_copy_(0, deal, dealt);
+    if (config_.normalize_targets) {
+      target.mul_(target_std_).add_(target_mean_);
+    }
+    WriteSample(target, obs, sample);
+    const torch::Tensor slots = torch::arange(rows, deal.options());
+    sample.member.index_copy_(0, deal, slots.div_(share, "floor"));
+    return;
+  }
   const torch::Tensor noise = empty(target_dim_).normal_(0, 1, generator);
   TargetDecoder decoder{.max_log_var = max_log_var_.value,
                         .min_log_var = min_log_var_.value,
@@ -326,7 +367,7 @@ void GaussianEnsemble::Sample(const torch::Tensor& obs, const torch::Tensor& act
     decoder.target_mean = target_mean_;
     decoder.target_std = target_std_;
   }
-  DrawTargets(output, noise, order, decoder, obs, sample);
+  DrawTargets(output, noise, deal, decoder, obs, sample);
 }
 
 void GaussianEnsemble::SampleFrom(const GaussianPrediction& prediction, const torch::Tensor& obs,
@@ -337,14 +378,18 @@ void GaussianEnsemble::SampleFrom(const GaussianPrediction& prediction, const to
   const torch::Tensor mean = prediction.mean.gather(0, index).squeeze(0);
   const torch::Tensor std = prediction.var.gather(0, index).squeeze(0).sqrt();
   const torch::Tensor target = mean + std * torch::randn(mean.sizes(), generator, mean.options());
+  WriteSample(target, obs, sample);
+}
+
+void GaussianEnsemble::WriteSample(const torch::Tensor& target, const torch::Tensor& obs, ModelSample& sample) const {
   sample.next_obs.copy_(DecodeObs(target, obs));
-  if (learn_reward_) {
-    sample.reward.copy_(target.select(-1, layout_.obs_dim));
+  if (spec_.learn_reward) {
+    sample.reward.copy_(target.select(-1, spec_.layout.obs_dim));
   }
 }
 
 torch::Tensor GaussianEnsemble::DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const {
-  const torch::Tensor observed = target.slice(-1, 0, layout_.obs_dim);
+  const torch::Tensor observed = target.slice(-1, 0, spec_.layout.obs_dim);
   return config_.target == ModelTarget::kDelta ? obs + observed : observed;
 }
 

@@ -6,8 +6,33 @@
 #include <utility>
 
 #include "imagination.h"
+#include "reverie/core/log.h"
 
 namespace reverie {
+namespace {
+
+// Horizons of the logged open-loop model error.
+const std::vector<int64_t> kErrorHorizons{1, 5, 20};
+
+}  // namespace
+
+std::vector<std::pair<std::string, ModelReward>> EnumNames(ModelReward) {
+  return {{"auto", ModelReward::kAuto}, {"learned", ModelReward::kLearned}, {"known", ModelReward::kKnown}};
+}
+
+std::string RewardMisfit(ModelReward reward, const std::string& env_id, const TaskFunctions& task) {
+  const bool unknown = reward == ModelReward::kKnown && !task.reward;
+  return unknown ? "reward: known, but the observations of " + env_id + " do not determine its reward" : "";
+}
+
+bool LearnsReward(ModelReward reward, const std::string& env_id, const TaskFunctions& task) {
+  const bool learns = reward == ModelReward::kLearned || !task.reward;
+  LogInfo(env_id + (learns ? ": imagined rewards are learned" : ": imagined rewards are the task's own") +
+          (task.terminated ? ", imagined ends the task's own"
+                           : "; the task has no termination function, so imagined trajectories never end and the "
+                             "model learns no end"));
+  return learns;
+}
 
 ModelEnv::ModelEnv(const DynamicsModel& model, TaskFunctions task, const EnvSpec& spec, const torch::Device& device)
     : model_(model),
@@ -25,8 +50,13 @@ ModelSample ModelEnv::SampleOf(TransitionBatch& batch) const {
 }
 
 ImaginedStep ModelEnv::Step(TransitionBatch& batch, torch::Generator& generator) const {
+  const torch::Tensor deal = torch::randperm(batch.size(), generator, batch.rows.options().dtype(torch::kInt64));
+  return Step(batch, deal, generator);
+}
+
+ImaginedStep ModelEnv::Step(TransitionBatch& batch, const torch::Tensor& deal, torch::Generator& generator) const {
   ModelSample sample = SampleOf(batch);
-  model_.Sample(batch.obs(), batch.action(), generator, sample);
+  model_.Sample(batch.obs(), batch.action(), deal, generator, sample);
   return Complete(batch, sample.member);
 }
 
@@ -38,19 +68,26 @@ ImaginedStep ModelEnv::StepFrom(const GaussianPrediction& prediction, Transition
 }
 
 ImaginedStep ModelEnv::Complete(TransitionBatch& batch, const torch::Tensor& member) const {
-  const auto bools = batch.rows.options().dtype(torch::kBool);
-  ImaginedStep step{.terminated = {}, .finite = torch::empty({batch.size()}, bools), .member = member};
-  torch::Tensor env_action;
-  if (task_.terminated || !model_.learns_reward()) {
-    env_action = bounds_.ToEnvAction(batch.action());
+  const Verdict verdict = Judge(batch.obs(), batch.action(), batch.next_obs());
+  if (verdict.reward.defined()) {
+    batch.reward().copy_(verdict.reward);
   }
-  if (!model_.learns_reward()) {
-    batch.reward().copy_(task_.reward(batch.obs(), env_action, batch.next_obs()));
-  }
-  step.terminated = task_.terminated ? task_.terminated(batch.obs(), env_action, batch.next_obs())
-                                     : torch::zeros({batch.size()}, bools);
+  ImaginedStep step{.terminated = verdict.terminated,
+                    .finite = torch::empty({batch.size()}, batch.rows.options().dtype(torch::kBool)),
+                    .member = member};
   FiniteRows(batch.next_obs_reward(), step.finite);
   return step;
+}
+
+ModelEnv::Verdict ModelEnv::Judge(const torch::Tensor& obs, const torch::Tensor& action,
+                                  const torch::Tensor& next_obs) const {
+  torch::Tensor env_action;
+  if (task_.terminated || !model_.learns_reward()) {
+    env_action = bounds_.ToEnvAction(action);
+  }
+  return {.reward = model_.learns_reward() ? torch::Tensor() : task_.reward(obs, env_action, next_obs),
+          .terminated =
+              task_.terminated ? task_.terminated(obs, env_action, next_obs) : NeverTerminated(obs, action, next_obs)};
 }
 
 torch::Tensor MeanNextObs(const DynamicsModel& model, const torch::Tensor& obs, const torch::Tensor& action) {
@@ -83,6 +120,21 @@ Metrics OpenLoopError(const DynamicsModel& model, const TransitionBatch& rows, c
       }
     }
   }
+  return metrics;
+}
+
+std::optional<Metrics> FitNext(DynamicsModel& model, const ReplayBuffer& data, int64_t new_rows, const Rng& rng,
+                               int64_t* fits, const std::function<bool()>& stop) {
+  Metrics metrics;
+  if (*fits > 0) {
+    metrics = OpenLoopError(model, data.Newest(new_rows), kErrorHorizons);
+  }
+  const std::optional<Metrics> fit = model.Fit(data, rng.Split("fit").Split(static_cast<uint64_t>(*fits)), stop);
+  if (!fit) {
+    return std::nullopt;
+  }
+  ++*fits;
+  metrics.Merge("", *fit);
   return metrics;
 }
 

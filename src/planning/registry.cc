@@ -15,8 +15,8 @@ namespace {
 
 // Planner: a SequenceOptimizer with a nested `Options` and a constructor from (options, shape, device).
 template <class Planner>
-PlannerEntry EntryOf(std::string name, std::string summary) {
-  return {std::move(name), std::move(summary), [] {
+PlannerEntry EntryOf(std::string name, std::string summary, bool needs_gradients = false) {
+  return {std::move(name), std::move(summary), needs_gradients, [] {
             auto options = std::make_shared<typename Planner::Options>();
             return PlannerMaker{.options = [options] { return Fields::Of(*options); },
                                 .make = [options](const SequenceShape& shape,
@@ -41,7 +41,7 @@ const std::vector<PlannerEntry>& Planners() {
       EntryOf<Cem>("cem", "cross-entropy method (PETS: Chua et al. 2018)"),
       EntryOf<ICem>("icem", "improved cross-entropy method (Pinneri et al. 2020)"),
       EntryOf<Mppi>("mppi", "path integral control (Williams et al. 2017)"),
-      EntryOf<GradientShooting>("gradient", "gradient ascent through the model"),
+      EntryOf<GradientShooting>("gradient", "gradient ascent through the model", /*needs_gradients=*/true),
   };
   return kTable;
 }
@@ -67,5 +67,7 @@ void PlannerConfig::Visit(Fields& fields) {
       },
       "options of the planner");
 }
+
+bool PlannerConfig::needs_gradients() const { return Find(kind)->needs_gradients; }
 
 }  // namespace reverie

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <limits>
 #include <string>
 #include <utility>
 
@@ -30,24 +29,7 @@ BranchedRollout::BranchedRollout(const RolloutConfig& config, const UncertaintyC
       uncertainty_(uncertainty),
       generator_(MakeGenerator(rng, device)),
       report_generator_(MakeGenerator(rng.Split("report"), device)),
-      threshold_(uncertainty.ThresholdQuantile() ? std::numeric_limits<double>::infinity()
-                                                 : std::stod(uncertainty.threshold)),
       full_step_("the imagined step", device, {generator_}) {}
-
-void BranchedRollout::UpdateThreshold(const DynamicsModel& model) {
-  const std::optional<double> quantile = uncertainty_.ThresholdQuantile();
-  const bool used = uncertainty_.use == UncertaintyUse::kTerminate || uncertainty_.use == UncertaintyUse::kTruncate;
-  if (!used || !quantile) {
-    return;
-  }
-  const torch::NoGradGuard no_grad;
-  const TransitionBatch& rows = model.holdout();
-  const GaussianPrediction prediction = model.Predict(rows.obs(), rows.action(), uncertainty_.over);
-  const torch::Tensor elite =
-      torch::randint(model.elites().size(0), {rows.size()}, generator_, rows.rows.options().dtype(torch::kInt64));
-  const torch::Tensor u = ScaledUncertainty(uncertainty_.measure, uncertainty_, model, prediction, elite);
-  threshold_ = torch::quantile(u, *quantile).item<double>();
-}
 
 Metrics BranchedRollout::Run(int64_t length, const ReplayBuffer& real_buffer, const ModelEnv& model_env, Policy& policy,
                              ReplayBuffer* model_buffer) {
@@ -77,8 +59,8 @@ Metrics BranchedRollout::Run(int64_t length, const ReplayBuffer& real_buffer, co
   metrics.Set("share_ended", static_cast<double>(counts.ended) / imagined);
   metrics.Set("dropped_rows", static_cast<double>(counts.imagined - counts.stored));
   metrics.Set("buffer_size", static_cast<double>(model_buffer->size()));
-  if (uncertainty_.use == UncertaintyUse::kTerminate || uncertainty_.use == UncertaintyUse::kTruncate) {
-    metrics.Set("uncertainty_threshold", threshold_);
+  if (uncertainty_.config().UsesThreshold()) {
+    metrics.Set("uncertainty_threshold", uncertainty_.threshold());
     metrics.Set("share_over_threshold", static_cast<double>(counts.exceeded) / imagined);
   }
   metrics.Merge("uncertainty", uncertainty);
@@ -91,7 +73,8 @@ void BranchedRollout::RunChunk(int64_t length, TransitionBatch batch, const Mode
     const int64_t rows = batch.size();
     Outcome outcome;
     if (rows == rows_.size(0)) {
-      full_step_.Run({std::bit_cast<int64_t>(threshold_)}, [&] { full_outcome_ = Step(batch, model_env, policy); });
+      full_step_.Run({std::bit_cast<int64_t>(uncertainty_.threshold())},
+                     [&] { full_outcome_ = Step(batch, model_env, policy); });
       outcome = full_outcome_;
     } else {
       outcome = Step(batch, model_env, policy);
@@ -120,49 +103,34 @@ void BranchedRollout::RunChunk(int64_t length, TransitionBatch batch, const Mode
 
 BranchedRollout::Outcome BranchedRollout::Step(TransitionBatch batch, const ModelEnv& model_env, Policy& policy) {
   const DynamicsModel& model = model_env.model();
+  const UncertaintyConfig& config = uncertainty_.config();
   batch.action().copy_(policy.Act(batch.obs(), ActMode::kSample, generator_));
-  ImaginedStep step;
-  torch::Tensor u;
-  if (uncertainty_.use == UncertaintyUse::kNone) {
-    step = model_env.Step(batch, generator_);
-  } else {
-    const GaussianPrediction measured = model.Predict(batch.obs(), batch.action(), uncertainty_.over);
-    const GaussianPrediction elites = uncertainty_.over == Members::kElites
-                                          ? measured
-                                          : GaussianPrediction{.mean = measured.mean.index_select(0, model.elites()),
-                                                               .var = measured.var.index_select(0, model.elites())};
-    step = model_env.StepFrom(elites, batch, generator_);
-    u = ScaledUncertainty(uncertainty_.measure, uncertainty_, model, measured, step.member);
-    step.finite = step.finite.logical_and(torch::isfinite(u));
-  }
-
   batch.truncated().zero_();
   batch.log_weight().zero_();
-  torch::Tensor ended = step.terminated;
-  torch::Tensor exceeded = torch::zeros_like(ended);
-  switch (uncertainty_.use) {
-    case UncertaintyUse::kNone:
-      break;
-    case UncertaintyUse::kPenalty:
-      batch.reward().sub_(uncertainty_.coefficient * u);
-      break;
-    case UncertaintyUse::kTerminate:
-      exceeded = u > threshold_;
-      batch.reward().masked_fill_(exceeded, -uncertainty_.terminal_penalty);
+  ImaginedStep step;
+  torch::Tensor exceeded;
+  if (config.use == UncertaintyUse::kNone) {
+    step = model_env.Step(batch, generator_);
+    exceeded = torch::zeros_like(step.terminated);
+  } else {
+    const GaussianPrediction measured = model.Predict(batch.obs(), batch.action(), config.over);
+    step = model_env.StepFrom(ElitesOf(model, measured, config.over), batch, generator_);
+    const torch::Tensor u = ScaledUncertainty(config.measure, config, model, measured, step.member);
+    step.finite = step.finite.logical_and(torch::isfinite(u));
+    const UncertaintyRule::Judgement judged = uncertainty_.Judge(batch.reward(), u);
+    batch.reward().copy_(judged.reward);
+    exceeded = judged.exceeded;
+    if (config.use == UncertaintyUse::kTerminate) {
       step.terminated = step.terminated.logical_or(exceeded);
-      ended = step.terminated;
-      break;
-    case UncertaintyUse::kTruncate:
-      exceeded = u > threshold_;
+    } else if (config.use == UncertaintyUse::kTruncate) {
       batch.truncated().copy_(exceeded);
-      ended = ended.logical_or(exceeded);
-      break;
-    case UncertaintyUse::kWeight:
-      batch.log_weight().copy_(-u / uncertainty_.temperature);
-      break;
+    } else if (config.use == UncertaintyUse::kWeight) {
+      batch.log_weight().copy_(-u / config.temperature);
+    }
   }
   batch.terminated().copy_(step.terminated);
 
+  const torch::Tensor ended = step.terminated.logical_or(exceeded);
   const torch::Tensor live = step.finite.logical_and(ended.logical_not());
   return {.finite = step.finite,
           .live = live,
@@ -172,14 +140,17 @@ BranchedRollout::Outcome BranchedRollout::Step(TransitionBatch batch, const Mode
 Metrics BranchedRollout::MeasureAll(const torch::Tensor& obs, const ModelEnv& model_env, Policy& policy) {
   const DynamicsModel& model = model_env.model();
   const torch::Tensor action = policy.Act(obs, ActMode::kSample, report_generator_);
-  const GaussianPrediction prediction = model.Predict(obs, action, uncertainty_.over);
+  const GaussianPrediction prediction = model.Predict(obs, action, uncertainty_.config().over);
+  if (prediction.mean.size(0) < 2) {
+    return {};
+  }
   const torch::Tensor elite =
       torch::randint(model.elites().size(0), {obs.size(0)}, report_generator_, obs.options().dtype(torch::kInt64));
   const torch::Tensor levels = torch::tensor({0.5, 0.9, 0.99}, obs.options());
   const std::vector<std::string> suffixes{"_q50", "_q90", "_q99"};
   Metrics metrics;
   for (const auto& [name, measure] : EnumNames(UncertaintyMeasure{})) {
-    const torch::Tensor u = ScaledUncertainty(measure, uncertainty_, model, prediction, elite);
+    const torch::Tensor u = ScaledUncertainty(measure, uncertainty_.config(), model, prediction, elite);
     const torch::Tensor quantiles = torch::quantile(u, levels).cpu();
     for (size_t i = 0; i < suffixes.size(); ++i) {
       metrics.Set(name + suffixes[i], quantiles[static_cast<int64_t>(i)].item<double>());
@@ -191,7 +162,7 @@ Metrics BranchedRollout::MeasureAll(const torch::Tensor& obs, const ModelEnv& mo
 void BranchedRollout::VisitState(StateVisitor& state) {
   state("generator", generator_);
   state("report_generator", report_generator_);
-  state("threshold", threshold_);
+  uncertainty_.VisitState(state);
 }
 
 }  // namespace reverie

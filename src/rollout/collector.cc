@@ -1,6 +1,7 @@
 #include "reverie/rollout/collector.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "reverie/env/action_bounds.h"
@@ -26,6 +27,7 @@ std::optional<EpisodeStats> Collector::Step(Policy& policy, ReplayBuffer* buffer
     in_episode_ = true;
   }
   std::copy(obs_.begin(), obs_.end(), obs_row_.data_ptr<float>());
+  policy.Watch(std::array<const Env*, 1>{env_.get()});
   const torch::Tensor action =
       policy.Act(obs_row_.to(device_), ActMode::kSample, action_generator_).to(torch::kCPU).contiguous();
   const std::span<const float> action_values(action.data_ptr<float>(), env_action_.size());

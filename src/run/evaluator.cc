@@ -75,9 +75,12 @@ std::optional<EvalResult> Evaluator::Run(Policy& policy, const Rng& rng, const s
       }
       torch::Tensor rows = torch::empty({static_cast<int64_t>(running.size()), spec.obs_dim()}, torch::kFloat32);
       float* to = rows.data_ptr<float>();
+      std::vector<const Env*> watched;
       for (const size_t i : running) {
+        watched.push_back(envs_[i].get());
         to = std::transform(obs[i].begin(), obs[i].end(), to, [](double x) { return static_cast<float>(x); });
       }
+      policy.Watch(watched);
       const torch::Tensor action =
           policy.Act(rows.to(policy.device()), ActMode::kMean, generator).to(torch::kCPU).contiguous();
       if (!torch::isfinite(action).all().item<bool>()) {

@@ -13,7 +13,7 @@ import time
 import unittest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
-from program import PROGRAM, SOURCE, TINY_MBPO, TINY_SAC, Case, comparable, rows, run  # noqa: E402
+from program import PROGRAM, SOURCE, TINY_MBPO, TINY_PETS, TINY_SAC, Case, comparable, rows, run  # noqa: E402
 
 # Those of single runs; sweeps have a form of their own.
 CONFIGS = sorted(file for file in (SOURCE / "configs").rglob("*.yaml") if file.parent.name != "sweeps")
@@ -27,7 +27,7 @@ class BadInput(Case):
                         "c.yaml:12: rollout.lenght: no such key; did you mean rollout.length?"),
         "unknown top-level key": (TINY_SAC + "gama: 0.99\n", "c.yaml:11: gama: no such key"),
         "no algorithm": (TINY_SAC.replace("algorithm: sac\n", ""), "c.yaml: algorithm: missing"),
-        "unknown algorithm": (TINY_SAC.replace("sac\n", "sacc\n", 1), "c.yaml:1: algorithm: expected one of mbpo, sac"),
+        "unknown algorithm": (TINY_SAC.replace("sac\n", "sacc\n", 1), "c.yaml:1: algorithm: expected one of mbpo, pets, sac"),
         "no environment": (TINY_SAC.replace("env: {id: InvertedPendulum-v5}\n", ""), "env.id: missing"),
         "unknown environment": (TINY_SAC.replace("InvertedPendulum-v5", "InvertedPendulun-v5"),
                                 "c.yaml:6: env.id: no environment named InvertedPendulun-v5; "
@@ -51,6 +51,23 @@ class BadInput(Case):
         "unknown measure": (TINY_MBPO + "uncertainty: {measure: guess}\n",
                             "uncertainty.measure: expected one of max_aleatoric"),
         "bad threshold": (TINY_MBPO + "uncertainty: {threshold: q1.5}\n", "uncertainty.threshold: expected a number, or"),
+        "one network's disagreement": (TINY_PETS.replace("elites: 2", "elites: 1").replace("members: 2", "members: 1")
+                                       + "uncertainty: {use: penalty}\n",
+                                       "uncertainty: one network has nothing to disagree with"),
+        "a quantile of no rows": (TINY_PETS + "uncertainty: {use: terminate}\n",
+                                  "uncertainty: threshold: q0.99 is taken over hold-out rows"),
+        "weights in a plan": (TINY_PETS + "uncertainty: {use: weight}\n", "uncertainty: use: weight is for a critic's rows"),
+        "elites without a ranking": (TINY_PETS.replace("elites: 2", "elites: 1"),
+                                     "model.holdout_ratio: expected above 0, as the elites are the best by hold-out"),
+        "a fit without an end": (TINY_PETS.replace("max_epochs: 2", "max_epochs: 0"), "model.max_epochs: expected at least 1"),
+        "particles that elites cannot share": (TINY_PETS.replace("particles: 2", "particles: 3"),
+                                               "propagation: particles: with kind: tsinf each elite carries as many"),
+        "unknown planner": (TINY_PETS.replace("cem", "sem"), "planner.kind: expected one of random_shooting, cem, icem"),
+        "another planner's option": (TINY_PETS.replace("iterations: 2", "sigma: 2"), "planner.options.sigma: no such key"),
+        "derivatives of the simulator": (
+            TINY_PETS.replace("model: {", "model: {kind: simulator, ").replace(
+                "{kind: cem, horizon: 3, options: {population: 10, elites: 3, iterations: 2}}", "{kind: gradient}"),
+            "planner: kind: gradient needs derivatives by the actions, which model.kind: simulator does not give"),
         "bad schedule": (TINY_MBPO.replace("[0, 2, 1, 3]", "[0, 2, 1]"), "rollout.length: expected a length or"),
         "bad device": (TINY_SAC.replace("device: cpu", "device: gpu"), "c.yaml:5: device: expected auto, cpu, cuda"),
         "section as a number": (TINY_SAC.replace("sac: {hidden: [16, 16], batch_size: 32}", "sac: 3"),
@@ -149,7 +166,7 @@ class Runs(Case):
         self.assertEqual(comparable(folder / "train.csv"), comparable(self.cwd / "again/train.csv"))
 
     def test_the_same_seed_gives_the_same_run_and_another_does_not(self):
-        for name, text in (("sac", TINY_SAC), ("mbpo", TINY_MBPO)):
+        for name, text in (("sac", TINY_SAC), ("mbpo", TINY_MBPO), ("pets", TINY_PETS)):
             self.write(text)
             for run_dir, seed in (("a", 1), ("b", 1), ("c", 2)):
                 self.train("c.yaml", "--seed", seed, "--run-dir", f"{name}-{run_dir}")
@@ -263,6 +280,74 @@ class Uncertainty(Case):
             self.assertNotEqual(last(change), base, change)
 
 
+class Planning(Case):
+    """Every planner with every kind of model and propagation, and the ladder."""
+
+    def last(self, *sets, text=TINY_PETS):
+        arguments = [x for s in sets for x in ("--set", s)]
+        self.write(text)
+        self.train("c.yaml", *arguments, "--run-dir", "r", "--overwrite", "--set", "eval.episodes=1")
+        return comparable(self.cwd / "r/train.csv")[-1]
+
+    def test_every_planner_model_and_propagation(self):
+        planners = {"random_shooting": "{population: 20}", "cem": "{population: 10, elites: 3, iterations: 2}",
+                    "icem": "{population: 10, elites: 3, iterations: 2}", "mppi": "{population: 20}",
+                    "gradient": "{restarts: 2, iterations: 2}"}
+        text = TINY_PETS.replace("{kind: cem, horizon: 3, options: {population: 10, elites: 3, iterations: 2}}",
+                                 "{kind: PLANNER, horizon: 3, options: OPTIONS}")
+        for planner, options in planners.items():
+            for model in ("probabilistic", "deterministic", "simulator"):
+                for propagation in ("ts1", "tsinf", "ds", "e"):
+                    if model == "simulator" and (planner == "gradient" or propagation != "ts1"):
+                        continue
+                    with self.subTest(planner=planner, model=model, propagation=propagation):
+                        last = self.last(f"model.kind={model}", f"propagation.kind={propagation}", "total_steps=250",
+                                         f"propagation.particles={1 if propagation == 'e' else 2}", "log.every_steps=250",
+                                         text=text.replace("PLANNER", planner).replace("OPTIONS", options))
+                        self.assertEqual(float(last["planner/searches"]), 50)
+                        self.assertEqual(float(last["planner/share_not_finite"]), 0)
+                        self.assertEqual(int(last["updates"]), 0 if model == "simulator" else 1)
+
+    def test_the_ladder(self):
+        for ladder, searches, fits in (("v0.5", 0, 3), ("v1.0", 44, 3), ("v1.5", 130, 3)):
+            last = self.last(f"ladder={ladder}", "log.every_steps=330")
+            self.assertEqual((ladder, float(last["planner/searches"])), (ladder, searches))
+            self.assertEqual(int(last["updates"]), fits)
+            self.assertEqual(float(last["model/train_rows"]), 320)
+
+    def test_options_change_the_run(self):
+        def evaluated(*sets, text=TINY_PETS):
+            self.last(*sets, text=text)
+            return comparable(self.cwd / "r/train.csv"), comparable(self.cwd / "r/eval.csv")
+        base = evaluated()
+        for change in ("ladder=v0.5", "ladder=v1.0", "model.kind=deterministic", "model.kind=simulator", "model.retrain_every=50",
+                       "model.reward=learned", "model.max_epochs=3", "model.batch_size=16", "propagation.kind=ts1",
+                       "propagation.particles=4", "planner.horizon=4", "planner.options.population=20",
+                       "planner.options.elites=2", "planner.options.iterations=3", "planner.options.alpha=0.5",
+                       "model.holdout_ratio=0.2", "uncertainty.use=penalty", "replay_capacity=210"):
+            self.assertNotEqual(evaluated(change), base, change)
+        options = {"icem": ("{population: 10, elites: 3, iterations: 3}", "population=15", "elites=2", "iterations=2", "alpha=0.5",
+                            "init_std=0.2", "gamma=1.1", "keep=1", "noise_beta=0.5"),
+                   "mppi": ("{population: 10}", "population=15", "iterations=2", "sigma=0.2", "beta=0.1", "lambda=1"),
+                   "random_shooting": ("{population: 10}", "population=15"),
+                   "gradient": ("{restarts: 2, iterations: 2}", "restarts=3", "iterations=3", "learning_rate=0.3")}
+        for planner, (values, *changes) in options.items():
+            text = TINY_PETS.replace("{kind: cem, horizon: 3, options: {population: 10, elites: 3, iterations: 2}}",
+                                     f"{{kind: {planner}, horizon: 5, options: {values}}}")
+            base = evaluated(text=text)
+            for change in changes:
+                self.assertNotEqual(evaluated(f"planner.options.{change}", text=text), base, (planner, change))
+
+    def test_a_checkpoint_evaluates_with_its_plans(self):
+        self.write(TINY_PETS)
+        self.train("c.yaml", "--run-dir", "r")
+        first, second, other = (run("eval", "r", "--episodes", 2, "--seed", seed, "--json", cwd=self.cwd)
+                                for seed in (5, 5, 6))
+        self.assertEqual((first.returncode, json.loads(first.stdout)["episodes"]), (0, 2), first.stderr)
+        self.assertEqual(first.stdout, second.stdout)
+        self.assertNotEqual(first.stdout, other.stdout)
+
+
 class Configs(Case):
     """Every config that comes with Reverie: it resolves, and a short run of it makes every kind of update."""
 
@@ -271,16 +356,18 @@ class Configs(Case):
         self.assertGreater(len(files), 15)
         for file in files:
             with self.subTest(file.relative_to(SOURCE)):
-                mbpo = "algorithm: mbpo" in file.read_text()
+                mbpo, pets = (f"algorithm: {name}" in file.read_text() for name in ("mbpo", "pets"))
                 sets = ["total_steps=310", "exploration_steps=300", "threads=1", "device=cpu", "eval.episodes=1",
                         "replay_capacity=1000", "log.every_steps=310"]
                 sets += ["rollout.start_states=200", "model.max_epochs=1", "updates_per_step=2"] if mbpo else []
+                sets += ["model.max_epochs=1", "model.retrain_every=5", "planner.horizon=5"] if pets else []
                 self.train(file, *(x for s in sets for x in ("--set", s)), "--run-dir", "r", "--overwrite")
                 last = rows(self.cwd / "r/train.csv")[-1]
-                self.assertEqual(int(last["updates"]), 20 if mbpo else 10)
-                self.assertNotEqual(last["sac/critic_loss"], "")
-                if mbpo:
+                self.assertEqual(int(last["updates"]), 20 if mbpo else 2 if pets else 10)
+                self.assertNotEqual(last["planner/searches" if pets else "sac/critic_loss"], "")
+                if mbpo or pets:
                     self.assertEqual(float(last["model/epochs"]), 1)
+                if mbpo:
                     self.assertGreaterEqual(float(last["rollout/rows"]), 190)
 
     def test_a_resolved_config_resolves_to_itself(self):

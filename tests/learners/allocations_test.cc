@@ -64,7 +64,7 @@ TEST(Allocations, SacUpdatesNeedNoneOnceTheyAreUnderWay) {
 
 TEST(Allocations, AnEnsemblesMinibatchesNeedNoneOnceTheyAreUnderWay) {
   const GaussianEnsembleConfig config;
-  GaussianEnsemble ensemble(config, kLayout, /*learn_reward=*/true, Rng(2), torch::kCPU);
+  GaussianEnsemble ensemble(config, {.layout = kLayout, .learn_reward = true}, Rng(2), torch::kCPU);
   const torch::Tensor inputs = torch::randn({config.members, config.batch_size, 23});
   const torch::Tensor targets = torch::randn({config.members, config.batch_size, 18});
   const auto count = [&](int64_t minibatches) {

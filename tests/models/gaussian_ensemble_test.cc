@@ -46,11 +46,15 @@ GaussianEnsembleConfig SmallConfig() {
           .max_epochs = 15};
 }
 
+torch::Tensor RandomDeal(int64_t rows, torch::Generator& generator) {
+  return torch::randperm(rows, generator, torch::kInt64);
+}
+
 TEST(GaussianEnsemble, AMinibatchIsPyTorchs) {
   const TemporaryFolder folder;
   GaussianEnsembleConfig config = SmallConfig();
   config.weight_decay = {1e-2, 2e-2, 3e-2};  // large enough to be seen in the gradients
-  GaussianEnsemble model(config, kLayout, /*learn_reward=*/true, Rng(1), torch::kCPU);
+  GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
   torch::Generator generator = MakeGenerator(Rng(2), torch::kCPU);
   const torch::NoGradGuard no_grad;
   model.parameters().values().add_(0.3 * torch::randn(model.parameters().values().sizes(), generator));
@@ -88,7 +92,7 @@ TEST(GaussianEnsemble, AMinibatchIsPyTorchs) {
 TEST(GaussianEnsemble, AHundredMinibatchesStayWithAutogradsTwin) {
   GaussianEnsembleConfig config = SmallConfig();
   config.weight_decay = {1e-2, 2e-2, 3e-2};
-  GaussianEnsemble model(config, kLayout, /*learn_reward=*/true, Rng(1), torch::kCPU);
+  GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
   const torch::Tensor start = model.parameters().values().clone();
   std::vector<torch::Tensor> weights, biases;
   std::vector<torch::optim::OptimizerParamGroup> groups;
@@ -137,10 +141,117 @@ TEST(GaussianEnsemble, AHundredMinibatchesStayWithAutogradsTwin) {
             0.01 * (theirs - start).norm().item<double>());
 }
 
+// Its loss is the members' mean square errors: gradients against autograd on the layers written out.
+TEST(GaussianEnsemble, ADeterministicOnesGradientsAreThoseOfTheSquareError) {
+  const GaussianEnsembleConfig config = SmallConfig();
+  GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = true, .probabilistic = false}, Rng(1),
+                         torch::kCPU);
+  torch::Generator generator = MakeGenerator(Rng(2), torch::kCPU);
+  for (const int64_t rows : {64, 10}) {
+    const torch::Tensor inputs = torch::randn({4, rows, 5}, generator);
+    const torch::Tensor targets = torch::randn({4, rows, 4}, generator);
+    std::vector<torch::Tensor> weights, biases;
+    for (size_t l = 0; l < model.mlp().weights().size(); ++l) {
+      weights.push_back(model.mlp().weights()[l].detach().clone().requires_grad_());
+      biases.push_back(model.mlp().biases()[l].detach().clone().requires_grad_());
+    }
+    const torch::Tensor loss =
+        (MlpForward(inputs, weights, biases, Activation::kSilu) - targets).square().mean(at::IntArrayRef{1, 2}).sum();
+    loss.backward();
+    const torch::NoGradGuard no_grad;
+    EXPECT_NEAR(model.ComputeGradients(inputs, targets).item<double>(), loss.item<double>(), 1e-5);
+    for (size_t l = 0; l < weights.size(); ++l) {
+      EXPECT_TRUE(torch::allclose(model.mlp().weight_grads()[l], weights[l].grad(), 1e-4, 1e-6)) << l;
+      EXPECT_TRUE(torch::allclose(model.mlp().bias_grads()[l], biases[l].grad(), 1e-4, 1e-6)) << l;
+    }
+  }
+}
+
+TEST(GaussianEnsemble, ADeterministicOneSamplesItsMeans) {
+  const ReplayBuffer data = LinearData(3000, 0.02);
+  const TransitionBatch all = data.All();
+  for (const bool normalize : {false, true}) {
+    for (const bool learn_reward : {false, true}) {
+      GaussianEnsembleConfig config = SmallConfig();
+      config.normalize_targets = normalize;
+      config.max_epochs = 40;
+      const ModelSpec spec{.layout = kLayout, .learn_reward = learn_reward, .probabilistic = false};
+      GaussianEnsemble model(config, spec, Rng(1), torch::kCPU);
+      const Metrics report = model.Fit(data, Rng(2));
+      EXPECT_FALSE(report.Find("holdout_nll_0"));
+      torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
+      ModelSample sample = EmptySample(all.size(), learn_reward);
+      model.Sample(all.obs(), all.action(), RandomDeal(all.size(), generator), generator, sample);
+      const GaussianPrediction prediction = model.Predict(all.obs(), all.action(), Members::kElites);
+      EXPECT_EQ(prediction.var.abs().max().item<float>(), 0);
+      const int64_t dim = learn_reward ? 4 : 3;
+      const torch::Tensor mean =
+          prediction.mean.gather(0, sample.member.view({1, -1, 1}).expand({1, -1, dim})).squeeze(0);
+      EXPECT_TRUE(torch::allclose(sample.next_obs, model.DecodeObs(mean, all.obs()), 1e-4, 1e-4));
+      const torch::Tensor scale = torch::tensor({1.0F, 1.0F, 50.0F});
+      EXPECT_LT(((sample.next_obs - all.next_obs()) / scale).square().mean().sqrt().item<double>(), 0.15);
+      if (learn_reward) {
+        EXPECT_TRUE(torch::allclose(sample.reward, mean.select(1, 3), 1e-4, 1e-4));
+      }
+    }
+  }
+}
+
+TEST(GaussianEnsemble, WithoutHoldOutRowsAFitMakesItsEpochsAndAllMembersPredict) {
+  GaussianEnsembleConfig config = SmallConfig();
+  config.elites = config.members;
+  config.holdout_ratio = 0;
+  config.max_epochs = 7;
+  GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
+  const ReplayBuffer data = LinearData(300, 0.05);
+  const Metrics report = model.Fit(data, Rng(2));
+  EXPECT_EQ(report.Find("epochs"), 7);
+  EXPECT_EQ(report.Find("train_rows"), 300);
+  EXPECT_EQ(report.Find("holdout_rows"), 0);
+  EXPECT_FALSE(report.Find("holdout_mse_0"));
+  EXPECT_EQ(model.holdout().size(), 0);
+  const TransitionBatch all = data.All();
+  const GaussianPrediction every = model.Predict(all.obs(), all.action(), Members::kAll);
+  EXPECT_TRUE(torch::equal(every.mean, model.Predict(all.obs(), all.action(), Members::kElites).mean));
+  EXPECT_LT(
+      (model.DecodeObs(every.mean.mean(0), all.obs()) - all.next_obs()).select(1, 0).square().mean().item<float>(),
+      0.5 * (all.next_obs() - all.obs()).select(1, 0).var().item<float>());
+  ReplayBuffer broken = LinearData(100, std::numeric_limits<double>::quiet_NaN());
+  EXPECT_THROW(model.Fit(broken, Rng(2)), std::runtime_error);
+}
+
+// An angle that is not wrapped: a turn away the system is the same, which only its sine and cosine say.
+TEST(GaussianEnsemble, SeesWhatTheTaskShowsOfAnObservation) {
+  const auto features = [](const torch::Tensor& obs) {
+    const torch::Tensor angle = obs.slice(1, 0, 1);
+    return torch::cat({angle.sin(), angle.cos(), obs.slice(1, 1)}, 1);
+  };
+  const ModelSpec spec{.layout = kLayout, .learn_reward = false, .features = features};
+  GaussianEnsemble model(SmallConfig(), spec, Rng(1), torch::kCPU);
+  EXPECT_EQ(model.mlp().shape().widths.front(), 4 + 2);
+  model.Fit(LinearData(500, 0.05), Rng(2));
+  const torch::Tensor obs = torch::randn({30, 3});
+  const torch::Tensor action = torch::randn({30, 2});
+  const torch::Tensor turned = obs + torch::tensor({2 * M_PI, 0.0, 0.0}).to(torch::kFloat32);
+  const torch::Tensor change = model.Predict(obs, action, Members::kElites).mean;
+  EXPECT_TRUE(torch::allclose(change, model.Predict(turned, action, Members::kElites).mean, 1e-4, 1e-4));
+  EXPECT_GT((change[0][0] - change[0][1]).abs().max().item<float>(), 0);
+  for (const torch::Tensor& start : {obs, turned}) {
+    torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
+    ModelSample sample = EmptySample(30, false);
+    model.Sample(start, action, torch::arange(30), generator, sample);
+    const torch::Tensor mean = change.gather(0, sample.member.view({1, -1, 1}).expand({1, -1, 3})).squeeze(0);
+    const torch::Tensor std = model.Predict(start, action, Members::kElites).var.amax(0).sqrt();
+    EXPECT_TRUE(((sample.next_obs - start - mean).abs() < 6 * std).all().item<bool>());
+    // Dealt in their order: halves.
+    EXPECT_TRUE(torch::equal(sample.member, torch::arange(30).div(15, "floor")));
+  }
+}
+
 TEST(GaussianEnsemble, LearnsMeanAndNoiseOfALinearSystem) {
   GaussianEnsembleConfig config = SmallConfig();
   config.max_epochs = 40;
-  GaussianEnsemble model(config, kLayout, true, Rng(1), torch::kCPU);
+  GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
   const ReplayBuffer data = LinearData(4000, 0.05);
   const Metrics report = model.Fit(data, Rng(2));
   EXPECT_EQ(report.Find("holdout_rows"), 800);
@@ -158,7 +269,7 @@ TEST(GaussianEnsemble, ElitesAreRankedOnTheRestoredWeights) {
   config.learning_rate = 3e-2;  // restless: the last epoch is not the best
   config.patience = 3;
   config.max_epochs = 0;
-  GaussianEnsemble model(config, kLayout, true, Rng(1), torch::kCPU);
+  GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
   const Metrics report = model.Fit(LinearData(600, 0.05), Rng(2));
   const TransitionBatch& holdout = model.holdout();
   ASSERT_EQ(holdout.size(), 120);
@@ -179,10 +290,10 @@ TEST(GaussianEnsemble, AFitStopsAfterPatienceRunsOut) {
   config.learning_rate = 1e-12;  // nothing ever improves by 1 % after the first epoch
   config.max_epochs = 0;
   config.patience = 5;
-  GaussianEnsemble model(config, kLayout, true, Rng(1), torch::kCPU);
+  GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
   EXPECT_EQ(model.Fit(LinearData(200, 0.05), Rng(2)).Find("epochs"), 7);  // the first, then 6 without improvement
   config.max_epochs = 3;
-  GaussianEnsemble capped(config, kLayout, true, Rng(1), torch::kCPU);
+  GaussianEnsemble capped(config, {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
   EXPECT_EQ(capped.Fit(LinearData(200, 0.05), Rng(2)).Find("epochs"), 3);
 }
 
@@ -196,11 +307,11 @@ TEST(GaussianEnsemble, EveryOptionPredictsTheSameSystem) {
         config.target = target;
         config.normalize_targets = normalize;
         config.max_epochs = 40;
-        GaussianEnsemble model(config, kLayout, learn_reward, Rng(1), torch::kCPU);
+        GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = learn_reward}, Rng(1), torch::kCPU);
         model.Fit(data, Rng(2));
         torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
         ModelSample sample = EmptySample(all.size(), learn_reward);
-        model.Sample(all.obs(), all.action(), generator, sample);
+        model.Sample(all.obs(), all.action(), RandomDeal(all.size(), generator), generator, sample);
         // The large third observation is hard to hit absolutely without normalised targets: judge it by its scale.
         const torch::Tensor scale = torch::tensor({1.0F, 1.0F, 50.0F});
         const double error = ((sample.next_obs - all.next_obs()) / scale).square().mean().sqrt().item<double>();
@@ -222,7 +333,7 @@ TEST(GaussianEnsemble, SamplesAgreeWithTheirPlainTwin) {
         config.target = target;
         config.normalize_targets = normalize;
         config.max_epochs = 2;
-        GaussianEnsemble model(config, kLayout, learn_reward, Rng(1), torch::kCPU);
+        GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = learn_reward}, Rng(1), torch::kCPU);
         model.Fit(LinearData(300, 0.05), Rng(2));
         for (const int64_t rows : {1, 6, 37, 1501}) {
           TransitionBatch batch{kLayout, torch::randn({rows, kLayout.width()})};
@@ -231,7 +342,7 @@ TEST(GaussianEnsemble, SamplesAgreeWithTheirPlainTwin) {
                              .member = torch::empty({rows}, torch::kInt64)};
           const torch::Tensor reward_before = batch.reward().clone();
           torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
-          model.Sample(batch.obs(), batch.action(), generator, sample);
+          model.Sample(batch.obs(), batch.action(), RandomDeal(batch.size(), generator), generator, sample);
 
           torch::Generator again = MakeGenerator(Rng(3), torch::kCPU);
           const int64_t dim = learn_reward ? 4 : 3;
@@ -257,7 +368,7 @@ TEST(GaussianEnsemble, SamplesAgreeWithTheirPlainTwin) {
 }
 
 TEST(GaussianEnsemble, SamplesFollowTheDrawnElitesGaussian) {
-  GaussianEnsemble model(SmallConfig(), kLayout, true, Rng(1), torch::kCPU);
+  GaussianEnsemble model(SmallConfig(), {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
   model.Fit(LinearData(500, 0.05), Rng(2));
   const int64_t rows = 30'001;  // not a multiple of the elites
   torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
@@ -265,7 +376,7 @@ TEST(GaussianEnsemble, SamplesFollowTheDrawnElitesGaussian) {
   const torch::Tensor action = torch::zeros({rows, 2});
   const GaussianPrediction prediction = model.Predict(obs.slice(0, 0, 1), action.slice(0, 0, 1), Members::kElites);
   ModelSample grouped = EmptySample(rows, true);
-  model.Sample(obs, action, generator, grouped);
+  model.Sample(obs, action, RandomDeal(obs.size(0), generator), generator, grouped);
   ModelSample gathered = EmptySample(rows, true);
   model.SampleFrom({prediction.mean.expand({2, rows, 4}), prediction.var.expand({2, rows, 4})}, obs, generator,
                    gathered);
@@ -286,19 +397,19 @@ TEST(GaussianEnsemble, SamplesFollowTheDrawnElitesGaussian) {
 TEST(GaussianEnsemble, FewerRowsThanElitesCanBeSampled) {
   GaussianEnsembleConfig config = SmallConfig();
   config.members = config.elites = 7;
-  GaussianEnsemble model(config, kLayout, true, Rng(1), torch::kCPU);
+  GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
   torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
   for (int64_t rows = 1; rows < 10; ++rows) {
     ModelSample sample = EmptySample(rows, true);
     sample.next_obs.fill_(std::nan(""));
-    model.Sample(torch::zeros({rows, 3}), torch::zeros({rows, 2}), generator, sample);
+    model.Sample(torch::zeros({rows, 3}), torch::zeros({rows, 2}), RandomDeal(rows, generator), generator, sample);
     EXPECT_TRUE(torch::isfinite(sample.next_obs).all().item<bool>());
     EXPECT_LT(sample.member.max().item<int64_t>(), 7);
   }
 }
 
 TEST(GaussianEnsemble, PredictIsDifferentiableInObsAndAction) {
-  const GaussianEnsemble model(SmallConfig(), kLayout, true, Rng(1), torch::kCPU);
+  const GaussianEnsemble model(SmallConfig(), {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
   const torch::Tensor obs = torch::randn({4, 3}).requires_grad_();
   const torch::Tensor action = torch::randn({4, 2}).requires_grad_();
   model.Predict(obs, action, Members::kElites).mean.sum().backward();
@@ -308,15 +419,15 @@ TEST(GaussianEnsemble, PredictIsDifferentiableInObsAndAction) {
 
 TEST(GaussianEnsemble, FitsRepeatAndARestoredModelGoesOnTheSame) {
   const ReplayBuffer data = LinearData(400, 0.05);
-  GaussianEnsemble first(SmallConfig(), kLayout, true, Rng(1), torch::kCPU);
-  GaussianEnsemble second(SmallConfig(), kLayout, true, Rng(1), torch::kCPU);
+  GaussianEnsemble first(SmallConfig(), {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
+  GaussianEnsemble second(SmallConfig(), {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
   first.Fit(data, Rng(2));
   second.Fit(data, Rng(2));
   EXPECT_TRUE(torch::equal(first.parameters().values(), second.parameters().values()));
   StateTree tree;
   StateVisitor saving = StateVisitor::Saving(tree);
   first.VisitState(saving);
-  GaussianEnsemble restored(SmallConfig(), kLayout, true, Rng(77), torch::kCPU);
+  GaussianEnsemble restored(SmallConfig(), {.layout = kLayout, .learn_reward = true}, Rng(77), torch::kCPU);
   StateVisitor loading = StateVisitor::Loading(tree);
   restored.VisitState(loading);
   first.Fit(data, Rng(3));
@@ -328,8 +439,8 @@ TEST(GaussianEnsemble, FitsRepeatAndARestoredModelGoesOnTheSame) {
 
 TEST(GaussianEnsemble, AStoppedFitIsUndone) {
   const ReplayBuffer data = LinearData(400, 0.05);
-  GaussianEnsemble stopped(SmallConfig(), kLayout, true, Rng(1), torch::kCPU);
-  GaussianEnsemble undisturbed(SmallConfig(), kLayout, true, Rng(1), torch::kCPU);
+  GaussianEnsemble stopped(SmallConfig(), {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
+  GaussianEnsemble undisturbed(SmallConfig(), {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
   stopped.Fit(data, Rng(2));
   undisturbed.Fit(data, Rng(2));
   for (const int last : {1, 2, 20}) {
@@ -348,7 +459,7 @@ TEST(GaussianEnsemble, AStoppedFitIsUndone) {
 }
 
 TEST(GaussianEnsemble, TooLittleOrBrokenDataIsSaid) {
-  GaussianEnsemble model(SmallConfig(), kLayout, true, Rng(1), torch::kCPU);
+  GaussianEnsemble model(SmallConfig(), {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
   EXPECT_THROW(model.Fit(LinearData(1, 0.05), Rng(2)), std::runtime_error);
   ReplayBuffer broken = LinearData(100, std::numeric_limits<double>::quiet_NaN());
   EXPECT_THROW(model.Fit(broken, Rng(2)), std::runtime_error);

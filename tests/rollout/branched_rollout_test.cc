@@ -21,7 +21,8 @@ class CountingModel final : public DynamicsModel {
     holdout_.obs().select(1, 0).copy_(torch::arange(100) * 0.01);
   }
   std::optional<Metrics> Fit(const ReplayBuffer&, const Rng&, const std::function<bool()>&) override { return {}; }
-  void Sample(const torch::Tensor& obs, const torch::Tensor&, torch::Generator&, ModelSample& sample) const override {
+  void Sample(const torch::Tensor& obs, const torch::Tensor&, const torch::Tensor&, torch::Generator&,
+              ModelSample& sample) const override {
     Count(obs, sample);
   }
   GaussianPrediction Predict(const torch::Tensor& obs, const torch::Tensor&, Members members) const override {

@@ -182,8 +182,8 @@ GaussianEnsembleConfig SmallConfig() {
 
 TEST_F(GpuComponents, AHundredMinibatchesOfTheEnsembleStayWithTheCpus) {
   const torch::NoGradGuard no_grad;
-  GaussianEnsemble cpu(SmallConfig(), kLayout, /*learn_reward=*/true, Rng(1), torch::kCPU);
-  GaussianEnsemble gpu(SmallConfig(), kLayout, /*learn_reward=*/true, Rng(1), gpu_);
+  GaussianEnsemble cpu(SmallConfig(), {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
+  GaussianEnsemble gpu(SmallConfig(), {.layout = kLayout, .learn_reward = true}, Rng(1), gpu_);
   gpu.parameters().values().copy_(cpu.parameters().values());
   const torch::Tensor start = cpu.parameters().values().clone();
   for (int step = 0; step < 100; ++step) {
@@ -212,7 +212,7 @@ TEST_F(GpuComponents, AFittedModelImaginesWhatItSaw) {
   real.Add(OnGpu(rows));
   GaussianEnsembleConfig config = SmallConfig();
   config.weight_decay = {0, 0, 0};
-  GaussianEnsemble model(config, kLayout, /*learn_reward=*/true, Rng(1), gpu_);
+  GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = true}, Rng(1), gpu_);
   const Metrics fit = model.Fit(real, Rng(2));
   EXPECT_EQ(fit.Find("epochs"), 30);
 

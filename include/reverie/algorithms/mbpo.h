@@ -9,10 +9,6 @@
 #ifndef REVERIE_ALGORITHMS_MBPO_H_
 #define REVERIE_ALGORITHMS_MBPO_H_
 
-#include <string>
-#include <utility>
-#include <vector>
-
 #include "reverie/algorithms/algorithm.h"
 #include "reverie/data/replay_buffer.h"
 #include "reverie/env/env_config.h"
@@ -25,14 +21,6 @@
 #include "reverie/run/run_config.h"
 
 namespace reverie {
-
-// Where imagined rewards come from.
-enum class ModelReward {
-  kAuto,     // the task's function where it has one, else learned
-  kLearned,  // predicted beside the observation
-  kKnown,    // the task's function
-};
-std::vector<std::pair<std::string, ModelReward>> EnumNames(ModelReward);
 
 class Mbpo final : public Algorithm {
  public:
@@ -75,8 +63,6 @@ class Mbpo final : public Algorithm {
   bool DueForModel() const { return StepsOfLearning() % config_.model.retrain_every == 0; }
   // Rows that `retain_epochs` epochs of rollouts of that length imagine.
   int64_t ModelCapacity(int64_t rollout_length) const;
-  // Nothing where the run is stopping: the fit is then undone.
-  std::optional<Metrics> FitModel(const RunContext& run);
 
   Config config_;
   Rng rng_;

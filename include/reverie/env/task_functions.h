@@ -1,4 +1,5 @@
-// What imagined rollouts need to know of a task: its reward and its end, for whole batches.
+// What imagined rollouts need to know of a task: its reward and its end, for whole batches, and how a model should see
+// it.
 #ifndef REVERIE_ENV_TASK_FUNCTIONS_H_
 #define REVERIE_ENV_TASK_FUNCTIONS_H_
 
@@ -9,7 +10,7 @@
 namespace reverie {
 
 // obs, next_obs [B, obs_dim] float32 (or all float64); action [B, act_dim] in the env's own bounds; one device.
-// Both are differentiable where the task is, synchronise nothing and keep no state.
+// Reward and end are differentiable where the task is, synchronise nothing and keep no state.
 //
 // A row whose next_obs is not finite is never `terminated`: whoever predicted it drops it instead of ending there.
 struct TaskFunctions {
@@ -17,6 +18,11 @@ struct TaskFunctions {
                                               const torch::Tensor& next_obs)>;
   Batched reward;      // [B], next_obs' dtype; empty: the observation does not determine it
   Batched terminated;  // [B] bool; empty: unknown, imagined trajectories never end
+
+  // [B, obs_dim] -> [B, features]: what a model is shown of an observation, such as the sine and cosine of an angle
+  // that is not wrapped. Differentiable. Empty: the observation itself.
+  using Features = std::function<torch::Tensor(const torch::Tensor& obs)>;
+  Features features;
 };
 
 // The `terminated` of a task that has no end.

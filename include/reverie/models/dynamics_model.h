@@ -49,15 +49,17 @@ class DynamicsModel {
     return Fit(data, rng, [] { return false; }).value();
   }
 
-  // Draws one elite for each row and a sample of its Gaussian: obs [B, obs_dim], action [B, act_dim] float32, both
-  // whole or columns of packed rows. Without gradients.
-  virtual void Sample(const torch::Tensor& obs, const torch::Tensor& action, torch::Generator& generator,
-                      ModelSample& sample) const = 0;
+  // A sample of one elite's Gaussian for each row: obs [B, obs_dim], action [B, act_dim] float32, both whole or columns
+  // of packed rows. deal [B] int64, a permutation of the rows: in its order they are dealt to the elites in consecutive
+  // shares of ceil(B / elites), so a random one makes each row's elite uniform. Without gradients.
+  virtual void Sample(const torch::Tensor& obs, const torch::Tensor& action, const torch::Tensor& deal,
+                      torch::Generator& generator, ModelSample& sample) const = 0;
 
   // Every member's Gaussian at (obs, action). Differentiable in both unless the caller holds a NoGradGuard.
   virtual GaussianPrediction Predict(const torch::Tensor& obs, const torch::Tensor& action, Members members) const = 0;
 
-  // As Sample, from the elites' Gaussians already at hand: prediction of Members::kElites at (obs, action).
+  // A sample of a random elite's Gaussian for each row, from those already at hand: prediction of Members::kElites at
+  // (obs, action).
   virtual void SampleFrom(const GaussianPrediction& prediction, const torch::Tensor& obs, torch::Generator& generator,
                           ModelSample& sample) const = 0;
 
@@ -77,6 +79,15 @@ class DynamicsModel {
 
   virtual void VisitState(StateVisitor& state) = 0;
 };
+
+// The elites' part of what `members` predicted.
+inline GaussianPrediction ElitesOf(const DynamicsModel& model, const GaussianPrediction& prediction, Members members) {
+  if (members == Members::kElites) {
+    return prediction;
+  }
+  return {.mean = prediction.mean.index_select(0, model.elites()),
+          .var = prediction.var.index_select(0, model.elites())};
+}
 
 }  // namespace reverie
 

@@ -5,10 +5,13 @@
 //   loss = sum_i mean_{rows, dims} [ (mu_i - y)^2 exp(-l_i) + l_i ]
 //          + 0.01 (sum l_max - sum l_min) + sum_layers decay_layer 0.5 |W_layer|^2
 //
+// A deterministic one has no l and predicts mu itself: loss = sum_i mean (mu_i - y)^2 and the decay.
+//
 // One fit: a new random split, each member its own bootstrap resample, reshuffled each epoch; after each epoch the
 // members' hold-out MSE; a member improved if it is 1 % below its best of this fit; the fit stops when more than
 // `patience` epochs in a row saw no member improve; every member gets its best weights back, and the elites are ranked
-// by the hold-out MSE of those. Weights and Adam's moments go on from the last fit.
+// by the hold-out MSE of those. Without hold-out rows it makes `max_epochs` epochs, keeps the last weights, and all
+// members are elites. Weights and Adam's moments go on from the last fit.
 //
 // Sources: Chua et al. 2018, section 4 (PETS); Janner et al. 2019, appendix C, and its code (MBPO). The options
 // target: next_obs and normalize_targets: "Fixing that free lunch", arXiv 2510.01457.
@@ -21,6 +24,7 @@
 
 #include "reverie/config/fields.h"
 #include "reverie/core/repeated_work.h"
+#include "reverie/env/task_functions.h"
 #include "reverie/models/dynamics_model.h"
 #include "reverie/nn/ensemble_mlp.h"
 
@@ -49,15 +53,23 @@ struct GaussianEnsembleConfig {
   void Visit(Fields& fields);
 };
 
+// What is modelled; how is the config's.
+struct ModelSpec {
+  TransitionLayout layout;
+  bool learn_reward = false;
+  TaskFunctions::Features features;  // what the networks see of an observation
+  bool probabilistic = true;         // else deterministic
+};
+
 class GaussianEnsemble final : public DynamicsModel {
  public:
-  GaussianEnsemble(const GaussianEnsembleConfig& config, const TransitionLayout& layout, bool learn_reward,
-                   const Rng& rng, const torch::Device& device);
+  GaussianEnsemble(const GaussianEnsembleConfig& config, const ModelSpec& spec, const Rng& rng,
+                   const torch::Device& device);
 
   using DynamicsModel::Fit;
   std::optional<Metrics> Fit(const ReplayBuffer& data, const Rng& rng, const std::function<bool()>& stop) override;
-  void Sample(const torch::Tensor& obs, const torch::Tensor& action, torch::Generator& generator,
-              ModelSample& sample) const override;
+  void Sample(const torch::Tensor& obs, const torch::Tensor& action, const torch::Tensor& deal,
+              torch::Generator& generator, ModelSample& sample) const override;
   GaussianPrediction Predict(const torch::Tensor& obs, const torch::Tensor& action, Members members) const override;
   void SampleFrom(const GaussianPrediction& prediction, const torch::Tensor& obs, torch::Generator& generator,
                   ModelSample& sample) const override;
@@ -65,7 +77,7 @@ class GaussianEnsemble final : public DynamicsModel {
   const torch::Tensor& target_std() const override { return target_std_; }
   const torch::Tensor& elites() const override { return elites_; }
   const TransitionBatch& holdout() const override { return holdout_; }
-  bool learns_reward() const override { return learn_reward_; }
+  bool learns_reward() const override { return spec_.learn_reward; }
   void VisitState(StateVisitor& state) override;
 
   // The parts of one gradient step, apart so that tests can hold them against autograd.
@@ -74,35 +86,38 @@ class GaussianEnsemble final : public DynamicsModel {
   torch::Tensor ComputeGradients(const torch::Tensor& inputs, const torch::Tensor& targets);
   void ApplyGradients();
 
-  // Parameters: the layers', then l_max, then l_min.
+  // Parameters: the layers', then l_max, then l_min where it is probabilistic.
   FlatParameters& parameters() { return parameters_; }
   const EnsembleMlp& mlp() const { return mlp_; }
   const torch::Tensor& max_log_var() const { return max_log_var_.value; }
   const torch::Tensor& min_log_var() const { return min_log_var_.value; }
 
  private:
-  torch::Tensor Targets(const TransitionBatch& rows) const;                         // [N, D]
-  std::pair<torch::Tensor, torch::Tensor> Head(const torch::Tensor& output) const;  // mean, bounded log-variance
+  torch::Tensor Inputs(const torch::Tensor& obs, const torch::Tensor& action) const;  // [N, in], not standardised
+  torch::Tensor Targets(const TransitionBatch& rows) const;                           // [N, D]
+  // Of the networks' output [E, B, D or 2 D].
+  torch::Tensor Mean(const torch::Tensor& output) const;
+  torch::Tensor LogVar(const torch::Tensor& output) const;
+  void WriteSample(const torch::Tensor& target, const torch::Tensor& obs, ModelSample& sample) const;
   void SetElites(const torch::Tensor& elites);
 
   GaussianEnsembleConfig config_;
-  TransitionLayout layout_;
-  bool learn_reward_;
-  int64_t target_dim_;
+  ModelSpec spec_;
+  int64_t target_dim_;  // D
   FlatParameters parameters_;
   EnsembleMlp mlp_;
-  FlatParameters::View max_log_var_, min_log_var_;  // [1, D]
+  FlatParameters::View max_log_var_, min_log_var_;  // [1, D]; undefined where it is deterministic
   FlatParameters elite_parameters_;
   EnsembleMlp elite_mlp_;  // copies of the elites, best first
   Adam adam_;
   // For whole minibatches, and for an epoch's last, smaller one.
   EnsembleMlp::Tape tape_, tail_tape_;
-  torch::Tensor output_grad_, tail_output_grad_;  // [E, B, 2 D]
+  torch::Tensor output_grad_, tail_output_grad_;  // as the networks' output
   torch::Tensor loss_;                            // []
   RepeatedWork minibatch_;
   torch::Tensor input_rows_, target_rows_;  // [E, B, in], [E, B, D], a whole minibatch
   torch::Tensor loss_sum_;                  // [], over an epoch
-  torch::Tensor input_mean_, input_std_;    // [obs_dim + act_dim]
+  torch::Tensor input_mean_, input_std_;    // [in]
   torch::Tensor target_mean_, target_std_;  // [D]
   torch::Tensor elites_;                    // [elites] int64, best first
   TransitionBatch holdout_;

@@ -2,12 +2,31 @@
 #ifndef REVERIE_MODELS_MODEL_ENV_H_
 #define REVERIE_MODELS_MODEL_ENV_H_
 
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "reverie/env/action_bounds.h"
 #include "reverie/env/env.h"
 #include "reverie/env/task_functions.h"
 #include "reverie/models/dynamics_model.h"
 
 namespace reverie {
+
+// Where imagined rewards come from.
+enum class ModelReward {
+  kAuto,     // the task's function where it has one, else learned
+  kLearned,  // predicted beside the observation
+  kKnown,    // the task's function
+};
+std::vector<std::pair<std::string, ModelReward>> EnumNames(ModelReward);
+
+// What is wrong with asking that of the task, or "": for Fields::Check.
+std::string RewardMisfit(ModelReward reward, const std::string& env_id, const TaskFunctions& task);
+
+// Whether a model is to learn the reward; the log says what of the task is known.
+bool LearnsReward(ModelReward reward, const std::string& env_id, const TaskFunctions& task);
 
 // What B imagined steps came to, beside the transitions themselves.
 struct ImaginedStep {
@@ -22,13 +41,23 @@ class ModelEnv {
   // reward.
   ModelEnv(const DynamicsModel& model, TaskFunctions task, const EnvSpec& spec, const torch::Device& device);
 
-  // From obs and action (in [-1, 1]) of each row of `batch`: writes its next_obs and reward. A task without a
-  // termination function never ends.
+  // From obs and action (in [-1, 1]) of each row of `batch`: writes its next_obs and reward, by an elite drawn for each
+  // row. A task without a termination function never ends.
   ImaginedStep Step(TransitionBatch& batch, torch::Generator& generator) const;
+
+  // The same by the elite that `deal` gives each row (DynamicsModel::Sample).
+  ImaginedStep Step(TransitionBatch& batch, const torch::Tensor& deal, torch::Generator& generator) const;
 
   // The same from the elites' prediction at (obs, action), where the caller needs that anyway.
   ImaginedStep StepFrom(const GaussianPrediction& prediction, TransitionBatch& batch,
                         torch::Generator& generator) const;
+
+  // What the task itself says of B transitions, action in [-1, 1]. Differentiable where the task is.
+  struct Verdict {
+    torch::Tensor reward;      // [B] float32; undefined where the model learns it
+    torch::Tensor terminated;  // [B] bool
+  };
+  Verdict Judge(const torch::Tensor& obs, const torch::Tensor& action, const torch::Tensor& next_obs) const;
 
   const DynamicsModel& model() const { return model_; }
 
@@ -53,6 +82,11 @@ torch::Tensor MeanNextObs(const DynamicsModel& model, const torch::Tensor& obs, 
 // whose next h steps stay inside one episode the real actions are fed to the model, each step's prediction being
 // MeanNextObs. Metrics "open_loop_error_<h>"; a horizon with no such start is left out.
 Metrics OpenLoopError(const DynamicsModel& model, const TransitionBatch& rows, const std::vector<int64_t>& horizons);
+
+// Fit number `fits` of a run, counted on, with the open-loop error on the `new_rows` newest transitions, which the last
+// fit did not see. Nothing where `stop` ended it: model and count are then as before.
+std::optional<Metrics> FitNext(DynamicsModel& model, const ReplayBuffer& data, int64_t new_rows, const Rng& rng,
+                               int64_t* fits, const std::function<bool()>& stop);
 
 }  // namespace reverie
 

@@ -21,6 +21,7 @@ struct PlannerMaker {
 struct PlannerEntry {
   std::string name;
   std::string summary;
+  bool needs_gradients = false;         // of the objective
   std::function<PlannerMaker()> maker;  // with every option at its default
 };
 
@@ -33,6 +34,9 @@ struct PlannerConfig {
   PlannerMaker maker;  // of the planner `kind` with the options read
 
   void Visit(Fields& fields);
+
+  // Of a known kind.
+  bool needs_gradients() const;
 
  private:
   std::string maker_kind_;

@@ -2,7 +2,10 @@
 #ifndef REVERIE_POLICIES_POLICY_H_
 #define REVERIE_POLICIES_POLICY_H_
 
+#include <span>
+
 #include "reverie/core/tensor.h"
+#include "reverie/env/env.h"
 
 namespace reverie {
 
@@ -23,7 +26,11 @@ class Policy {
   // Draws, where there are any, come from `generator` (of that device).
   virtual torch::Tensor Act(const torch::Tensor& obs, ActMode mode, torch::Generator& generator) = 0;
 
-  // Every episode of the batch begins anew: what a policy remembers of the past (a plan) is forgotten.
+  // Says before an Act in which environments its rows act: one that plans keeps its plans by them, and may look at
+  // their state. Whoever steps environments calls it; rows without one have no past.
+  virtual void Watch(std::span<const Env* const> /*envs*/) {}
+
+  // Every episode begins anew: what a policy remembers of the past (a plan) is forgotten.
   virtual void Reset() {}
 
   virtual torch::Device device() const = 0;

@@ -4,7 +4,8 @@
 //   row and step, (s', r) ~ its Gaussian, the task's own end; store; live rows go on from s'
 //
 // A row with a non-finite prediction is dropped, counted, and never stored. What is done with the model's uncertainty
-// is config (uncertainty_use.h). Cost: k N forward passes of the policy and of one member (of all, where u is used).
+// is config (models/uncertainty_use.h). Cost: k N forward passes of the policy and of one member (of all, where u is
+// used).
 #ifndef REVERIE_ROLLOUT_BRANCHED_ROLLOUT_H_
 #define REVERIE_ROLLOUT_BRANCHED_ROLLOUT_H_
 
@@ -13,8 +14,8 @@
 #include "reverie/core/schedule.h"
 #include "reverie/data/replay_buffer.h"
 #include "reverie/models/model_env.h"
+#include "reverie/models/uncertainty_use.h"
 #include "reverie/policies/policy.h"
-#include "reverie/rollout/uncertainty_use.h"
 
 namespace reverie {
 
@@ -31,11 +32,12 @@ class BranchedRollout {
   BranchedRollout(const RolloutConfig& config, const UncertaintyConfig& uncertainty, const Rng& rng,
                   const torch::Device& device);
 
-  // Takes the uncertainty threshold anew from the model's hold-out rows, where it is a quantile. Call after each fit.
-  void UpdateThreshold(const DynamicsModel& model);
+  // Call after each fit (UncertaintyRule).
+  void UpdateThreshold(const DynamicsModel& model) { uncertainty_.UpdateThreshold(model, generator_); }
 
   // Rolls `length` steps from every start state and adds the live rows to `model_buffer`. One copy of two numbers to
-  // the host per step. Returns rows added, shares ended and dropped, quantiles of each uncertainty measure.
+  // the host per step. Returns rows added, shares ended and dropped, quantiles of each uncertainty measure
+  // (none of a single network).
   Metrics Run(int64_t length, const ReplayBuffer& real_buffer, const ModelEnv& model_env, Policy& policy,
               ReplayBuffer* model_buffer);
 
@@ -61,10 +63,9 @@ class BranchedRollout {
   Metrics MeasureAll(const torch::Tensor& obs, const ModelEnv& model_env, Policy& policy);
 
   RolloutConfig config_;
-  UncertaintyConfig uncertainty_;
+  UncertaintyRule uncertainty_;
   torch::Generator generator_;
   torch::Generator report_generator_;  // apart, so that what is logged shifts nothing
-  double threshold_;
 
   RepeatedWork full_step_;  // of a whole chunk; as rows end, what is left of it goes operation by operation
   Outcome full_outcome_;    // where replays write

@@ -103,7 +103,12 @@ TaskFunctions CartPoleSwingUp::MakeTaskFunctions(const Options&) {
                 return (-(dx.square() + dy.square()) / (kPoleLength * kPoleLength)).exp() -
                        kActionCost * action.select(1, 0).square();
               },
-          .terminated = NeverTerminated};
+          .terminated = NeverTerminated,
+          .features =
+              [](const torch::Tensor& obs) {
+                const torch::Tensor theta = obs.slice(1, 1, 2);
+                return torch::cat({obs.slice(1, 0, 1), theta.sin(), theta.cos(), obs.slice(1, 2)}, 1);
+              }};
 }
 
 }  // namespace reverie

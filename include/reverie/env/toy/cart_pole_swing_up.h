@@ -42,7 +42,7 @@ class CartPoleSwingUp final : public Env {
   static constexpr double kMaxForce = 10.0;
 
   CartPoleSwingUp(std::string id, const Options& options);
-  // Both exact.
+  // Exact. A model is shown x, sin theta, cos theta, x', theta'.
   static TaskFunctions MakeTaskFunctions(const Options& options);
   const EnvSpec& spec() const override { return spec_; }
 

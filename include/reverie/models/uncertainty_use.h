@@ -1,11 +1,11 @@
-// What a rollout does with the model's uncertainty u at an imagined transition.
+// What imagination does with the model's uncertainty u at an imagined transition.
 //
 //   penalty    reward - coefficient u                                                     (MOPO)
-//   terminate  where u > threshold the row is stored terminated with reward -terminal_penalty (MOReL)
-//   truncate   where u > threshold the row is stored and the trajectory ends there, bootstrapped as usual
+//   terminate  where u > threshold the row ends as terminated, with reward -terminal_penalty (MOReL)
+//   truncate   where u > threshold the trajectory ends there, bootstrapped as usual where something is learned from it
 //   weight     the critic's loss of the row is weighted by exp(-u / temperature)
-#ifndef REVERIE_ROLLOUT_UNCERTAINTY_USE_H_
-#define REVERIE_ROLLOUT_UNCERTAINTY_USE_H_
+#ifndef REVERIE_MODELS_UNCERTAINTY_USE_H_
+#define REVERIE_MODELS_UNCERTAINTY_USE_H_
 
 #include <optional>
 #include <string>
@@ -43,12 +43,41 @@ struct UncertaintyConfig {
 
   // The quantile that `threshold` asks for, or none where it is a number.
   std::optional<double> ThresholdQuantile() const;
+  bool UsesThreshold() const { return use == UncertaintyUse::kTerminate || use == UncertaintyUse::kTruncate; }
+
+  // What a model of so many members and elites, with or without hold-out rows, lacks for it: for Fields::Check.
+  std::string LacksOf(int64_t members, int64_t elites, bool has_holdout) const;
 };
 
 // u [B] of the prediction of `config.over` members, in the config's units. elite [B] int64: the drawn elite.
 torch::Tensor ScaledUncertainty(UncertaintyMeasure measure, const UncertaintyConfig& config, const DynamicsModel& model,
                                 const GaussianPrediction& prediction, const torch::Tensor& elite);
 
+// A config at work, with its threshold.
+class UncertaintyRule {
+ public:
+  explicit UncertaintyRule(const UncertaintyConfig& config);
+
+  const UncertaintyConfig& config() const { return config_; }
+  double threshold() const { return threshold_; }
+
+  // Takes the threshold anew from the model's hold-out rows, where it is a quantile. Call after each fit.
+  void UpdateThreshold(const DynamicsModel& model, torch::Generator& generator);
+
+  struct Judgement {
+    torch::Tensor reward;    // [B] float32
+    torch::Tensor exceeded;  // [B] bool: u is over a threshold that ends trajectories
+  };
+  // What becomes of transitions with that reward [B] and uncertainty u [B]. Differentiable.
+  Judgement Judge(const torch::Tensor& reward, const torch::Tensor& u) const;
+
+  void VisitState(StateVisitor& state) { state("threshold", threshold_); }
+
+ private:
+  UncertaintyConfig config_;
+  double threshold_;
+};
+
 }  // namespace reverie
 
-#endif  // REVERIE_ROLLOUT_UNCERTAINTY_USE_H_
+#endif  // REVERIE_MODELS_UNCERTAINTY_USE_H_

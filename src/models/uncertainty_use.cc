@@ -1,4 +1,8 @@
-#include "reverie/rollout/uncertainty_use.h"
+#include "reverie/models/uncertainty_use.h"
+
+#include <ATen/ATen.h>
+
+#include <limits>
 
 #include "reverie/core/text.h"
 
@@ -21,7 +25,7 @@ std::vector<std::pair<std::string, Members>> EnumNames(Members) {
 }
 
 void UncertaintyConfig::Visit(Fields& fields) {
-  fields("use", use, "what imagined rollouts do with the uncertainty u of a transition");
+  fields("use", use, "what imagination does with the uncertainty u of a transition");
   fields("measure", measure, "how u is measured");
   fields("scale", scale, "units of the predictions: the targets' standard deviation, or raw");
   fields("over", over, "members that u is taken over");
@@ -46,6 +50,20 @@ std::optional<double> UncertaintyConfig::ThresholdQuantile() const {
                                     : std::nullopt;
 }
 
+std::string UncertaintyConfig::LacksOf(int64_t members, int64_t elites, bool has_holdout) const {
+  if (use == UncertaintyUse::kNone) {
+    return "";
+  }
+  if ((over == Members::kElites ? elites : members) < 2) {
+    return "one network has nothing to disagree with: expected at least 2 " +
+           std::string(over == Members::kElites ? "elites" : "members") + ", or use: none";
+  }
+  if (UsesThreshold() && ThresholdQuantile() && !has_holdout) {
+    return "threshold: " + threshold + " is taken over hold-out rows, and model.holdout_ratio is 0; expected a number";
+  }
+  return "";
+}
+
 torch::Tensor ScaledUncertainty(UncertaintyMeasure measure, const UncertaintyConfig& config, const DynamicsModel& model,
                                 const GaussianPrediction& prediction, const torch::Tensor& elite) {
   const torch::Tensor member = config.over == Members::kAll ? model.elites().index_select(0, elite) : elite;
@@ -54,6 +72,40 @@ torch::Tensor ScaledUncertainty(UncertaintyMeasure measure, const UncertaintyCon
   }
   const torch::Tensor& std = model.target_std();
   return Uncertainty(measure, {prediction.mean / std, prediction.var / std.square()}, member);
+}
+
+UncertaintyRule::UncertaintyRule(const UncertaintyConfig& config)
+    : config_(config),
+      threshold_(config.ThresholdQuantile() ? std::numeric_limits<double>::infinity() : std::stod(config.threshold)) {}
+
+void UncertaintyRule::UpdateThreshold(const DynamicsModel& model, torch::Generator& generator) {
+  const std::optional<double> quantile = config_.ThresholdQuantile();
+  if (!config_.UsesThreshold() || !quantile) {
+    return;
+  }
+  const torch::NoGradGuard no_grad;
+  const TransitionBatch& rows = model.holdout();
+  const GaussianPrediction prediction = model.Predict(rows.obs(), rows.action(), config_.over);
+  const torch::Tensor elite =
+      torch::randint(model.elites().size(0), {rows.size()}, generator, rows.rows.options().dtype(torch::kInt64));
+  const torch::Tensor u = ScaledUncertainty(config_.measure, config_, model, prediction, elite);
+  threshold_ = torch::quantile(u, *quantile).item<double>();
+}
+
+UncertaintyRule::Judgement UncertaintyRule::Judge(const torch::Tensor& reward, const torch::Tensor& u) const {
+  const torch::Tensor exceeded =
+      config_.UsesThreshold() ? u > threshold_ : torch::zeros(u.sizes(), u.options().dtype(torch::kBool));
+  switch (config_.use) {
+    case UncertaintyUse::kPenalty:
+      return {reward - config_.coefficient * u, exceeded};
+    case UncertaintyUse::kTerminate:
+      return {reward.masked_fill(exceeded, -config_.terminal_penalty), exceeded};
+    case UncertaintyUse::kNone:
+    case UncertaintyUse::kTruncate:
+    case UncertaintyUse::kWeight:
+      break;
+  }
+  return {reward, exceeded};
 }
 
 }  // namespace reverie

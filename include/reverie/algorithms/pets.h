@@ -1,0 +1,111 @@
+// Planning through a learned model: the ladder of model-based reinforcement learning that ends in PETS.
+//
+//   v0.5   D: random steps;                    fit p_theta to D;  act out plans of H steps (open loop)
+//   v1.0   D: what acting out such plans met;  fit p_theta to D again and again;  the same
+//   v1.5   D: likewise, planning anew at every step (model-predictive control)
+//
+// With a probabilistic ensemble, particles (planning/imagined_return.h) and CEM, v1.5 is PETS (Chua et al. 2018,
+// algorithm 1). Each begins with exploration_steps of random actions. The ladder's source: the lecture notes' versions
+// of model-based reinforcement learning.
+//
+// model.kind: simulator plans in the environment itself, from its true state: what is left is the planner's own error.
+// Nothing is fitted then.
+#ifndef REVERIE_ALGORITHMS_PETS_H_
+#define REVERIE_ALGORITHMS_PETS_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "reverie/algorithms/algorithm.h"
+#include "reverie/data/replay_buffer.h"
+#include "reverie/env/env_config.h"
+#include "reverie/models/gaussian_ensemble.h"
+#include "reverie/models/model_env.h"
+#include "reverie/planning/imagined_return.h"
+#include "reverie/planning/mpc_policy.h"
+#include "reverie/planning/simulator_return.h"
+#include "reverie/policies/uniform_policy.h"
+#include "reverie/rollout/collector.h"
+#include "reverie/run/run_config.h"
+
+namespace reverie {
+
+class Pets final : public Algorithm {
+ public:
+  enum class Ladder { kV05, kV10, kV15 };
+  enum class ModelKind { kProbabilistic, kDeterministic, kSimulator };
+
+  struct ModelConfig {
+    ModelConfig();
+
+    ModelKind kind = ModelKind::kProbabilistic;
+    int64_t retrain_every = 200;
+    ModelReward reward = ModelReward::kAuto;
+    GaussianEnsembleConfig ensemble;
+
+    void Visit(Fields& fields);
+  };
+
+  struct Config {
+    explicit Config(const EnvRegistry& envs) : env(envs) {}
+
+    RunConfig run;
+    EnvConfig env;
+    Ladder ladder = Ladder::kV15;
+    int64_t replay_capacity = 1'000'000;
+    ModelConfig model;
+    PropagationConfig propagation;
+    UncertaintyConfig uncertainty;
+    PlannerConfig planner;
+
+    void Visit(Fields& fields);
+  };
+
+  // On the CPU where the simulator is the model, which plans on as many threads as LibTorch has.
+  Pets(const Config& config, const torch::Device& device);
+
+  void Train(RunContext& run) override;
+  // A planner of its own: evaluation leaves the plans of training alone.
+  Policy& policy() override { return evaluation_planner_; }
+  const DynamicsModel* model() const override { return learned_ ? &learned_->model : nullptr; }
+  FrozenPolicy Freeze() const override;
+  void VisitState(StateVisitor& state) override;
+
+ private:
+  // All that a learned model takes.
+  struct Learned {
+    Learned(const Config& config, const EnvSpec& spec, const Rng& rng, const torch::Device& device);
+
+    GaussianEnsemble model;
+    ModelEnv model_env;
+    ImaginedReturn imagined_return;
+    torch::Generator threshold_generator;
+    int64_t fits = 0;
+  };
+
+  MpcPolicy MakePlanner();
+  bool Explores() const {
+    return config_.ladder == Ladder::kV05 || collector_.env_steps() < config_.run.exploration_steps;
+  }
+  bool DueForModel() const;
+
+  Config config_;
+  Rng rng_;
+  torch::Device device_;
+  Collector collector_;
+  UniformPolicy random_policy_;
+  ReplayBuffer buffer_;
+  std::unique_ptr<Learned> learned_;                   // or
+  std::unique_ptr<SimulatorReturn> simulator_return_;  // the other
+  MpcPolicy planner_, evaluation_planner_;
+};
+
+std::vector<std::pair<std::string, Pets::Ladder>> EnumNames(Pets::Ladder);
+std::vector<std::pair<std::string, Pets::ModelKind>> EnumNames(Pets::ModelKind);
+
+}  // namespace reverie
+
+#endif  // REVERIE_ALGORITHMS_PETS_H_

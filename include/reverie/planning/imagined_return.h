@@ -1,0 +1,82 @@
+// The return of action sequences as a learned model imagines it.
+//
+//   J(a_1 ... a_H) = 1/N sum_n sum_t r(s_t^n, a_t, s_{t+1}^n)      from one state, s_1^n = s, N particles
+//
+// After a particle ends (by the task, or by an uncertainty over the threshold) it earns nothing more. One particle that
+// meets a number that is not finite makes its candidate -infinity. What else the uncertainty does to a reward is config
+// (models/uncertainty_use.h).
+//
+// How particles move on, with E elites (Chua et al. 2018, section 5 and appendix):
+//   ts1      every particle draws an elite anew for every step, and a sample of its Gaussian
+//   tsinf    particle n keeps elite floor(n E / N)
+//   ds       the next states of a candidate's particles are drawn from one Gaussian, with the mean and variance of
+//   those
+//            that all elites give all of them
+//   e        the mean of the elites' means
+#ifndef REVERIE_PLANNING_IMAGINED_RETURN_H_
+#define REVERIE_PLANNING_IMAGINED_RETURN_H_
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "reverie/config/fields.h"
+#include "reverie/models/model_env.h"
+#include "reverie/models/uncertainty_use.h"
+
+namespace reverie {
+
+enum class Propagation { kTs1, kTsInf, kDs, kE };
+std::vector<std::pair<std::string, Propagation>> EnumNames(Propagation);
+
+struct PropagationConfig {
+  Propagation kind = Propagation::kTsInf;
+  int64_t particles = 20;  // N
+
+  void Visit(Fields& fields);
+
+  // What is wrong with it for a model of so many elites, or "": for Fields::Check.
+  std::string MisfitOf(int64_t elites) const;
+};
+
+class ImaginedReturn {
+ public:
+  // Borrows the model, which must outlive this. Throws std::logic_error where the propagation does not fit the elites,
+  // or the uncertainty is to weight rows, of which there are none here.
+  ImaginedReturn(const ModelEnv& model_env, const PropagationConfig& propagation, const UncertaintyConfig& uncertainty);
+
+  // J [P] of actions [P, H, A] in [-1, 1] from obs [obs_dim], all float32 on the model's device. With gradients by the
+  // actions where gradients are recorded. Nothing is copied to the host. Cost: H N P forward passes of one elite; of
+  // all elites where gradients, ds, e or the uncertainty want them.
+  torch::Tensor Score(const torch::Tensor& obs, const torch::Tensor& actions, torch::Generator& generator) const;
+
+  // Call after each fit (UncertaintyRule).
+  void UpdateThreshold(torch::Generator& generator) { uncertainty_.UpdateThreshold(model_env_.model(), generator); }
+
+  void VisitState(StateVisitor& state) { uncertainty_.VisitState(state); }
+
+ private:
+  // What has become of N P particles; row n P + p is particle n of candidate p.
+  struct Particles {
+    torch::Tensor sum;     // [N P], what they have earned
+    torch::Tensor alive;   // [N P] bool
+    torch::Tensor finite;  // [N P] bool: met no number that is not finite while alive
+    void Earn(const torch::Tensor& reward, const torch::Tensor& step_finite, const torch::Tensor& ended);
+  };
+  Particles Begin(const torch::Tensor& actions) const;
+  // By samples of one elite for each row.
+  Particles RollSampled(const torch::Tensor& obs, const torch::Tensor& actions, torch::Generator& generator) const;
+  // By the predictions of all: differentiable, and every propagation.
+  Particles RollPredicted(const torch::Tensor& obs, const torch::Tensor& actions, torch::Generator& generator) const;
+  // The particles' next observation, and reward where it is learned, [N P, D], from all elites' mean, var [E, N P, D]
+  // of them. elite [N P] int64: the one that moves each particle under ts1 and tsinf.
+  torch::Tensor Moved(const GaussianPrediction& next, const torch::Tensor& elite, torch::Generator& generator) const;
+
+  const ModelEnv& model_env_;
+  PropagationConfig propagation_;
+  UncertaintyRule uncertainty_;
+};
+
+}  // namespace reverie
+
+#endif  // REVERIE_PLANNING_IMAGINED_RETURN_H_

@@ -1,0 +1,36 @@
+// The return of action sequences in the true simulator: a model without an error, to judge a planner by.
+//
+//   J(a_1 ... a_H) = sum_t r_t      from the state an environment is in; after the task's end nothing more is earned
+//
+// A sequence at which the simulation becomes unstable gets -infinity. Time limits end nothing.
+#ifndef REVERIE_PLANNING_SIMULATOR_RETURN_H_
+#define REVERIE_PLANNING_SIMULATOR_RETURN_H_
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "reverie/core/tensor.h"
+#include "reverie/core/worker_threads.h"
+#include "reverie/env/env.h"
+#include "reverie/env/registry.h"
+
+namespace reverie {
+
+class SimulatorReturn {
+ public:
+  // One copy of the environment for each thread.
+  SimulatorReturn(const EnvMaker& maker, int64_t threads);
+
+  // J [P] float32 of actions [P, H, A] float32 in [-1, 1], both on the CPU, from `snapshot` (Env::Snapshot) of an
+  // environment of the same id and options. Without gradients. Cost: P H env steps, shared by the threads.
+  torch::Tensor Score(std::span<const double> snapshot, const torch::Tensor& actions);
+
+ private:
+  std::vector<std::unique_ptr<Env>> envs_;
+  WorkerThreads threads_;
+};
+
+}  // namespace reverie
+
+#endif  // REVERIE_PLANNING_SIMULATOR_RETURN_H_

@@ -1,0 +1,157 @@
+#include "reverie/algorithms/pets.h"
+
+#include <ATen/Parallel.h>
+
+#include <stdexcept>
+
+namespace reverie {
+
+std::vector<std::pair<std::string, Pets::Ladder>> EnumNames(Pets::Ladder) {
+  return {{"v0.5", Pets::Ladder::kV05}, {"v1.0", Pets::Ladder::kV10}, {"v1.5", Pets::Ladder::kV15}};
+}
+
+std::vector<std::pair<std::string, Pets::ModelKind>> EnumNames(Pets::ModelKind) {
+  return {{"probabilistic", Pets::ModelKind::kProbabilistic},
+          {"deterministic", Pets::ModelKind::kDeterministic},
+          {"simulator", Pets::ModelKind::kSimulator}};
+}
+
+// PETS' own: its cart-pole's networks; all members predict, and a fit is a few epochs over everything.
+Pets::ModelConfig::ModelConfig()
+    : ensemble{.members = 5,
+               .elites = 5,
+               .hidden = {500, 500, 500},
+               .batch_size = 32,
+               .weight_decay = {1e-4, 2.5e-4, 2.5e-4, 5e-4},
+               .holdout_ratio = 0,
+               .max_epochs = 5} {}
+
+void Pets::ModelConfig::Visit(Fields& fields) {
+  fields("kind", kind,
+         "what plans are imagined with: an ensemble that predicts mean and noise, one that predicts the mean alone, or "
+         "the environment itself, as a mark for the others");
+  fields("retrain_every", retrain_every, "env steps from one fit to the next", AtLeast(1));
+  fields("reward", reward, "imagined rewards: learned, the task's own (known), or known where there is one (auto)");
+  ensemble.Visit(fields);
+}
+
+void Pets::Config::Visit(Fields& fields) {
+  run.Visit(fields);
+  fields("env", env, "the environment");
+  fields("ladder", ladder,
+         "v0.5: random data, open-loop plans; v1.0: data of the plans, open loop; v1.5: a plan anew at every step");
+  fields("replay_capacity", replay_capacity, "real transitions kept", AtLeast(1));
+  fields("model", model, "what plans are imagined with");
+  fields.Check([this] { return RewardMisfit(model.reward, env.id, env.maker.task_functions()); });
+  fields("propagation", propagation, "how a learned model's particles move on");
+  fields.Check(
+      [this] { return model.kind == ModelKind::kSimulator ? "" : propagation.MisfitOf(model.ensemble.elites); });
+  fields("uncertainty", uncertainty, "what is done with the ensemble's disagreement");
+  fields.Check([this]() -> std::string {
+    if (uncertainty.use == UncertaintyUse::kWeight) {
+      return "use: weight is for a critic's rows, of which a plan has none; expected none, penalty, terminate or "
+             "truncate";
+    }
+    if (uncertainty.use != UncertaintyUse::kNone && model.kind == ModelKind::kSimulator) {
+      return "use: expected none, as model.kind: simulator is never uncertain";
+    }
+    return uncertainty.LacksOf(model.ensemble.members, model.ensemble.elites, model.ensemble.holdout_ratio > 0);
+  });
+  fields("planner", planner, "the search for a plan");
+  fields.Check([this]() -> std::string {
+    return model.kind == ModelKind::kSimulator && planner.needs_gradients()
+               ? "kind: " + planner.kind +
+                     " needs derivatives by the actions, which model.kind: simulator does not give"
+               : "";
+  });
+}
+
+Pets::Learned::Learned(const Config& config, const EnvSpec& spec, const Rng& rng, const torch::Device& device)
+    : model(config.model.ensemble,
+            {.layout = {spec.obs_dim(), spec.act_dim()},
+             .learn_reward = LearnsReward(config.model.reward, config.env.id, config.env.maker.task_functions()),
+             .features = config.env.maker.task_functions().features,
+             .probabilistic = config.model.kind == ModelKind::kProbabilistic},
+            rng.Split("model"), device),
+      model_env(model, config.env.maker.task_functions(), spec, device),
+      imagined_return(model_env, config.propagation, config.uncertainty),
+      threshold_generator(MakeGenerator(rng.Split("threshold"), device)) {}
+
+Pets::Pets(const Config& config, const torch::Device& device)
+    : config_(config),
+      rng_(static_cast<uint64_t>(config.run.seed)),
+      device_(config.model.kind == ModelKind::kSimulator ? torch::Device(torch::kCPU) : device),
+      collector_(config.env.maker.make(), rng_.Split("collector"), device_),
+      random_policy_(collector_.spec().act_dim(), device_),
+      buffer_(collector_.layout(), config.replay_capacity, device_, 0, "replay_capacity"),
+      learned_(config.model.kind == ModelKind::kSimulator
+                   ? nullptr
+                   : std::make_unique<Learned>(config, collector_.spec(), rng_, device_)),
+      simulator_return_(config.model.kind == ModelKind::kSimulator
+                            ? std::make_unique<SimulatorReturn>(config.env.maker, at::get_num_threads())
+                            : nullptr),
+      planner_(MakePlanner()),
+      evaluation_planner_(MakePlanner()) {}
+
+MpcPolicy Pets::MakePlanner() {
+  const int64_t replan_every = config_.ladder == Ladder::kV15 ? 1 : config_.planner.horizon;
+  MpcPolicy::ReturnOf return_of = [this](const torch::Tensor& obs, const Env* env, const torch::Tensor& actions,
+                                         torch::Generator& generator) {
+    if (learned_) {
+      return learned_->imagined_return.Score(obs, actions, generator);
+    }
+    if (env == nullptr) {
+      throw std::invalid_argument(
+          "model.kind: simulator plans from an environment's state: an observation is not enough");
+    }
+    return simulator_return_->Score(env->Snapshot(), actions);
+  };
+  return {config_.planner, collector_.spec().act_dim(), replan_every, std::move(return_of), device_};
+}
+
+bool Pets::DueForModel() const {
+  const int64_t since_exploration = collector_.env_steps() - config_.run.exploration_steps;
+  return learned_ && since_exploration >= 0 && since_exploration % config_.model.retrain_every == 0;
+}
+
+void Pets::Train(RunContext& run) {
+  while (collector_.env_steps() < config_.run.total_steps && !run.stopping()) {
+    if (DueForModel()) {
+      const auto timing = run.timer().Measure("model_fit");
+      const std::optional<Metrics> fit = FitNext(learned_->model, buffer_, config_.model.retrain_every, rng_,
+                                                 &learned_->fits, [&run] { return run.stopping(); });
+      if (!fit) {
+        break;  // this step is done again when the run goes on
+      }
+      run.Log("model", *fit);
+      learned_->imagined_return.UpdateThreshold(learned_->threshold_generator);
+    }
+    {
+      const auto timing = run.timer().Measure(Explores() ? "env" : "plan");
+      Policy& acting = Explores() ? static_cast<Policy&>(random_policy_) : planner_;
+      run.NoteEpisode(collector_.Step(acting, &buffer_));
+    }
+    run.Tick(collector_.env_steps(), learned_ ? learned_->fits : 0, "planner", [&] {
+      evaluation_planner_.DrainMetrics();  // for its warnings
+      return planner_.DrainMetrics();
+    });
+  }
+}
+
+FrozenPolicy Pets::Freeze() const {
+  throw std::invalid_argument("a planner is no network that could be written as one");
+}
+
+void Pets::VisitState(StateVisitor& state) {
+  state("collector", collector_);
+  state("buffer", buffer_);
+  state("planner", planner_);
+  if (learned_) {
+    state("model", learned_->model);
+    state("uncertainty", learned_->imagined_return);
+    state("threshold_generator", learned_->threshold_generator);
+    state("fits", learned_->fits);
+  }
+}
+
+}  // namespace reverie

@@ -1,0 +1,178 @@
+#include "reverie/planning/imagined_return.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <limits>
+#include <stdexcept>
+
+namespace reverie {
+namespace {
+
+constexpr float kLeast = -std::numeric_limits<float>::infinity();
+// Rows imagined at once on the CPU: their activations stay in cache. On a GPU all go at once.
+constexpr int64_t kCpuRows = 8192;
+// Keeps the square root's derivative finite where all particles are one.
+constexpr double kLeastVar = 1e-12;
+
+}  // namespace
+
+std::vector<std::pair<std::string, Propagation>> EnumNames(Propagation) {
+  return {{"ts1", Propagation::kTs1}, {"tsinf", Propagation::kTsInf}, {"ds", Propagation::kDs}, {"e", Propagation::kE}};
+}
+
+void PropagationConfig::Visit(Fields& fields) {
+  fields(
+      "kind", kind,
+      "how imagined particles move on: an elite drawn at every step (ts1) or kept (tsinf), one Gaussian of all (ds), "
+      "or the elites' mean (e)");
+  fields("particles", particles, "particles of a candidate (N)", AtLeast(1));
+  fields.Check([this] {
+    return kind == Propagation::kE && particles != 1 ? "expected 1 with kind: e, where all would be the same" : "";
+  });
+}
+
+std::string PropagationConfig::MisfitOf(int64_t elites) const {
+  if (kind == Propagation::kTsInf && particles % elites != 0) {
+    return "particles: with kind: tsinf each elite carries as many of them, expected a multiple of model.elites, " +
+           std::to_string(elites) + ", got " + std::to_string(particles);
+  }
+  return "";
+}
+
+ImaginedReturn::ImaginedReturn(const ModelEnv& model_env, const PropagationConfig& propagation,
+                               const UncertaintyConfig& uncertainty)
+    : model_env_(model_env), propagation_(propagation), uncertainty_(uncertainty) {
+  const std::string misfit = propagation.MisfitOf(model_env.model().elites().size(0));
+  if (!misfit.empty()) {
+    throw std::logic_error(misfit);
+  }
+  if (uncertainty.use == UncertaintyUse::kWeight) {
+    throw std::logic_error("uncertainty.use: weight has no rows to weight in a plan");
+  }
+}
+
+torch::Tensor ImaginedReturn::Score(const torch::Tensor& obs, const torch::Tensor& actions,
+                                    torch::Generator& generator) const {
+  const int64_t candidates = actions.size(0);
+  const int64_t at_once = actions.is_cpu() ? std::max<int64_t>(1, kCpuRows / propagation_.particles) : candidates;
+  const bool samples_suffice = !torch::GradMode::is_enabled() && uncertainty_.config().use == UncertaintyUse::kNone &&
+                               (propagation_.kind == Propagation::kTs1 || propagation_.kind == Propagation::kTsInf);
+  std::vector<torch::Tensor> scores;
+  for (int64_t begin = 0; begin < candidates; begin += at_once) {
+    const torch::Tensor part = actions.narrow(0, begin, std::min(at_once, candidates - begin));
+    const Particles end = samples_suffice ? RollSampled(obs, part, generator) : RollPredicted(obs, part, generator);
+    const torch::Tensor mean = end.sum.view({propagation_.particles, -1}).mean(0);
+    scores.push_back(mean.masked_fill(end.finite.view({propagation_.particles, -1}).all(0).logical_not(), kLeast));
+  }
+  return scores.size() == 1 ? scores[0] : torch::cat(scores);
+}
+
+ImaginedReturn::Particles ImaginedReturn::Begin(const torch::Tensor& actions) const {
+  const int64_t rows = propagation_.particles * actions.size(0);
+  const auto options = torch::dtype(torch::kFloat32).device(actions.device());
+  return {.sum = torch::zeros({rows}, options),
+          .alive = torch::ones({rows}, options.dtype(torch::kBool)),
+          .finite = torch::ones({rows}, options.dtype(torch::kBool))};
+}
+
+void ImaginedReturn::Particles::Earn(const torch::Tensor& reward, const torch::Tensor& step_finite,
+                                     const torch::Tensor& ended) {
+  sum = sum + torch::where(alive.logical_and(step_finite), reward, 0);
+  finite = finite.logical_and(step_finite.logical_or(alive.logical_not()));
+  alive = alive.logical_and(ended.logical_not());
+}
+
+ImaginedReturn::Particles ImaginedReturn::RollSampled(const torch::Tensor& obs, const torch::Tensor& actions,
+                                                      torch::Generator& generator) const {
+  const int64_t candidates = actions.size(0);
+  const int64_t rows = propagation_.particles * candidates;
+  const TransitionLayout layout{.obs_dim = obs.size(0), .act_dim = actions.size(2)};
+  TransitionBatch batch = TransitionBatch::Empty(layout, rows, actions.device());
+  const torch::Tensor action_columns =
+      batch.rows.view({propagation_.particles, candidates, -1}).narrow(2, layout.obs_dim, layout.act_dim);
+  // Dealt in their order the elites get consecutive particles.
+  const torch::Tensor in_order = torch::arange(rows, actions.options().dtype(torch::kInt64));
+  batch.obs().copy_(obs);
+  Particles particles = Begin(actions);
+  for (int64_t t = 0; t < actions.size(1); ++t) {
+    action_columns.copy_(actions.select(1, t));
+    const ImaginedStep step = propagation_.kind == Propagation::kTsInf ? model_env_.Step(batch, in_order, generator)
+                                                                       : model_env_.Step(batch, generator);
+    particles.Earn(batch.reward(), step.finite, step.terminated);
+    batch.obs().copy_(batch.next_obs());
+  }
+  return particles;
+}
+
+ImaginedReturn::Particles ImaginedReturn::RollPredicted(const torch::Tensor& obs, const torch::Tensor& actions,
+                                                        torch::Generator& generator) const {
+  const DynamicsModel& model = model_env_.model();
+  const UncertaintyConfig& config = uncertainty_.config();
+  const int64_t candidates = actions.size(0);
+  const int64_t rows = propagation_.particles * candidates;
+  const int64_t obs_dim = obs.size(0);
+  const int64_t elites = model.elites().size(0);
+  const auto indices = torch::dtype(torch::kInt64).device(actions.device());
+  const torch::Tensor kept = torch::arange(propagation_.particles, indices)
+                                 .mul_(elites)
+                                 .div_(propagation_.particles, "floor")
+                                 .repeat_interleave(candidates);
+  torch::Tensor state = obs.expand({rows, obs_dim});
+  Particles particles = Begin(actions);
+  for (int64_t t = 0; t < actions.size(1); ++t) {
+    const torch::Tensor action = actions.select(1, t).repeat({propagation_.particles, 1});
+    const GaussianPrediction measured = model.Predict(state, action, config.over);
+    const GaussianPrediction prediction = ElitesOf(model, measured, config.over);
+    const torch::Tensor elite =
+        propagation_.kind == Propagation::kTsInf ? kept : torch::randint(elites, {rows}, generator, indices);
+    const torch::Tensor next_mean =
+        torch::cat({model.DecodeObs(prediction.mean, state), prediction.mean.slice(-1, obs_dim)}, -1);
+    const torch::Tensor moved = Moved({.mean = next_mean, .var = prediction.var}, elite, generator);
+    const torch::Tensor next_state = moved.slice(1, 0, obs_dim);
+    const ModelEnv::Verdict verdict = model_env_.Judge(state, action, next_state);
+    torch::Tensor reward = verdict.reward.defined() ? verdict.reward : moved.select(1, obs_dim);
+    torch::Tensor finite = torch::isfinite(moved).all(1).logical_and(torch::isfinite(reward));
+    torch::Tensor ended = verdict.terminated;
+    if (config.use != UncertaintyUse::kNone) {
+      const torch::Tensor u = ScaledUncertainty(config.measure, config, model, measured, elite);
+      const UncertaintyRule::Judgement judged = uncertainty_.Judge(reward, u);
+      reward = judged.reward;
+      ended = ended.logical_or(judged.exceeded);
+      finite = finite.logical_and(torch::isfinite(u));
+    }
+    particles.Earn(reward, finite, ended);
+    state = next_state;
+  }
+  return particles;
+}
+
+torch::Tensor ImaginedReturn::Moved(const GaussianPrediction& next, const torch::Tensor& elite,
+                                    torch::Generator& generator) const {
+  const auto [mean, var] = next;
+  const int64_t rows = mean.size(1);
+  const int64_t dim = mean.size(2);
+  const auto noise = [&] {
+    return torch::randn({rows, dim}, generator, torch::dtype(torch::kFloat32).device(mean.device()));
+  };
+  switch (propagation_.kind) {
+    case Propagation::kE:
+      return mean.mean(0);
+    case Propagation::kDs: {
+      const std::vector<int64_t> by_candidate{mean.size(0) * propagation_.particles, rows / propagation_.particles,
+                                              dim};
+      const torch::Tensor means = mean.reshape(by_candidate);
+      const torch::Tensor matched_var = var.reshape(by_candidate).mean(0) + means.var(0, /*unbiased=*/false);
+      const torch::Tensor std = matched_var.clamp_min(kLeastVar).sqrt();
+      return means.mean(0).repeat({propagation_.particles, 1}) + std.repeat({propagation_.particles, 1}) * noise();
+    }
+    case Propagation::kTs1:
+    case Propagation::kTsInf: {
+      const torch::Tensor index = elite.view({1, rows, 1}).expand({1, rows, dim});
+      return mean.gather(0, index).squeeze(0) + var.gather(0, index).squeeze(0).sqrt() * noise();
+    }
+  }
+  throw std::logic_error("unknown propagation");
+}
+
+}  // namespace reverie

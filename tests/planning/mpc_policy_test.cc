@@ -1,0 +1,182 @@
+#include "reverie/planning/mpc_policy.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <limits>
+#include <memory>
+
+#include "reverie/config/reader.h"
+#include "reverie/env/registry.h"
+#include "reverie/planning/simulator_return.h"
+#include "reverie/run/evaluator.h"
+
+namespace reverie {
+namespace {
+
+PlannerConfig Planner(const std::string& yaml) {
+  PlannerConfig config;
+  ConfigDocument::FromText(yaml, "planner.yaml").ReadInto(Fields::Of(config));
+  return config;
+}
+
+// Many candidates for two steps ahead: the best comes near the target.
+const char* const kShooting = "{kind: random_shooting, horizon: 4, options: {population: 4000}}";
+
+// The best sequence rises by a tenth of the observation from step to step; counts what it is asked.
+class MpcPolicyTest : public testing::Test {
+ protected:
+  MpcPolicy Make(int64_t replan_every, const std::string& yaml = kShooting) {
+    return {Planner(yaml), 1, replan_every,
+            [this](const torch::Tensor& obs, const Env* env, const torch::Tensor& actions, torch::Generator&) {
+              ++searches_;
+              envs_.push_back(env);
+              const torch::Tensor best = obs.item<float>() / 10 *
+                                         torch::arange(1, actions.size(1) + 1).mul(rises_ ? 1 : 0).add(rises_ ? 0 : 4);
+              torch::Tensor scores = -(actions.squeeze(2) - best).square().sum(1);
+              if (broken_ > 0) {
+                scores.narrow(0, 0, std::min(broken_, scores.size(0))).fill_(std::nanf(""));
+              }
+              return scores;
+            },
+            torch::kCPU};
+  }
+  torch::Tensor Act(MpcPolicy& policy, const std::vector<float>& obs, const std::vector<const Env*>& envs) {
+    policy.Watch(envs);
+    return policy.Act(torch::tensor(obs).unsqueeze(1), ActMode::kMean, generator_).squeeze(1);
+  }
+
+  int64_t searches_ = 0;
+  int64_t broken_ = 0;  // candidates without a return
+  bool rises_ = true;   // else the best sequence is constant
+  std::vector<const Env*> envs_;
+  torch::Generator generator_ = MakeGenerator(Rng(1), torch::kCPU);
+  std::unique_ptr<Env> first_ = BuiltinEnvs().Find("Pendulum-v1").maker().make();
+  std::unique_ptr<Env> second_ = BuiltinEnvs().Find("Pendulum-v1").maker().make();
+};
+
+TEST_F(MpcPolicyTest, PlansAnewAtEveryStepOrActsOutItsPlan) {
+  for (const int64_t replan_every : {1, 2, 4}) {
+    MpcPolicy policy = Make(replan_every);
+    searches_ = 0;
+    for (int64_t step = 0; step < 8; ++step) {
+      const float action = Act(policy, {2.0F}, {first_.get()}).item<float>();
+      const auto place = static_cast<float>(step % replan_every + 1);
+      EXPECT_NEAR(action, 0.2F * place, 0.25F) << replan_every << " " << step;
+      EXPECT_EQ(searches_, step / replan_every + 1);
+    }
+  }
+  EXPECT_THROW(Make(0), std::logic_error);
+  EXPECT_THROW(Make(5), std::logic_error);
+}
+
+TEST_F(MpcPolicyTest, EveryEnvironmentHasItsOwnPlanWhateverItsRow) {
+  MpcPolicy policy = Make(4);
+  const torch::Tensor both = Act(policy, {3, -3}, {first_.get(), second_.get()});
+  EXPECT_NEAR(both[0].item<float>(), 0.3F, 0.25F);
+  EXPECT_NEAR(both[1].item<float>(), -0.3F, 0.25F);
+  EXPECT_THAT(envs_, testing::ElementsAre(first_.get(), second_.get()));
+  // The first's episode has ended: the second goes on with its plan.
+  const float second = Act(policy, {3}, {second_.get()}).item<float>();
+  EXPECT_NEAR(second, -0.6F, 0.25F);
+  EXPECT_EQ(searches_, 2);
+  policy.Reset();
+  Act(policy, {5}, {second_.get()});
+  EXPECT_EQ(searches_, 3);
+}
+
+TEST_F(MpcPolicyTest, RowsWithoutAnEnvironmentArePlannedForFromNothing) {
+  MpcPolicy policy = Make(4);
+  for (int64_t step = 1; step <= 3; ++step) {
+    EXPECT_NEAR(Act(policy, {2.0F}, {}).item<float>(), 0.2F, 0.25F);
+    EXPECT_EQ(searches_, step);
+  }
+  EXPECT_THAT(envs_, testing::Each(nullptr));
+  EXPECT_THROW(Act(policy, {1, 2, 3}, {first_.get()}), std::logic_error);
+}
+
+TEST_F(MpcPolicyTest, SearchesGoOnFromTheLastOnesPlan) {
+  // A search that reaches only as far as its small deviation comes to the best sequence, 0.8 at every step, over many.
+  rises_ = false;
+  MpcPolicy policy = Make(1, "{kind: mppi, horizon: 4, options: {population: 50, sigma: 0.05, lambda: 0.001}}");
+  EXPECT_LT(Act(policy, {2}, {first_.get()}).item<float>(), 0.3F);
+  for (int64_t step = 0; step < 60; ++step) {
+    Act(policy, {2}, {first_.get()});
+  }
+  EXPECT_NEAR(Act(policy, {2}, {first_.get()}).item<float>(), 0.8F, 0.05F);
+  policy.Reset();
+  EXPECT_LT(Act(policy, {2}, {first_.get()}).item<float>(), 0.3F);
+}
+
+TEST_F(MpcPolicyTest, GoesOnFromItsState) {
+  MpcPolicy policy = Make(3);
+  MpcPolicy restored = Make(3);
+  Act(policy, {1}, {first_.get()});
+  StateTree tree;
+  StateVisitor saving = StateVisitor::Saving(tree);
+  policy.VisitState(saving);
+  StateVisitor loading = StateVisitor::Loading(tree);
+  restored.VisitState(loading);
+  torch::Generator one = MakeGenerator(Rng(5), torch::kCPU);
+  torch::Generator other = MakeGenerator(Rng(5), torch::kCPU);
+  for (int64_t step = 0; step < 5; ++step) {
+    generator_ = one;
+    const torch::Tensor expected = Act(policy, {1}, {first_.get()});
+    generator_ = other;
+    EXPECT_TRUE(torch::equal(Act(restored, {1}, {second_.get()}), expected)) << step;
+  }
+  const Metrics metrics = policy.DrainMetrics();
+  EXPECT_EQ(metrics.Find("searches"), 2);
+  EXPECT_EQ(restored.DrainMetrics().Find("searches"), 2);
+}
+
+TEST_F(MpcPolicyTest, CountsCandidatesWithoutAReturn) {
+  MpcPolicy policy = Make(2);
+  broken_ = 1000;
+  for (int64_t step = 0; step < 4; ++step) {
+    const torch::Tensor action = Act(policy, {2}, {first_.get()});
+    EXPECT_TRUE(torch::isfinite(action).all().item<bool>());
+  }
+  Metrics metrics = policy.DrainMetrics();
+  EXPECT_EQ(metrics.Find("searches"), 2);
+  EXPECT_DOUBLE_EQ(*metrics.Find("share_not_finite"), 0.25);
+  EXPECT_EQ(metrics.Find("searches_without_finite"), 0);
+  // Where none has one, what is left of the plan that was there is acted out.
+  const std::vector<float> plan{Act(policy, {2}, {first_.get()}).item<float>(),
+                                Act(policy, {2}, {first_.get()}).item<float>()};
+  policy.DrainMetrics();
+  broken_ = std::numeric_limits<int64_t>::max();
+  testing::internal::CaptureStderr();
+  Act(policy, {2}, {first_.get()});
+  metrics = policy.DrainMetrics();
+  EXPECT_EQ(metrics.Find("searches_without_finite"), 1);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              testing::HasSubstr("in 1 of 1 searches no candidate's return was finite"));
+  EXPECT_EQ(policy.DrainMetrics().Find("searches"), 0);
+}
+
+// The task's return where it is solved, on the true simulator: the pole is up for most of the 200 steps.
+constexpr double kSolved = 160;
+
+double ReturnOnTheTrueCartPole(const std::string& planner) {
+  const EnvMaker maker = BuiltinEnvs().Find("CartPoleSwingUp-v0").maker();
+  SimulatorReturn simulator(maker, 2);
+  MpcPolicy policy(
+      Planner(planner), 1, 1,
+      [&](const torch::Tensor&, const Env* env, const torch::Tensor& actions, torch::Generator&) {
+        return simulator.Score(env->Snapshot(), actions);
+      },
+      torch::kCPU);
+  return Evaluate(policy, maker, Rng(3), 2).return_min();
+}
+
+TEST(OnTheTrueCartPole, AllButRandomShootingSwingItUp) {
+  EXPECT_GT(ReturnOnTheTrueCartPole("{kind: cem, horizon: 25, options: {population: 100, elites: 10}}"), kSolved);
+  EXPECT_GT(ReturnOnTheTrueCartPole("{kind: icem, horizon: 25, options: {population: 60, elites: 8}}"), kSolved);
+  EXPECT_GT(ReturnOnTheTrueCartPole("{kind: mppi, horizon: 25, options: {population: 300, iterations: 2}}"), kSolved);
+  EXPECT_LT(ReturnOnTheTrueCartPole("{kind: random_shooting, horizon: 25, options: {population: 500}}"), kSolved);
+}
+
+}  // namespace
+}  // namespace reverie
