@@ -9,6 +9,7 @@
 
 #include "reverie/config/reader.h"
 #include "reverie/env/registry.h"
+#include "reverie/env/toy/cart_pole_swing_up.h"
 #include "reverie/planning/simulator_return.h"
 #include "reverie/run/evaluator.h"
 
@@ -176,6 +177,45 @@ TEST(OnTheTrueCartPole, AllButRandomShootingSwingItUp) {
   EXPECT_GT(ReturnOnTheTrueCartPole("{kind: icem, horizon: 25, options: {population: 60, elites: 8}}"), kSolved);
   EXPECT_GT(ReturnOnTheTrueCartPole("{kind: mppi, horizon: 25, options: {population: 300, iterations: 2}}"), kSolved);
   EXPECT_LT(ReturnOnTheTrueCartPole("{kind: random_shooting, horizon: 25, options: {population: 500}}"), kSolved);
+}
+
+// The cart-pole's motion as its header has it, differentiable: state [P, 4], force [P].
+torch::Tensor Derivative(const torch::Tensor& state, const torch::Tensor& force) {
+  constexpr double kM = CartPoleSwingUp::kPoleMass;
+  constexpr double kL = CartPoleSwingUp::kPoleLength;
+  constexpr double kG = CartPoleSwingUp::kGravity;
+  const torch::Tensor theta = state.select(1, 1);
+  const torch::Tensor x_dot = state.select(1, 2);
+  const torch::Tensor theta_dot = state.select(1, 3);
+  const torch::Tensor sin = theta.sin();
+  const torch::Tensor cos = theta.cos();
+  const torch::Tensor x_acc = (force - CartPoleSwingUp::Options().friction * x_dot +
+                               0.5 * kM * kL * sin * theta_dot.square() + 0.75 * kM * kG * sin * cos) /
+                              (CartPoleSwingUp::kCartMass + kM - 0.75 * kM * cos.square());
+  return torch::stack({x_dot, theta_dot, x_acc, -1.5 / kL * (cos * x_acc + kG * sin)}, 1);
+}
+
+TEST(OnTheTrueCartPole, GradientShootingSwingsItUp) {
+  const EnvMaker maker = BuiltinEnvs().Find("CartPoleSwingUp-v0").maker();
+  const TaskFunctions task = maker.task_functions();
+  MpcPolicy policy(
+      Planner("{kind: gradient, horizon: 25, options: {restarts: 16, iterations: 4, learning_rate: 0.3}}"), 1, 1,
+      [&](const torch::Tensor& obs, const Env*, const torch::Tensor& actions, torch::Generator&) {
+        torch::Tensor state = obs.expand({actions.size(0), 4});
+        torch::Tensor sum = torch::zeros({actions.size(0)});
+        constexpr double kDt = 0.04;  // one step of the midpoint rule
+        for (int64_t t = 0; t < actions.size(1); ++t) {
+          const torch::Tensor action = actions.select(1, t);
+          const torch::Tensor force = CartPoleSwingUp::kMaxForce * action.select(1, 0);
+          const torch::Tensor middle = state + kDt / 2 * Derivative(state, force);
+          const torch::Tensor next = state + kDt * Derivative(middle, force);
+          sum = sum + task.reward(state, action, next);
+          state = next;
+        }
+        return sum;
+      },
+      torch::kCPU);
+  EXPECT_GT(Evaluate(policy, maker, Rng(3), 1).return_min(), kSolved);
 }
 
 }  // namespace

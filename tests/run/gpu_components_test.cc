@@ -9,6 +9,8 @@
 #include "reverie/learners/sac_learner.h"
 #include "reverie/models/gaussian_ensemble.h"
 #include "reverie/models/model_env.h"
+#include "reverie/planning/cem.h"
+#include "reverie/planning/imagined_return.h"
 #include "reverie/policies/uniform_policy.h"
 #include "reverie/rollout/branched_rollout.h"
 
@@ -245,6 +247,57 @@ TEST_F(GpuComponents, AFittedModelImaginesWhatItSaw) {
       EXPECT_LE(all.action().abs().max().item<double>(), 1);
     }
   }
+}
+
+// A search that waited for the device anywhere could not be captured.
+TEST_F(GpuComponents, APlanIsSearchedForWithoutWaitingForTheDevice) {
+  const torch::NoGradGuard no_grad;
+  GaussianEnsembleConfig config = SmallConfig();
+  GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = true}, Rng(1), gpu_);
+  const EnvSpec spec{.id = "any", .action_low = {-2, -2, -2}, .action_high = {2, 2, 2}};
+  const ModelEnv model_env(model, {}, spec, gpu_);
+  const ImaginedReturn imagined(model_env, {.kind = Propagation::kTsInf, .particles = 4}, {});
+  Cem cem({.population = 50, .elites = 5, .iterations = 3}, {.horizon = 6, .act_dim = 3}, gpu_);
+  torch::Generator generator = MakeGenerator(Rng(2), gpu_);
+  const torch::Tensor obs = torch::zeros({11}, torch::device(gpu_));
+  torch::Tensor plan = torch::empty({6, 3}, torch::device(gpu_));
+  RepeatedWork decision("a test's decision", gpu_, {generator});
+  testing::internal::CaptureStderr();
+  torch::Tensor last = torch::zeros({6, 3});
+  for (int i = 0; i < 4; ++i) {
+    decision.Run({}, [&] {
+      plan.copy_(cem.Optimize([&](const torch::Tensor& actions) { return imagined.Score(obs, actions, generator); },
+                              generator));
+    });
+    EXPECT_FALSE(torch::equal(plan.cpu(), last));
+    EXPECT_LE(plan.abs().max().item<float>(), 1);
+    last = plan.cpu();
+  }
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
+// With a deterministic model there is nothing to draw but the noise of the rows' order.
+TEST_F(GpuComponents, PlansScoreAsOnTheCpu) {
+  const ModelSpec spec{.layout = kLayout, .learn_reward = true, .probabilistic = false};
+  GaussianEnsemble cpu(SmallConfig(), spec, Rng(1), torch::kCPU);
+  GaussianEnsemble gpu(SmallConfig(), spec, Rng(1), gpu_);
+  StateTree tree;
+  StateVisitor saving = StateVisitor::Saving(tree);
+  cpu.VisitState(saving);
+  StateVisitor loading = StateVisitor::Loading(tree);
+  gpu.VisitState(loading);
+  const EnvSpec env_spec{.id = "any", .action_low = {-2, -2, -2}, .action_high = {2, 2, 2}};
+  const torch::Tensor obs = Draw({11});
+  const torch::Tensor actions = Draw({40, 6, 3}).tanh();
+  const auto score = [&](const GaussianEnsemble& model, const torch::Device& device) {
+    const torch::NoGradGuard no_grad;
+    const ModelEnv model_env(model, {}, env_spec, device);
+    torch::Generator generator = MakeGenerator(Rng(2), device);
+    return ImaginedReturn(model_env, {.kind = Propagation::kTsInf, .particles = 4}, {})
+        .Score(obs.to(device), actions.to(device), generator)
+        .cpu();
+  };
+  EXPECT_TRUE(torch::allclose(score(gpu, gpu_), score(cpu, torch::kCPU), 1e-3, 1e-3));
 }
 
 }  // namespace
