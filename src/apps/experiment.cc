@@ -19,9 +19,7 @@ constexpr int64_t kExportRows = 1000;
 AlgorithmMaker ReadExperiment(const std::filesystem::path& file, const std::vector<std::string>& sets,
                               const EnvRegistry& envs) {
   ConfigDocument document = ConfigDocument::FromFile(file);
-  for (const std::string& assignment : sets) {
-    document.Set(assignment);
-  }
+  document.Set(std::vector<ConfigAssignment>(sets.begin(), sets.end()));
   return ReadAlgorithm(document, envs);
 }
 

@@ -98,9 +98,7 @@ void AppendRow(int64_t step, const std::vector<double>& obs, const StepResult& r
 void Trace(const TraceArguments& arguments, const EnvRegistry& envs) {
   const EnvMaker maker = envs.Find(arguments.env_id).maker();
   ConfigDocument document = ConfigDocument::FromText("{}", "--set");
-  for (const std::string& assignment : arguments.sets) {
-    document.Set(assignment);
-  }
+  document.Set(std::vector<ConfigAssignment>(arguments.sets.begin(), arguments.sets.end()));
   TraceConfig config{.env = {.options = maker.options}};
   document.ReadInto(Fields::Of(config));
 

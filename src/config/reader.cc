@@ -127,6 +127,9 @@ std::vector<std::string> SplitPath(std::string_view path) {
   return parts;
 }
 
+// Whether the key says what its section's `options` are those of.
+bool ChoosesOptions(std::string_view path) { return path.ends_with(".id") || path.ends_with(".kind"); }
+
 // The child of that key with the key's own mark, or an undefined node.
 std::pair<YAML::Node, YAML::Mark> Child(const YAML::Node& map, const std::string& key) {
   if (map.IsMap()) {
@@ -460,8 +463,21 @@ void ConfigDocument::Set(std::string_view assignment, std::string_view origin) {
     }
     node.reset(node[parts[i]]);
   }
+  const YAML::Node before = node[parts.back()];
+  if (ChoosesOptions(path) && before.IsDefined() && YAML::Dump(before) != YAML::Dump(value)) {
+    node.remove("options");
+  }
   node[parts.back()] = value;
   state_->overrides[path] = where;
+}
+
+void ConfigDocument::Set(std::vector<ConfigAssignment> assignments) {
+  std::stable_partition(assignments.begin(), assignments.end(), [](const ConfigAssignment& assignment) {
+    return ChoosesOptions(assignment.text.substr(0, assignment.text.find('=')));
+  });
+  for (const ConfigAssignment& assignment : assignments) {
+    Set(assignment.text, assignment.origin);
+  }
 }
 
 std::string ConfigDocument::RequiredString(std::string_view key) const {

@@ -43,24 +43,12 @@ struct SweepFields {
   }
 };
 
-// A key with its value, and where it was given.
-struct Assignment {
-  std::string text;  // KEY=VALUE
-  std::string where;
-};
-
-std::vector<Assignment> Assignments(const ConfigDocument& document) {
-  std::vector<Assignment> assignments;
+std::vector<ConfigAssignment> Assignments(const ConfigDocument& document) {
+  std::vector<ConfigAssignment> assignments;
   for (const ConfigLeaf& leaf : document.Leaves()) {
-    assignments.push_back({.text = leaf.key + "=" + leaf.value, .where = leaf.where});
+    assignments.push_back({.text = leaf.key + "=" + leaf.value, .origin = leaf.where});
   }
   return assignments;
-}
-
-void Apply(const std::vector<Assignment>& assignments, ConfigDocument& document) {
-  for (const Assignment& assignment : assignments) {
-    document.Set(assignment.text, assignment.where);
-  }
 }
 
 std::optional<int64_t> ParseSeed(std::string_view text) {
@@ -110,7 +98,7 @@ void CheckName(const std::string& what, const std::string& name, const std::stri
 
 struct Task {
   std::string name;
-  std::vector<Assignment> assignments;
+  std::vector<ConfigAssignment> assignments;
 };
 
 std::vector<Task> ReadTasks(const ConfigDocument& document, const fs::path& folder) {
@@ -125,7 +113,7 @@ std::vector<Task> ReadTasks(const ConfigDocument& document, const fs::path& fold
       tasks.push_back({.name = fs::path(name).stem().string(), .assignments = Assignments(config)});
     } else {
       // Options are those of another environment: all of the section is replaced.
-      tasks.push_back({.name = name, .assignments = {{.text = "env={id: " + name + "}", .where = where}}});
+      tasks.push_back({.name = name, .assignments = {{.text = "env={id: " + name + "}", .origin = where}}});
     }
     CheckName("tasks:", tasks.back().name, where);
   }
@@ -135,7 +123,7 @@ std::vector<Task> ReadTasks(const ConfigDocument& document, const fs::path& fold
 struct Variant {
   std::string name;
   std::optional<fs::path> base;
-  std::vector<Assignment> assignments;
+  std::vector<ConfigAssignment> assignments;
 };
 
 std::vector<Variant> ReadVariants(const ConfigDocument& document, const fs::path& folder) {
@@ -144,7 +132,7 @@ std::vector<Variant> ReadVariants(const ConfigDocument& document, const fs::path
   for (const std::string& name : section.Keys()) {
     CheckName("variants:", name, document.Where("variants"));
     Variant variant{.name = name};
-    for (const Assignment& assignment : Assignments(section.Section(name))) {
+    for (const ConfigAssignment& assignment : Assignments(section.Section(name))) {
       if (assignment.text.starts_with("base=")) {
         variant.base = folder / assignment.text.substr(5);
       } else {
@@ -168,7 +156,7 @@ std::vector<Variant> WithGrid(std::vector<Variant> variants, const ConfigDocumen
         Variant one = variant;
         one.name += "-" + leaf.key + "=" + value;
         CheckName("grid:", one.name, leaf.where);
-        one.assignments.push_back({.text = leaf.key + "=" + value, .where = leaf.where});
+        one.assignments.push_back({.text = leaf.key + "=" + value, .origin = leaf.where});
         combined.push_back(std::move(one));
       }
     }
@@ -230,7 +218,7 @@ Sweep ReadSweep(const fs::path& file, const fs::path& out, const EnvRegistry& en
   }
   sweep.slurm = fields.slurm;
   const std::vector<int64_t> seeds = ReadSeeds(document);
-  const std::vector<Assignment> overrides = Assignments(document.Section("overrides"));
+  const std::vector<ConfigAssignment> overrides = Assignments(document.Section("overrides"));
   std::vector<Task> tasks = ReadTasks(document, folder);
   std::vector<Variant> variants = ReadVariants(document, folder);
   if (tasks.empty()) {
@@ -246,9 +234,9 @@ Sweep ReadSweep(const fs::path& file, const fs::path& out, const EnvRegistry& en
   for (const Task& task : tasks) {
     for (const Variant& variant : variants) {
       ConfigDocument config = ConfigDocument::FromFile(variant.base.value_or(folder / fields.base));
-      Apply(overrides, config);
-      Apply(task.assignments, config);
-      Apply(variant.assignments, config);
+      config.Set(overrides);
+      config.Set(task.assignments);
+      config.Set(variant.assignments);
       SweepRun run{.task = task.name, .variant = variant.name};
       if (run.task.empty()) {
         run.task = config.Section("env").RequiredString("id");

@@ -166,5 +166,24 @@ TEST(LengthSchedule, FollowsTheFormula) {
   EXPECT_EQ(hopper.Max(), 15);
 }
 
+std::string AfterSets(const std::vector<ConfigAssignment>& assignments) {
+  ConfigDocument document =
+      ConfigDocument::FromText("planner: {kind: cem, horizon: 9, options: {elites: 3}}", "c.yaml");
+  document.Set(assignments);
+  std::string leaves;
+  for (const ConfigLeaf& leaf : document.Leaves()) {
+    leaves += leaf.key + "=" + leaf.value + " ";
+  }
+  return leaves;
+}
+
+TEST(ConfigDocument, AnotherKindDropsTheOptionsOfTheOne) {
+  EXPECT_EQ(AfterSets({{"planner.kind=mppi", ""}}), "planner.kind=mppi planner.horizon=9 ");
+  EXPECT_EQ(AfterSets({{"planner.kind=cem", ""}}), "planner.kind=cem planner.horizon=9 planner.options.elites=3 ");
+  // Those that are given with it are its own, in whatever order.
+  EXPECT_EQ(AfterSets({{"planner.options.sigma=0.1", ""}, {"planner.kind=mppi", ""}}),
+            "planner.kind=mppi planner.horizon=9 planner.options.sigma=0.1 ");
+}
+
 }  // namespace
 }  // namespace reverie

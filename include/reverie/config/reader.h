@@ -21,6 +21,12 @@ struct ConfigLeaf {
 };
 
 // A YAML file with `--set` overrides applied; knows for every key where its value came from.
+// A key with its value, KEY=VALUE, and where it was given; see ConfigDocument::Set.
+struct ConfigAssignment {
+  std::string text;
+  std::string origin;
+};
+
 class ConfigDocument {
  public:
   // Throws std::invalid_argument ("FILE: ..." or "FILE:LINE: ...") where the file cannot be read, is not YAML, is not a
@@ -31,9 +37,12 @@ class ConfigDocument {
   static ConfigDocument FromText(const std::string& text, const std::string& name);
 
   // Applies "a.b=VALUE", VALUE in YAML. Messages about it name `origin` as its place, or "--set a.b=VALUE" where that
-  // is empty. Throws std::invalid_argument where the text has no such form or a.b passes through something that is not
-  // a map.
+  // is empty. Another `id` or `kind` than the section had drops its `options`, which were the other's. Throws
+  // std::invalid_argument where the text has no such form or a.b passes through something that is not a map.
   void Set(std::string_view assignment, std::string_view origin = "");
+
+  // Applies several that are meant together, in whatever order: options go to the id or kind that is given with them.
+  void Set(std::vector<ConfigAssignment> assignments);
 
   // The scalar at a top-level key, without reading the rest; throws as Read does where it is missing or no scalar.
   std::string RequiredString(std::string_view key) const;
