@@ -182,9 +182,18 @@ class PlannerExportTest : public testing::Test {
   }
   torch::Tensor Normal(at::IntArrayRef sizes) { return torch::randn(sizes, generator_); }
   torch::Tensor Uniform(at::IntArrayRef sizes) { return torch::rand(sizes, generator_) * 2 - 1; }
-  void RunOracle(const std::string& command, const std::vector<std::pair<std::string, torch::Tensor>>& tensors) {
-    WriteTensors(folder_.path() / "case.safetensors", tensors);
-    EXPECT_EQ(RunPython("planning/export_oracle.py", folder_.path(), command + " " + folder_.path().string()), 0);
+  // One more case for the Python script.
+  void AddCase(const Subject& subject, const std::vector<std::pair<std::string, torch::Tensor>>& tensors) {
+    const fs::path folder = folder_.path() / std::to_string(cases_++);
+    fs::create_directory(folder);
+    subject.Export(folder / "planner.pt");
+    WriteTensors(folder / "case.safetensors", tensors);
+  }
+  void RunOracle(std::string arguments) const {
+    for (int64_t i = 0; i < cases_; ++i) {
+      arguments.append(" ").append(std::to_string(i));
+    }
+    EXPECT_EQ(RunPython("planning/export_oracle.py", folder_.path(), arguments), 0);
   }
   // What an export that is refused says; no file is left, and an old one stays.
   template <class Error>
@@ -203,6 +212,7 @@ class PlannerExportTest : public testing::Test {
   }
 
   TemporaryFolder folder_;
+  int64_t cases_ = 0;
   torch::Generator generator_ = Seeded(7);
 };
 
@@ -263,12 +273,12 @@ TEST_F(PlannerExportTest, PythonImaginesTheSameFromTheParameters) {
                              .learn_reward = env == "CartPoleSwingUp-v0" && next_obs,
                              .target = next_obs ? ModelTarget::kNextObs : ModelTarget::kDelta,
                              .normalise = next_obs});
-      subject.Export(file());
-      RunOracle("returns", {{"obs", Normal({3, 4})},
-                            {"actions", Uniform({7, 5, subject.spec.act_dim()})},
-                            {"target_is_next_obs", torch::tensor(next_obs ? 1 : 0)}});
+      AddCase(subject, {{"obs", Normal({3, 4})},
+                        {"actions", Uniform({7, 5, subject.spec.act_dim()})},
+                        {"target_is_next_obs", torch::tensor(next_obs ? 1 : 0)}});
     }
   }
+  RunOracle("returns");
 }
 
 TEST_F(PlannerExportTest, NoiseHasTheMomentsThatEveryPropagationShould) {
@@ -276,14 +286,14 @@ TEST_F(PlannerExportTest, NoiseHasTheMomentsThatEveryPropagationShould) {
   for (const Propagation kind : {Propagation::kTs1, Propagation::kTsInf, Propagation::kDs, Propagation::kE}) {
     Subject subject({.propagation = {.kind = kind, .particles = kind == Propagation::kE ? 1 : 600}});
     MakeExact(subject, kVar);
-    subject.Export(file());
-    RunOracle("noise", {{"obs", torch::tensor({{0.2F, -0.1F, 0.1F, 0.05F}})},
-                        {"actions", 0.5 * Uniform({3, 6, 2})},
-                        {"a", TensorOf<4, 4>(LQ::A())},
-                        {"b", TensorOf<4, 2>(LQ::B())},
-                        {"v", torch::tensor(kVar)},
-                        {"kind", torch::tensor(static_cast<int64_t>(kind))}});
+    AddCase(subject, {{"obs", torch::tensor({{0.2F, -0.1F, 0.1F, 0.05F}})},
+                      {"actions", 0.5 * Uniform({3, 6, 2})},
+                      {"a", TensorOf<4, 4>(LQ::A())},
+                      {"b", TensorOf<4, 2>(LQ::B())},
+                      {"v", torch::tensor(kVar)},
+                      {"kind", torch::tensor(static_cast<int64_t>(kind))}});
   }
+  RunOracle("noise");
 }
 
 // ---- What it plans ----
@@ -351,8 +361,8 @@ def search(self, obs: Tensor, plan: Tensor, seed: int) -> Tensor:
 
 TEST_F(PlannerExportTest, PythonSeesAPlannerWithSeeds) {
   const Subject subject({});
-  subject.Export(file());
-  RunOracle("facts", {{"obs", Normal({5, 4})}});
+  AddCase(subject, {{"obs", Normal({5, 4})}});
+  RunOracle("facts");
 }
 
 TEST_F(PlannerExportTest, ThePlanIsNearTheOptimumOfAKnownSystem) {
@@ -365,12 +375,12 @@ TEST_F(PlannerExportTest, ThePlanIsNearTheOptimumOfAKnownSystem) {
     Subject subject(
         {.planner = planner, .propagation = {.kind = Propagation::kE, .particles = 1}, .probabilistic = false});
     MakeExact(subject, 0);
-    subject.Export(file());
-    const LQ::Solution solution = LQ::Solve(Planner(planner).horizon);
-    RunOracle("control", {{"obs", torch::tensor({{0.3F, -0.2F, 0.1F, 0.0F}, {-0.2F, -0.3F, 0.0F, -0.1F}})},
-                          {"k", TensorOf<2, 4>(solution.k)},
-                          {"tolerance", torch::tensor(allowed)}});
+    const LQ::Solution solution = LQ::Solve(subject.planner.horizon);
+    AddCase(subject, {{"obs", torch::tensor({{0.3F, -0.2F, 0.1F, 0.0F}, {-0.2F, -0.3F, 0.0F, -0.1F}})},
+                      {"k", TensorOf<2, 4>(solution.k)},
+                      {"tolerance", torch::tensor(allowed)}});
   }
+  RunOracle("control");
 }
 
 TEST_F(PlannerExportTest, AProgramWithOnlyLibTorchPlans) {
