@@ -89,7 +89,9 @@ void Mbpo::Train(RunContext& run) {
   }
 }
 
-FrozenPolicy Mbpo::Freeze() const { return FreezeActor(learner_.actor(), collector_.spec(), config_.env); }
+std::vector<std::filesystem::path> Mbpo::Export(const std::filesystem::path& torchscript) {
+  return ExportActor(learner_.actor(), collector_.spec(), config_.env, torchscript);
+}
 
 void Mbpo::VisitState(StateVisitor& state) {
   state("collector", collector_);

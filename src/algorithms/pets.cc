@@ -4,6 +4,8 @@
 
 #include <stdexcept>
 
+#include "reverie/planning/export.h"
+
 namespace reverie {
 
 std::vector<std::pair<std::string, Pets::Ladder>> EnumNames(Pets::Ladder) {
@@ -138,8 +140,17 @@ void Pets::Train(RunContext& run) {
   }
 }
 
-FrozenPolicy Pets::Freeze() const {
-  throw std::invalid_argument("a planner is no network that could be written as one");
+std::vector<std::filesystem::path> Pets::Export(const std::filesystem::path& torchscript) {
+  if (!learned_) {
+    throw std::invalid_argument("model.kind: a planner in the simulator cannot be exported; expected a learned model");
+  }
+  ExportPlanner({.env = config_.env.maker,
+                 .model = learned_->model,
+                 .propagation = config_.propagation,
+                 .uncertainty = config_.uncertainty,
+                 .planner = config_.planner},
+                learned_->model, torchscript);
+  return {torchscript};
 }
 
 void Pets::VisitState(StateVisitor& state) {

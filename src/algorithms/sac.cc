@@ -35,7 +35,9 @@ void Sac::Train(RunContext& run) {
   }
 }
 
-FrozenPolicy Sac::Freeze() const { return FreezeActor(learner_.actor(), collector_.spec(), config_.env); }
+std::vector<std::filesystem::path> Sac::Export(const std::filesystem::path& torchscript) {
+  return ExportActor(learner_.actor(), collector_.spec(), config_.env, torchscript);
+}
 
 void Sac::VisitState(StateVisitor& state) {
   state("collector", collector_);

@@ -4,17 +4,10 @@
 #include <stdexcept>
 
 #include "reverie/core/state.h"
-#include "reverie/env/action_bounds.h"
 #include "reverie/run/checkpoint_folder.h"
 #include "reverie/run/device.h"
 
 namespace reverie {
-namespace {
-
-// Observations that an export is held against the live policy on.
-constexpr int64_t kExportRows = 1000;
-
-}  // namespace
 
 AlgorithmMaker ReadExperiment(const std::filesystem::path& file, const std::vector<std::string>& sets,
                               const EnvRegistry& envs) {
@@ -44,22 +37,6 @@ std::string WhatHappened(const std::exception& error) {
            "); lower the batch sizes, the widths in hidden, rollout.start_states or replay_capacity";
   }
   return text;
-}
-
-void ExportPolicyOf(Algorithm& algorithm, const std::filesystem::path& torchscript, const std::filesystem::path& json) {
-  const FrozenPolicy frozen = algorithm.Freeze();
-  torch::Generator generator = MakeGenerator(Rng(0).Split("export"), torch::kCPU);
-  const torch::Tensor obs = torch::randn({kExportRows, frozen.obs_dim()}, generator);
-  const BatchedActionBounds bounds(frozen.action_low, frozen.action_high, torch::kFloat64);
-  Policy& policy = algorithm.policy();
-  torch::Generator unused = MakeGenerator(Rng(0), policy.device());
-  ExportPolicy(
-      frozen,
-      [&](const torch::Tensor& rows) {
-        const torch::Tensor action = policy.Act(rows.to(policy.device()), ActMode::kMean, unused);
-        return bounds.ToEnvAction(action.to(torch::kCPU, torch::kFloat64));
-      },
-      obs, torchscript, json);
 }
 
 }  // namespace reverie

@@ -28,9 +28,6 @@ TrainedRun LoadTrainedRun(const std::filesystem::path& run_directory, const EnvR
 // lowered.
 std::string WhatHappened(const std::exception& error);
 
-// Writes the policy as TorchScript and JSON, held against the live one on 1,000 observations.
-void ExportPolicyOf(Algorithm& algorithm, const std::filesystem::path& torchscript, const std::filesystem::path& json);
-
 }  // namespace reverie
 
 #endif  // REVERIE_SRC_APPS_EXPERIMENT_H_

@@ -3,6 +3,7 @@
 
 #include "commands.h"
 #include "experiment.h"
+#include "reverie/core/text.h"
 
 namespace reverie {
 namespace {
@@ -18,20 +19,21 @@ void Export(const ExportArguments& arguments, const EnvRegistry& envs) {
     throw std::invalid_argument("--out: expected a file name ending in .pt, got " + arguments.out);
   }
   const TrainedRun run = LoadTrainedRun(arguments.run_dir, envs);
-  std::filesystem::path json = out;
-  json.replace_extension(".json");
-  ExportPolicyOf(*run.algorithm, out, json);
-  std::cout << "wrote " << out.string() << " and " << json.string() << "\n";
+  std::vector<std::string> written;
+  for (const std::filesystem::path& file : run.algorithm->Export(out)) {
+    written.push_back(file.string());
+  }
+  std::cout << "wrote " << Joined(written) << "\n";
 }
 
 }  // namespace
 
 void AddExportCommand(CLI::App& program, const EnvRegistry& envs) {
-  CLI::App* command =
-      program.add_subcommand("export", "Write the newest policy of a run as TorchScript, and JSON beside it");
+  CLI::App* command = program.add_subcommand(
+      "export", "Write the newest policy of a run as TorchScript, and a network's as JSON beside it");
   auto arguments = std::make_shared<ExportArguments>();
   command->add_option("run_dir", arguments->run_dir, "Folder of the run")->required();
-  command->add_option("--out", arguments->out, "policy.pt; the JSON file gets the same name")->required();
+  command->add_option("--out", arguments->out, "policy.pt; a JSON file gets the same name")->required();
   command->callback([arguments, &envs] { Export(*arguments, envs); });
 }
 

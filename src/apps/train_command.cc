@@ -111,7 +111,7 @@ void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
                   .export_policy =
                       [&, said = false]() mutable {
                         try {
-                          ExportPolicyOf(*algorithm, directory.path() / "policy.pt", directory.path() / "policy.json");
+                          algorithm->Export(directory.path() / "policy.pt");
                         } catch (const std::invalid_argument& error) {
                           if (!std::exchange(said, true)) {
                             LogInfo(std::string("no policy.pt: ") + error.what());

@@ -9,11 +9,11 @@ namespace reverie {
 namespace {
 
 constexpr double kInitialVar = 0.25;  // (high - low)^2 / 16
+const double kLimit = std::erf(2 / std::numbers::sqrt2);
 
 // Standard normal numbers within two deviations, by the inverse of the distribution function.
 torch::Tensor TruncatedNormal(at::IntArrayRef sizes, const torch::TensorOptions& options, torch::Generator& generator) {
-  const double limit = std::erf(2 / std::numbers::sqrt2);
-  return torch::empty(sizes, options).uniform_(-limit, limit, generator).erfinv_().mul_(std::numbers::sqrt2);
+  return torch::empty(sizes, options).uniform_(-kLimit, kLimit, generator).erfinv_().mul_(std::numbers::sqrt2);
 }
 
 }  // namespace
@@ -29,6 +29,24 @@ void Cem::Options::Visit(Fields& fields) {
 
 Cem::Cem(const Options& options, const SequenceShape& shape, const torch::Device& device)
     : options_(options), mean_(torch::zeros({shape.horizon, shape.act_dim}, torch::device(device))) {}
+
+std::string Cem::TorchScript(const Options& options) {
+  return kBestOfSource + kSearchHead + Assignment("population", options.population) +
+         Assignment("elites", options.elites) + Assignment("iterations", options.iterations) +
+         Assignment("alpha", options.alpha) + Assignment("initial_var", kInitialVar) + Assignment("limit", kLimit) +
+         Assignment("sqrt2", std::numbers::sqrt2) + R"(
+  mean = plan
+  var = torch.full_like(plan, initial_var)
+  for i in range(iterations):
+    std = torch.sqrt(torch.minimum(var, torch.square((1.0 - torch.abs(mean)) / 2.0)))
+    uniform = plan.new_empty([population, plan.size(0), plan.size(1)]).uniform_(-limit, limit, generator=generator)
+    candidates = torch.addcmul(mean, std, torch.erfinv(uniform) * sqrt2)
+    best_mean, best_var = self._best_of(candidates, self._score(obs, candidates, generator), elites, mean, var)
+    mean = torch.lerp(best_mean, mean, alpha)
+    var = torch.lerp(best_var, var, alpha)
+  return mean
+)";
+}
 
 torch::Tensor Cem::Optimize(const SequenceObjective& objective, torch::Generator& generator) {
   const torch::NoGradGuard no_grad;

@@ -10,8 +10,6 @@ namespace reverie {
 namespace {
 
 constexpr float kLeast = -std::numeric_limits<float>::infinity();
-// Rows imagined at once on the CPU: their activations stay in cache. On a GPU all go at once.
-constexpr int64_t kCpuRows = 8192;
 // Keeps the square root's derivative finite where all particles are one.
 constexpr double kLeastVar = 1e-12;
 

@@ -28,6 +28,25 @@ Mppi::Mppi(const Options& options, const SequenceShape& shape, const torch::Devi
   filter_ = filter.to(plan_.options());
 }
 
+std::string Mppi::TorchScript(const Options& options) {
+  return kSearchHead + Assignment("population", options.population) + Assignment("iterations", options.iterations) +
+         Assignment("sigma", options.sigma) + Assignment("beta", options.beta) + Assignment("lambda_", options.lambda) +
+         Assignment("fresh", std::sqrt(1 - options.beta * options.beta)) + R"(
+  times = torch.arange(plan.size(0), dtype=plan.dtype, device=plan.device)
+  filter = sigma * torch.tril(torch.pow(beta, torch.relu(times.unsqueeze(1) - times)))
+  filter = torch.where(times == 0.0, filter, filter * fresh)
+  for i in range(iterations):
+    xi = plan.new_empty([population, plan.size(0), plan.size(1)]).normal_(0.0, 1.0, generator=generator)
+    candidates = torch.clamp(plan + torch.matmul(filter, xi), -1.0, 1.0)
+    scores = self._score(obs, candidates, generator)
+    finite = torch.isfinite(scores)
+    scores = torch.where(finite, scores, torch.full_like(scores, float("-inf")))
+    weights = torch.softmax(scores / lambda_, 0).view([-1, 1, 1])
+    plan = torch.where(finite.any(), (weights * candidates).sum(0), plan)
+  return plan
+)";
+}
+
 torch::Tensor Mppi::Optimize(const SequenceObjective& objective, torch::Generator& generator) {
   const torch::NoGradGuard no_grad;
   for (int64_t i = 0; i < options_.iterations; ++i) {

@@ -11,6 +11,14 @@ void RandomShooting::Options::Visit(Fields& fields) {
 RandomShooting::RandomShooting(const Options& options, const SequenceShape& shape, const torch::Device& device)
     : options_(options), plan_(torch::zeros({shape.horizon, shape.act_dim}, torch::device(device))) {}
 
+std::string RandomShooting::TorchScript(const Options& options) {
+  return kBestOfSource + kSearchHead + Assignment("population", options.population) + R"(
+  candidates = plan.new_empty([population, plan.size(0), plan.size(1)]).uniform_(-1.0, 1.0, generator=generator)
+  mean, var = self._best_of(candidates, self._score(obs, candidates, generator), 1, plan, plan)
+  return mean
+)";
+}
+
 torch::Tensor RandomShooting::Optimize(const SequenceObjective& objective, torch::Generator& generator) {
   const torch::NoGradGuard no_grad;
   const torch::Tensor candidates = UniformSequences(options_.population, plan_, generator);

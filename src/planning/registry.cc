@@ -13,16 +13,26 @@
 namespace reverie {
 namespace {
 
-// Planner: a SequenceOptimizer with a nested `Options` and a constructor from (options, shape, device).
+template <class Planner>
+concept HasTorchScript = requires(const typename Planner::Options& options) {
+  Planner::TorchScript(options);
+};
+
+// Planner: a SequenceOptimizer with a nested `Options` and a constructor from (options, shape, device); where it can be
+// exported, with a static TorchScript(options).
 template <class Planner>
 PlannerEntry EntryOf(std::string name, std::string summary, bool needs_gradients = false) {
   return {std::move(name), std::move(summary), needs_gradients, [] {
             auto options = std::make_shared<typename Planner::Options>();
-            return PlannerMaker{.options = [options] { return Fields::Of(*options); },
-                                .make = [options](const SequenceShape& shape,
-                                                  const torch::Device& device) -> std::unique_ptr<SequenceOptimizer> {
-                                  return std::make_unique<Planner>(*options, shape, device);
-                                }};
+            PlannerMaker maker{.options = [options] { return Fields::Of(*options); },
+                               .make = [options](const SequenceShape& shape,
+                                                 const torch::Device& device) -> std::unique_ptr<SequenceOptimizer> {
+                                 return std::make_unique<Planner>(*options, shape, device);
+                               }};
+            if constexpr (HasTorchScript<Planner>) {
+              maker.torchscript = [options] { return Planner::TorchScript(*options); };
+            }
+            return maker;
           }};
 }
 

@@ -1,6 +1,8 @@
 #include "sequences.h"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <limits>
 
 namespace reverie {
@@ -38,6 +40,33 @@ Elites BestOf(const torch::Tensor& candidates, const torch::Tensor& scores, int6
   elites.mean = torch::where(total > 0, elite_mean, mean);
   elites.var = torch::where(total > 0, elite_var, var);
   return elites;
+}
+
+const char* const kBestOfSource = R"(
+def _best_of(self, candidates: Tensor, scores: Tensor, count: int, mean: Tensor, var: Tensor) -> Tuple[Tensor, Tensor]:
+  scores = torch.where(torch.isfinite(scores), scores, torch.full_like(scores, float("-inf")))
+  best, places = torch.topk(scores, count)
+  elites = candidates.index_select(0, places)
+  weight = torch.isfinite(best).view([-1, 1, 1]).to(candidates.dtype)
+  total = weight.sum()
+  share = weight / total.clamp_min(1.0)
+  best_mean = (share * elites).sum(0)
+  best_var = (share * torch.square(elites - best_mean)).sum(0)
+  return (torch.where(total > 0.0, best_mean, mean), torch.where(total > 0.0, best_var, var))
+)";
+
+std::string Assignment(const std::string& name, int64_t value) {
+  return "  " + name + " = " + std::to_string(value) + "\n";
+}
+
+std::string Assignment(const std::string& name, double value) {
+  std::array<char, 32> buffer{};
+  const auto [end, error] = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value);
+  std::string number(buffer.data(), end);
+  if (number.find_first_of(".e") == std::string::npos) {
+    number += ".0";
+  }
+  return "  " + name + " = " + number + "\n";
 }
 
 }  // namespace reverie

@@ -2,6 +2,9 @@
 #ifndef REVERIE_PLANNING_SEQUENCES_H_
 #define REVERIE_PLANNING_SEQUENCES_H_
 
+#include <cstdint>
+#include <string>
+
 #include "reverie/core/tensor.h"
 
 namespace reverie {
@@ -25,6 +28,18 @@ struct Elites {
 };
 Elites BestOf(const torch::Tensor& candidates, const torch::Tensor& scores, int64_t count, const torch::Tensor& mean,
               const torch::Tensor& var);
+
+// The same in TorchScript, for the exported searches: def _best_of(self, candidates, scores, count: int, mean, var) ->
+// (mean, var), where scores need not be finite.
+extern const char* const kBestOfSource;
+
+// The first line of a search in TorchScript (planning/export.h).
+inline const std::string kSearchHead =
+    "def _search(self, obs: Tensor, plan: Tensor, generator: Generator) -> Tensor:\n";
+
+// A line "  name = value" of a function in TorchScript; a float never reads as an integer.
+std::string Assignment(const std::string& name, int64_t value);
+std::string Assignment(const std::string& name, double value);
 
 }  // namespace reverie
 

@@ -1,9 +1,13 @@
 #include "reverie/policies/gaussian_actor.h"
 
 #include "reverie/core/state.h"
+#include "reverie/env/action_bounds.h"
 
 namespace reverie {
 namespace {
+
+// Observations that an export is held against the live actor on.
+constexpr int64_t kExportRows = 1000;
 
 MlpShape ShapeOf(int64_t obs_dim, int64_t act_dim, const std::vector<int64_t>& hidden) {
   MlpShape shape{.members = 1, .widths = {obs_dim}, .activation = Activation::kRelu};
@@ -58,6 +62,25 @@ FrozenPolicy FreezeActor(const GaussianActor& actor, const EnvSpec& spec, const 
     frozen.layers.push_back({host(weight), host(bias), l == last ? "tanh" : "relu"});
   }
   return frozen;
+}
+
+std::vector<std::filesystem::path> ExportActor(GaussianActor& actor, const EnvSpec& spec, const EnvConfig& env,
+                                               const std::filesystem::path& torchscript) {
+  const FrozenPolicy frozen = FreezeActor(actor, spec, env);
+  torch::Generator generator = MakeGenerator(Rng(0).Split("export"), torch::kCPU);
+  const torch::Tensor obs = torch::randn({kExportRows, spec.obs_dim()}, generator);
+  const BatchedActionBounds bounds(spec.action_low, spec.action_high, torch::kFloat64);
+  torch::Generator unused = MakeGenerator(Rng(0), actor.device());
+  std::filesystem::path json = torchscript;
+  json.replace_extension(".json");
+  ExportPolicy(
+      frozen,
+      [&](const torch::Tensor& rows) {
+        const torch::Tensor action = actor.Act(rows.to(actor.device()), ActMode::kMean, unused);
+        return bounds.ToEnvAction(action.to(torch::kCPU, torch::kFloat64));
+      },
+      obs, torchscript, json);
+  return {torchscript, json};
 }
 
 }  // namespace reverie

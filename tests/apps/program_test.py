@@ -347,6 +347,28 @@ class Planning(Case):
         self.assertEqual(first.stdout, second.stdout)
         self.assertNotEqual(first.stdout, other.stdout)
 
+    def test_a_planner_is_exported_or_says_why_not(self):
+        for planner in (None, "random_shooting", "mppi"):
+            options = [] if planner is None else ["--set", f"planner.kind={planner}"]
+            text = TINY_PETS if planner is None else TINY_PETS.replace(", elites: 3, iterations: 2}}", "}}")
+            self.write(text)
+            self.train("c.yaml", "--run-dir", "r", "--overwrite", *options)
+            exported = run("export", "r", "--out", "p.pt", cwd=self.cwd)
+            self.assertEqual((exported.returncode, exported.stdout), (0, "wrote p.pt\n"), exported.stderr)
+            for folder, name in (("r", "policy"), (".", "p")):
+                self.assertTrue((self.cwd / folder / f"{name}.pt").exists())
+                self.assertFalse((self.cwd / folder / f"{name}.json").exists())
+        self.write(TINY_PETS)
+        for change, words in (("model.kind=simulator", "model.kind: a planner in the simulator cannot be exported"),
+                              ("planner.kind=icem", "planner.kind: icem cannot be exported"),
+                              ("uncertainty.use=penalty", "uncertainty.use: a planner that looks at")):
+            trained = self.train("c.yaml", "--run-dir", "r", "--overwrite", "--set", change)
+            self.assertEqual(trained.stderr.count(f"no policy.pt: {words}"), 1, trained.stderr)
+            self.assertFalse((self.cwd / "r/policy.pt").exists())
+            refused = run("export", "r", "--out", "q.pt", cwd=self.cwd)
+            self.assertEqual((refused.returncode, words in refused.stderr), (2, True), refused.stderr)
+            self.assertFalse((self.cwd / "q.pt").exists())
+
 
 class Configs(Case):
     """Every config that comes with Reverie: it resolves, and a short run of it makes every kind of update."""

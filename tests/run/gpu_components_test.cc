@@ -2,14 +2,18 @@
 #include <c10/core/CachingDeviceAllocator.h>
 #include <gtest/gtest.h>
 #include <torch/cuda.h>
+#include <torch/script.h>
 
 #include <cmath>
 
+#include "oracle.h"
+#include "reverie/config/reader.h"
 #include "reverie/core/repeated_work.h"
 #include "reverie/learners/sac_learner.h"
 #include "reverie/models/gaussian_ensemble.h"
 #include "reverie/models/model_env.h"
 #include "reverie/planning/cem.h"
+#include "reverie/planning/export.h"
 #include "reverie/planning/imagined_return.h"
 #include "reverie/policies/uniform_policy.h"
 #include "reverie/rollout/branched_rollout.h"
@@ -298,6 +302,43 @@ TEST_F(GpuComponents, PlansScoreAsOnTheCpu) {
         .cpu();
   };
   EXPECT_TRUE(torch::allclose(score(gpu, gpu_), score(cpu, torch::kCPU), 1e-3, 1e-3));
+}
+
+TEST_F(GpuComponents, AnExportedPlannerIsThatOfTheGpuAndRunsThere) {
+  const TemporaryFolder folder;
+  const std::filesystem::path file = folder.path() / "planner.pt";
+  const EnvMaker maker = BuiltinEnvs().Find("CartPoleSwingUp-v0").maker();
+  const auto model = [&](bool probabilistic) {
+    return std::make_unique<GaussianEnsemble>(SmallConfig(),
+                                              ModelSpec{.layout = {.obs_dim = 4, .act_dim = 1},
+                                                        .features = maker.task_functions().features,
+                                                        .probabilistic = probabilistic},
+                                              Rng(1), gpu_);
+  };
+  PlannerConfig planner;
+  ConfigDocument::FromText("{kind: cem, horizon: 6, options: {population: 50, elites: 5}}", "planner.yaml")
+      .ReadInto(Fields::Of(planner));
+  const torch::Tensor obs = 0.3 * Draw({3, 4});
+  const torch::Tensor actions = Draw({20, 6, 1}).clamp_(-1, 1);
+  for (const Propagation kind : {Propagation::kTs1, Propagation::kTsInf, Propagation::kDs, Propagation::kE}) {
+    const int64_t elites = SmallConfig().elites;
+    const PropagationConfig propagation{.kind = kind, .particles = kind == Propagation::kE ? 1 : 4 * elites};
+    for (const bool probabilistic : {true, false}) {
+      const auto live = model(probabilistic);
+      ExportPlanner({.env = maker, .model = *live, .propagation = propagation, .planner = planner}, *live, file);
+      torch::jit::Module on_gpu = torch::jit::load(file.string(), gpu_);
+      const torch::Tensor first = on_gpu.forward({obs.to(gpu_), 1}).toTensor();
+      EXPECT_TRUE(first.is_cuda());
+      EXPECT_LE(first.abs().max().item<double>(), 1);
+      EXPECT_TRUE(torch::allclose(on_gpu.forward({obs.to(gpu_), 1}).toTensor(), first, 0.05, 0.05));
+      if (!probabilistic && (kind == Propagation::kTsInf || kind == Propagation::kE)) {  // nothing is random
+        const torch::Tensor expected =
+            torch::jit::load(file.string()).get_method("returns")({obs[0], actions}).toTensor();
+        const torch::Tensor returns = on_gpu.get_method("returns")({obs[0].to(gpu_), actions.to(gpu_)}).toTensor();
+        EXPECT_TRUE(torch::allclose(returns.cpu(), expected, 1e-3, 1e-3)) << returns.cpu() - expected;
+      }
+    }
+  }
 }
 
 }  // namespace

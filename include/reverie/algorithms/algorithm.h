@@ -2,9 +2,11 @@
 #ifndef REVERIE_ALGORITHMS_ALGORITHM_H_
 #define REVERIE_ALGORITHMS_ALGORITHM_H_
 
+#include <filesystem>
+#include <vector>
+
 #include "reverie/core/state.h"
 #include "reverie/models/dynamics_model.h"
-#include "reverie/policies/export.h"
 #include "reverie/policies/policy.h"
 #include "reverie/run/run_context.h"
 
@@ -24,9 +26,10 @@ class Algorithm {
   // The policy as it stands: evaluated, exported. Borrowed.
   virtual Policy& policy() = 0;
 
-  // The policy's mean action as a network with everything inside, on the CPU. Throws std::invalid_argument where the
-  // policy is none.
-  virtual FrozenPolicy Freeze() const = 0;
+  // Writes the policy to `torchscript` for programs without Reverie, held against the one in use, and what its kind has
+  // beside it under the same name with another extension. Returns the files, which replace old ones whole or not at
+  // all. Throws std::invalid_argument saying why where such a policy cannot be exported.
+  virtual std::vector<std::filesystem::path> Export(const std::filesystem::path& torchscript) = 0;
 
   // The model it imagines with, to look at; null where it has none. Borrowed.
   virtual const DynamicsModel* model() const { return nullptr; }

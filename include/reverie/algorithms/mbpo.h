@@ -54,7 +54,7 @@ class Mbpo final : public Algorithm {
   void Train(RunContext& run) override;
   Policy& policy() override { return learner_.actor(); }
   const DynamicsModel* model() const override { return &model_; }
-  FrozenPolicy Freeze() const override;
+  std::vector<std::filesystem::path> Export(const std::filesystem::path& torchscript) override;
   void VisitState(StateVisitor& state) override;
 
  private:

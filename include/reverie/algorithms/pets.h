@@ -71,7 +71,7 @@ class Pets final : public Algorithm {
   // A planner of its own: evaluation leaves the plans of training alone.
   Policy& policy() override { return evaluation_planner_; }
   const DynamicsModel* model() const override { return learned_ ? &learned_->model : nullptr; }
-  FrozenPolicy Freeze() const override;
+  std::vector<std::filesystem::path> Export(const std::filesystem::path& torchscript) override;
   void VisitState(StateVisitor& state) override;
 
  private:

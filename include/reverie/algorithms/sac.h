@@ -34,7 +34,7 @@ class Sac final : public Algorithm {
 
   void Train(RunContext& run) override;
   Policy& policy() override { return learner_.actor(); }
-  FrozenPolicy Freeze() const override;
+  std::vector<std::filesystem::path> Export(const std::filesystem::path& torchscript) override;
   void VisitState(StateVisitor& state) override;
 
  private:

@@ -12,6 +12,9 @@ namespace reverie {
 // obs, next_obs [B, obs_dim] float32 (or all float64); action [B, act_dim] in the env's own bounds; one device.
 // Reward and end are differentiable where the task is, synchronise nothing and keep no state.
 //
+// A policy's export traces them (planning/export.h): sizes that are numbers in C++ come from the shapes they are traced
+// with, so a tensor of as many rows is made like another (zeros_like), not of a size.
+//
 // A row whose next_obs is not finite is never `terminated`: whoever predicted it drops it instead of ending there.
 struct TaskFunctions {
   using Batched = std::function<torch::Tensor(const torch::Tensor& obs, const torch::Tensor& action,
@@ -27,7 +30,7 @@ struct TaskFunctions {
 
 // The `terminated` of a task that has no end.
 inline torch::Tensor NeverTerminated(const torch::Tensor&, const torch::Tensor&, const torch::Tensor& next_obs) {
-  return torch::zeros({next_obs.size(0)}, next_obs.options().dtype(torch::kBool).requires_grad(false));
+  return torch::zeros_like(next_obs.select(1, 0), torch::kBool);
 }
 
 }  // namespace reverie

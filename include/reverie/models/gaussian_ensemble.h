@@ -89,6 +89,26 @@ class GaussianEnsemble final : public DynamicsModel {
   // Parameters: the layers', then l_max, then l_min where it is probabilistic.
   FlatParameters& parameters() { return parameters_; }
   const EnsembleMlp& mlp() const { return mlp_; }
+  // All that the elites predict with, for whoever writes it elsewhere. Borrows from this.
+  struct EliteParts {
+    const EnsembleMlp& mlp;                          // best first
+    const torch::Tensor &input_mean, &input_std;     // [in]
+    const torch::Tensor &max_log_var, &min_log_var;  // [1, D]; undefined where it is deterministic
+    const torch::Tensor &target_mean, &target_std;   // [D]
+    bool normalised;                                 // targets are in units of those
+    bool adds_obs;                                   // a target is the change of the observation
+  };
+  EliteParts elite_parts() const {
+    return {.mlp = elite_mlp_,
+            .input_mean = input_mean_,
+            .input_std = input_std_,
+            .max_log_var = max_log_var_.value,
+            .min_log_var = min_log_var_.value,
+            .target_mean = target_mean_,
+            .target_std = target_std_,
+            .normalised = config_.normalize_targets,
+            .adds_obs = config_.target == ModelTarget::kDelta};
+  }
   const torch::Tensor& max_log_var() const { return max_log_var_.value; }
   const torch::Tensor& min_log_var() const { return min_log_var_.value; }
 

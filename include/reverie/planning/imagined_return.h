@@ -41,6 +41,9 @@ struct PropagationConfig {
 
 class ImaginedReturn {
  public:
+  // Rows imagined at once on the CPU: their activations stay in cache. On a GPU all go at once.
+  static constexpr int64_t kCpuRows = 8192;
+
   // Borrows the model, which must outlive this. Throws std::logic_error where the propagation does not fit the elites,
   // or the uncertainty is to weight rows, of which there are none here.
   ImaginedReturn(const ModelEnv& model_env, const PropagationConfig& propagation, const UncertaintyConfig& uncertainty);

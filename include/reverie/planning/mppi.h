@@ -11,6 +11,8 @@
 #ifndef REVERIE_PLANNING_MPPI_H_
 #define REVERIE_PLANNING_MPPI_H_
 
+#include <string>
+
 #include "reverie/config/fields.h"
 #include "reverie/planning/sequence_optimizer.h"
 
@@ -28,6 +30,9 @@ class Mppi final : public SequenceOptimizer {
   };
 
   Mppi(const Options& options, const SequenceShape& shape, const torch::Device& device);
+
+  // Optimize as the method _search of an exported module (planning/export.h).
+  static std::string TorchScript(const Options& options);
 
   torch::Tensor Optimize(const SequenceObjective& objective, torch::Generator& generator) override;
   void Shift(int64_t steps) override;

@@ -16,6 +16,8 @@ namespace reverie {
 struct PlannerMaker {
   std::function<Fields()> options;  // borrows from this object
   std::function<std::unique_ptr<SequenceOptimizer>(const SequenceShape& shape, const torch::Device& device)> make;
+  // The search as TorchScript (planning/export.h); empty where the planner has none.
+  std::function<std::string()> torchscript;
 };
 
 struct PlannerEntry {

@@ -2,6 +2,7 @@
 #ifndef REVERIE_POLICIES_GAUSSIAN_ACTOR_H_
 #define REVERIE_POLICIES_GAUSSIAN_ACTOR_H_
 
+#include <filesystem>
 #include <vector>
 
 #include "reverie/core/rng.h"
@@ -35,6 +36,11 @@ class GaussianActor final : public Policy {
 
 // The actor's mean action as a network of its own, in the bounds of `spec`, with the options of `env`.
 FrozenPolicy FreezeActor(const GaussianActor& actor, const EnvSpec& spec, const EnvConfig& env);
+
+// Writes that as TorchScript, and as JSON under the same name, held against the actor on 1,000 observations
+// (ExportPolicy). Returns the two files.
+std::vector<std::filesystem::path> ExportActor(GaussianActor& actor, const EnvSpec& spec, const EnvConfig& env,
+                                               const std::filesystem::path& torchscript);
 
 }  // namespace reverie
 

@@ -35,7 +35,7 @@ namespace reverie {
 struct RunHooks {
   std::function<std::optional<EvalResult>(int64_t env_steps)> evaluate;  // nothing where a signal stopped it
   std::function<void(StateVisitor&)> visit_state;
-  std::function<void()> export_policy;  // writes policy.pt and policy.json
+  std::function<void()> export_policy;  // writes policy.pt, and policy.json where the policy has one
 };
 
 class RunContext {
