@@ -12,10 +12,12 @@ import sys
 import tempfile
 import time
 
-PARTS = ["learning", "env", "mbpo", "phases", "start"]
+PARTS = ["learning", "planning", "env", "mbpo", "phases", "start"]
 PHASES = ["model_fit", "rollout", "env", "updates"]
 PHASE_ROWS = [2000, 50000]
 TASKS = ["HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5", "Humanoid-v5"]
+PLANNED_SIZES = [(400, 20), (100, 5)]  # population, particles
+PLANNED_TASKS = ["HalfCheetah-v5", "Reacher-v5"]
 
 # Floating-point operations of one update or row at HalfCheetah's sizes: every matrix product of
 # src/learners/sac_learner.cc, src/models/gaussian_ensemble.cc and src/rollout/branched_rollout.cc.
@@ -74,6 +76,17 @@ class Bench:
         for row in self.peer("mbrl_ensemble.py"):
             self.add("mbrl/EnsembleMinibatch/threads:2", 1000 / row["fit_ms_per_minibatch"])
             self.add("mbrl/ImaginedStep/threads:2", row["sampled_rows_per_s"])
+
+    def planning(self):
+        self.ours("^(CemDecision|PlannedRollout)")
+        for row in self.peer("mbrl_planning.py"):
+            size = f"population:{row['population']}/particles:{row['particles']}"
+            self.add(f"mbrl/CemDecision/{row['propagation']}/{size}/threads:2", row["rows_per_s"])
+        self.ours("^Simulator")
+        for task in PLANNED_TASKS:
+            for work in ("SimulatorPlan", "SimulatorPhysics"):
+                one, two = (self.samples[f"{work}/{task}/threads:{threads}"][-1] for threads in (1, 2))
+                self.add(f"{work}/{task}/speedup", two / one)
 
     def env(self):
         self.ours("^(EnvSteps|PhysicsSteps|VectorSteps|VectorPhysics)")
@@ -166,6 +179,22 @@ class Bench:
             for where, words in [("threads:1", "1 thread"), ("threads:2", "2 threads"), ("cuda", "GPU")]:
                 shape = square if not tall else "m:20000/k:200/n:200" if where == "cuda" else "m:8192/k:200/n:200"
                 row(f"{work}, {words}", f"{name}/{where}", peers, of_products(name, flop, shape, where), must if where == "threads:2" else None)
+        for population, particles in PLANNED_SIZES:
+            for threads in (1, 2):
+                size = f"population:{population}/particles:{particles}/threads:{threads}"
+                for kind in ("tsinf", "ts1"):
+                    for policy in ("uniform", "actor"):  # of the rollout beside it
+                        if f"PlannedRollout/{policy}/{size}" in self.samples:
+                            self.samples[f"{policy} rollout/CemDecision/{kind}/{size}"] = self.samples[f"PlannedRollout/{policy}/{size}"]
+                    row(f"rows/s of CEM decisions, {population} x {particles} {kind}, {threads} thread{'s' * (threads - 1)}",
+                        f"CemDecision/{kind}/{size}", ["uniform rollout", "actor rollout", "mbrl"], None,
+                        "0.85x of rollouts, 3x of mbrl" if threads == 2 else "0.85x")
+        for task in PLANNED_TASKS:
+            for threads in (1, 2):
+                row(f"{task} steps/s of CEM decisions, {threads} thread{'s' * (threads - 1)}", f"SimulatorPlan/{task}/threads:{threads}",
+                    [], self.ratio(f"SimulatorPlan/{task}/threads:{threads}", f"SimulatorPhysics/{task}/threads:{threads}"))
+            row(f"{task} speed-up of CEM decisions by a second thread", f"SimulatorPlan/{task}/speedup",
+                [], self.ratio(f"SimulatorPlan/{task}/speedup", f"SimulatorPhysics/{task}/speedup"), "0.9 of limit")
         for task in TASKS:
             row(f"{task} steps/s, 1 thread", f"EnvSteps/{task}", ["gymnasium", "envpool"],
                 self.ratio(f"EnvSteps/{task}", f"PhysicsSteps/{task}"), "0.92 of limit, ahead")

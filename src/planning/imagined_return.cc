@@ -1,6 +1,8 @@
 #include "reverie/planning/imagined_return.h"
 
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <limits>
@@ -10,6 +12,8 @@ namespace reverie {
 namespace {
 
 constexpr float kLeast = -std::numeric_limits<float>::infinity();
+// Fewer are not worth a thread of their own.
+constexpr int64_t kLeastCpuRows = 128;
 // Keeps the square root's derivative finite where all particles are one.
 constexpr double kLeastVar = 1e-12;
 
@@ -53,17 +57,45 @@ ImaginedReturn::ImaginedReturn(const ModelEnv& model_env, const PropagationConfi
 torch::Tensor ImaginedReturn::Score(const torch::Tensor& obs, const torch::Tensor& actions,
                                     torch::Generator& generator) const {
   const int64_t candidates = actions.size(0);
-  const int64_t at_once = actions.is_cpu() ? std::max<int64_t>(1, kCpuRows / propagation_.particles) : candidates;
   const bool samples_suffice = !torch::GradMode::is_enabled() && uncertainty_.config().use == UncertaintyUse::kNone &&
                                (propagation_.kind == Propagation::kTs1 || propagation_.kind == Propagation::kTsInf);
+  if (samples_suffice && actions.is_cpu() && at::get_num_threads() > 1) {
+    return ScoreOnThreads(obs, actions, generator);
+  }
+  const int64_t at_once = actions.is_cpu() ? std::max<int64_t>(1, kCpuRows / propagation_.particles) : candidates;
   std::vector<torch::Tensor> scores;
   for (int64_t begin = 0; begin < candidates; begin += at_once) {
     const torch::Tensor part = actions.narrow(0, begin, std::min(at_once, candidates - begin));
-    const Particles end = samples_suffice ? RollSampled(obs, part, generator) : RollPredicted(obs, part, generator);
-    const torch::Tensor mean = end.sum.view({propagation_.particles, -1}).mean(0);
-    scores.push_back(mean.masked_fill(end.finite.view({propagation_.particles, -1}).all(0).logical_not(), kLeast));
+    scores.push_back(MeanOf(samples_suffice ? RollSampled(obs, part, generator) : RollPredicted(obs, part, generator)));
   }
   return scores.size() == 1 ? scores[0] : torch::cat(scores);
+}
+
+torch::Tensor ImaginedReturn::ScoreOnThreads(const torch::Tensor& obs, const torch::Tensor& actions,
+                                             torch::Generator& generator) const {
+  const int64_t candidates = actions.size(0);
+  const int64_t rows = propagation_.particles * candidates;
+  const int64_t threads = at::get_num_threads();
+  const int64_t most = std::clamp<int64_t>(rows / kLeastCpuRows, 1, candidates);
+  const int64_t shares = std::min(threads * at::divup(rows, threads * kCpuRows), most);
+  const torch::Tensor seeds =
+      torch::randint(std::numeric_limits<int64_t>::max(), {shares}, generator, torch::dtype(torch::kInt64));
+  torch::Tensor scores = torch::empty({candidates}, actions.options());
+  at::parallel_for(0, shares, 1, [&](int64_t first, int64_t last) {
+    const torch::NoGradGuard no_grad;  // each thread has a mode of its own
+    for (int64_t share = first; share < last; ++share) {
+      const int64_t begin = share * candidates / shares;
+      const int64_t count = (share + 1) * candidates / shares - begin;
+      torch::Generator own = at::detail::createCPUGenerator(static_cast<uint64_t>(seeds.data_ptr<int64_t>()[share]));
+      scores.narrow(0, begin, count).copy_(MeanOf(RollSampled(obs, actions.narrow(0, begin, count), own)));
+    }
+  });
+  return scores;
+}
+
+torch::Tensor ImaginedReturn::MeanOf(const Particles& end) const {
+  const torch::Tensor mean = end.sum.view({propagation_.particles, -1}).mean(0);
+  return mean.masked_fill(end.finite.view({propagation_.particles, -1}).all(0).logical_not(), kLeast);
 }
 
 ImaginedReturn::Particles ImaginedReturn::Begin(const torch::Tensor& actions) const {

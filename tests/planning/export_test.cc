@@ -1,5 +1,6 @@
 #include "reverie/planning/export.h"
 
+#include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/script.h>
@@ -175,6 +176,9 @@ void MakeExact(Subject& subject, double var) {
 
 class PlannerExportTest : public testing::Test {
  protected:
+  // With one thread all that the live planner draws comes from one generator.
+  PlannerExportTest() { at::set_num_threads(1); }
+
   fs::path file() const { return folder_.path() / "planner.pt"; }
   torch::jit::Module Exported(const Subject& subject) const {
     subject.Export(file());

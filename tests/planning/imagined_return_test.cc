@@ -1,5 +1,6 @@
 #include "reverie/planning/imagined_return.h"
 
+#include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -130,6 +131,32 @@ TEST_F(ImaginedReturnTest, SamplesHaveTheElitesVariance) {
       EXPECT_NEAR(score.item<float>(), 1 + 2 + 3, 0.3);
     }
   }
+}
+
+TEST_F(ImaginedReturnTest, ThreadsShareTheCandidates) {
+  const DriftModel model({0, 3}, {1, 1});
+  const torch::NoGradGuard no_grad;
+  const int64_t candidates = 1000;
+  const torch::Tensor action = torch::linspace(-1, 1, candidates);
+  const torch::Tensor actions = action.view({-1, 1, 1}).expand({candidates, 4, 1});
+  const int threads_before = at::get_num_threads();
+  for (const int threads : {1, 2, 3}) {
+    at::set_num_threads(threads);
+    for (const Propagation kind : {Propagation::kTs1, Propagation::kTsInf}) {
+      const PropagationConfig propagation{.kind = kind, .particles = 100};
+      generator_ = MakeGenerator(Rng(1), torch::kCPU);
+      const torch::Tensor scores = Score(model, propagation, actions);
+      const torch::Tensor error = scores - (1 + 2 + 3 + 4) * (action + 1.5);  // of a standard deviation of at most 1
+      EXPECT_NEAR(error.mean().item<float>(), 0, 0.2);
+      EXPECT_LT(error.abs().max().item<float>(), 6);
+      // Nobody gets another's draws.
+      EXPECT_FALSE(torch::allclose(error.narrow(0, 0, 500), error.narrow(0, 500, 500), 0, 0.01));
+      EXPECT_FALSE(torch::equal(scores, Score(model, propagation, actions)));
+      generator_ = MakeGenerator(Rng(1), torch::kCPU);
+      EXPECT_TRUE(torch::equal(scores, Score(model, propagation, actions)));
+    }
+  }
+  at::set_num_threads(threads_before);
 }
 
 TEST_F(ImaginedReturnTest, DsMovesOnTheMomentsOfAllElitesAndParticles) {

@@ -67,6 +67,11 @@ class ImaginedReturn {
     void Earn(const torch::Tensor& reward, const torch::Tensor& step_finite, const torch::Tensor& ended);
   };
   Particles Begin(const torch::Tensor& actions) const;
+  torch::Tensor MeanOf(const Particles& end) const;  // J [P]
+  // Each thread imagines its own candidates from beginning to end, with draws of its own, so that none waits for
+  // another between two steps. How many there are decides who gets which draws.
+  torch::Tensor ScoreOnThreads(const torch::Tensor& obs, const torch::Tensor& actions,
+                               torch::Generator& generator) const;
   // By samples of one elite for each row.
   Particles RollSampled(const torch::Tensor& obs, const torch::Tensor& actions, torch::Generator& generator) const;
   // By the predictions of all: differentiable, and every propagation.
