@@ -27,13 +27,6 @@ constexpr int64_t kTracedRows = 3;
 constexpr double kModelTolerance = 1e-3;
 constexpr double kTaskTolerance = 1e-5;
 
-template <class... Parts>
-std::string Text(const Parts&... parts) {
-  std::ostringstream out;
-  (out << ... << parts);
-  return out.str();
-}
-
 void RefuseWhatHasNoModule(const PlannerParts& parts) {
   if (!parts.planner.maker.torchscript) {
     std::vector<std::string> names;
@@ -354,12 +347,11 @@ torch::jit::Module ModuleOf(const PlannerParts& parts, const EnvSpec& spec, cons
     parameter("weight_" + std::to_string(l), elites.mlp.weights()[l]);
     parameter("bias_" + std::to_string(l), elites.mlp.biases()[l]);
   }
-  const torch::Tensor low = torch::tensor(spec.action_low, torch::kFloat64);
-  const torch::Tensor high = torch::tensor(spec.action_high, torch::kFloat64);
-  buffer("action_low", low.to(torch::kFloat32));
-  buffer("action_high", high.to(torch::kFloat32));
-  buffer("action_center", ((high + low) / 2).to(torch::kFloat32));
-  buffer("action_half_range", ((high - low) / 2).to(torch::kFloat32));
+  const BatchedActionBounds bounds(spec.action_low, spec.action_high, torch::kFloat32);
+  buffer("action_low", torch::tensor(spec.action_low, torch::kFloat32));
+  buffer("action_high", torch::tensor(spec.action_high, torch::kFloat32));
+  buffer("action_center", bounds.center());
+  buffer("action_half_range", bounds.half_range());
 
   for (const TaskMethod& method : TaskMethods(task, parts.model.learns_reward())) {
     try {

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "reverie/core/file.h"
+#include "reverie/core/text.h"
 
 namespace reverie {
 namespace {
@@ -29,13 +30,6 @@ constexpr double kTolerance = 1e-5;  // of the action's half-range
 
 std::string Name(const char* list, size_t index, const char* member) {
   return std::string(list) + "[" + std::to_string(index) + "]." + member;
-}
-
-template <class... Parts>
-std::string Text(const Parts&... parts) {
-  std::ostringstream out;
-  (out << ... << parts);
-  return out.str();
 }
 
 // "KEY: what is wrong" for the first tensor that is not of that shape, float32 on the CPU; else empty.

@@ -4,6 +4,7 @@
 
 #include <charconv>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,14 @@ std::string Joined(const std::vector<std::string>& words);
 
 // That many digits after the point: "12.3".
 std::string FixedText(double value, int digits);
+
+// All that an ostream writes of the parts, one after another.
+template <class... Parts>
+std::string Text(const Parts&... parts) {
+  std::ostringstream out;
+  (out << ... << parts);
+  return out.str();
+}
 
 // The number that the whole text is, as std::from_chars reads it (inf and nan are numbers); nothing where it is none.
 template <class Number>

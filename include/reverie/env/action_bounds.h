@@ -35,6 +35,10 @@ class BatchedActionBounds {
   // action [B, act_dim] -> [B, act_dim].
   torch::Tensor ToEnvAction(const torch::Tensor& action) const { return torch::addcmul(center_, half_range_, action); }
 
+  // [act_dim]: an action of 0 in the env's bounds, and what one of 1 adds to it.
+  const torch::Tensor& center() const { return center_; }
+  const torch::Tensor& half_range() const { return half_range_; }
+
  private:
   torch::Tensor center_, half_range_;  // [act_dim]
 };
