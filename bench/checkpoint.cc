@@ -26,9 +26,7 @@ void CheckpointOfRows(benchmark::State& state) {
     buffer.Add(rows);
   }
   const auto save = [&](CheckpointFolder& checkpoints, int64_t env_steps) {
-    StateTree tree;
-    StateVisitor visitor = StateVisitor::Saving(tree);
-    buffer.VisitState(visitor);
+    StateTree tree = SaveState(buffer);
     checkpoints.Save(tree, env_steps);
   };
   {
@@ -59,8 +57,7 @@ void CheckpointOfRows(benchmark::State& state) {
     const Stopwatch reading;
     CheckpointFolder reader(folder, 2);
     Checkpoint checkpoint = reader.Resume();
-    StateVisitor visitor = StateVisitor::Loading(checkpoint.state);
-    buffer.VisitState(visitor);
+    LoadState(checkpoint.state, buffer);
     state.counters["read_s"] = reading.Seconds();
   }
   std::filesystem::remove_all(folder);

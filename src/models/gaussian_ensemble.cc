@@ -181,9 +181,7 @@ void GaussianEnsemble::ApplyGradients() { adam_.Step(); }
 std::optional<Metrics> GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng& rng,
                                              const std::function<bool()>& stop) {
   const torch::NoGradGuard no_grad;
-  StateTree before;
-  StateVisitor saving = StateVisitor::Saving(before);
-  VisitState(saving);
+  StateTree before = SaveState(*this);
   const torch::Device device = parameters_.values().device();
   const auto index_options = torch::dtype(torch::kInt64).device(device);
   torch::Generator split_generator = MakeGenerator(rng.Split("split"), device);
@@ -256,8 +254,7 @@ std::optional<Metrics> GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng
       }
       ++minibatches;
       if (stop()) {
-        StateVisitor loading = StateVisitor::Loading(before);
-        VisitState(loading);
+        LoadState(before, *this);
         return std::nullopt;
       }
     }

@@ -27,13 +27,6 @@ TransitionBatch Rows(int64_t first, int64_t count) {
   return batch;
 }
 
-StateTree StateOf(ReplayBuffer& buffer) {
-  StateTree tree;
-  StateVisitor saving = StateVisitor::Saving(tree);
-  buffer.VisitState(saving);
-  return tree;
-}
-
 std::vector<float> FirstNumbers(const TransitionBatch& batch) {
   const torch::Tensor column = batch.obs().select(1, 0).contiguous();
   return {column.data_ptr<float>(), column.data_ptr<float>() + column.numel()};
@@ -173,10 +166,9 @@ TEST(ReplayBuffer, AnEmptyOneGivesNoBatch) {
 TEST(ReplayBuffer, ARestoredOneDrawsTheSameRowsAndGoesOnTheSame) {
   ReplayBuffer buffer(kLayout, 5, torch::kCPU);
   buffer.Add(Rows(0, 7));
-  StateTree tree = StateOf(buffer);
+  StateTree tree = SaveState(buffer);
   ReplayBuffer restored(kLayout, 3, torch::kCPU);
-  StateVisitor loading = StateVisitor::Loading(tree);
-  restored.VisitState(loading);
+  LoadState(tree, restored);
   for (ReplayBuffer* b : {&buffer, &restored}) {
     b->Add(Rows(7, 1));
   }
@@ -193,7 +185,7 @@ TEST(ReplayBuffer, ARestoredOneDrawsTheSameRowsAndGoesOnTheSame) {
 TEST(ReplayBuffer, ACheckpointHoldsTheRowsThereAreAndNoMore) {
   ReplayBuffer buffer(kLayout, 100'000, torch::kCPU, 1'000'000);
   buffer.Add(Rows(0, 10));
-  StateTree tree = StateOf(buffer);
+  StateTree tree = SaveState(buffer);
   const TemporaryFolder folder;
   CheckpointFolder checkpoints(folder.path(), 1);
   checkpoints.Save(tree, 1);
@@ -205,8 +197,7 @@ TEST(ReplayBuffer, ACheckpointHoldsTheRowsThereAreAndNoMore) {
   EXPECT_LT(bytes, 10'000);
   Checkpoint saved = checkpoints.Resume();
   ReplayBuffer restored(kLayout, 1, torch::kCPU);
-  StateVisitor loading = StateVisitor::Loading(saved.state);
-  restored.VisitState(loading);
+  LoadState(saved.state, restored);
   EXPECT_TRUE(torch::equal(restored.All().rows, buffer.All().rows));
 }
 
@@ -214,7 +205,7 @@ TEST(ReplayBuffer, RowsThatAreLentAreNotOverwrittenBeforeTheyAreReturned) {
   for (const std::string change : {"add", "more than fits", "capacity", "clear"}) {
     ReplayBuffer buffer(kLayout, 6, torch::kCPU);
     buffer.Add(Rows(0, 8));
-    StateTree tree = StateOf(buffer);
+    StateTree tree = SaveState(buffer);
     const StoredRows& rows = tree.rows().at("rows");
     std::vector<float> read;
     std::thread borrower([&read, loan = rows.lend(2)]() mutable {
@@ -244,7 +235,7 @@ TEST(ReplayBuffer, RowsThatAreLentAreNotOverwrittenBeforeTheyAreReturned) {
 TEST(ReplayBuffer, RowsThatAreLentDoNotKeepNewOnesFromTheirPlaces) {
   ReplayBuffer buffer(kLayout, 10, torch::kCPU);
   buffer.Add(Rows(0, 4));
-  StateTree tree = StateOf(buffer);
+  StateTree tree = SaveState(buffer);
   {
     const RowLoan loan = tree.rows().at("rows").lend(2);
     buffer.Add(Rows(4, 6));

@@ -85,11 +85,8 @@ TEST_P(VectorEnvOf, AStateThatIsLoadedGoesOnBitForBit) {
     a.DrawActions(one.spec(), actions);
     one.Step(a.actions, a.obs, a.results);
   }
-  StateTree tree;
-  StateVisitor saving = StateVisitor::Saving(tree);
-  one.VisitState(saving);
-  StateVisitor loading = StateVisitor::Loading(tree);
-  other.VisitState(loading);
+  StateTree tree = SaveState(one);
+  LoadState(tree, other);
   for (int step = 0; step < 20; ++step) {
     a.DrawActions(one.spec(), actions);
     one.Step(a.actions, a.obs, a.results);

@@ -69,9 +69,7 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
   Learner learner;
   const RowReader read = [](int64_t begin, int64_t end) { return torch::ones({end - begin, 2}); };
   learner.rows = {.begin = 0, .end = 5, .read = read, .lend = [read](int64_t) { return RowLoan(read, nullptr); }};
-  StateTree tree;
-  StateVisitor saving = StateVisitor::Saving(tree);
-  learner.VisitState(saving);
+  StateTree tree = SaveState(learner);
   folder.Save(tree, 1);
   folder.Finish();
   return 0;
@@ -87,8 +85,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     CheckpointFolder folder(FuzzFolder(), 1);
     Checkpoint checkpoint = folder.Resume();
     Learner learner;
-    StateVisitor loading = StateVisitor::Loading(checkpoint.state);
-    learner.VisitState(loading);
+    LoadState(checkpoint.state, learner);
   } catch (const std::runtime_error&) {
   }
   return 0;

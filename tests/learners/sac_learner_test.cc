@@ -297,12 +297,9 @@ TEST(SacLearner, ARestoredOneGoesOnTheSame) {
   MixedSampler sampler(buffer);
   SacLearner learner({.hidden = {16, 16}, .batch_size = 32}, kLayout, Rng(1), torch::kCPU);
   learner.Update(sampler, 5);
-  StateTree tree;
-  StateVisitor saving = StateVisitor::Saving(tree);
-  learner.VisitState(saving);
+  StateTree tree = SaveState(learner);
   SacLearner restored({.hidden = {16, 16}, .batch_size = 32}, kLayout, Rng(99), torch::kCPU);
-  StateVisitor loading = StateVisitor::Loading(tree);
-  restored.VisitState(loading);
+  LoadState(tree, restored);
   learner.Update(sampler, 5);
   restored.Update(sampler, 5);
   EXPECT_TRUE(torch::equal(learner.actor().parameters().values(), restored.actor().parameters().values()));

@@ -424,12 +424,9 @@ TEST(GaussianEnsemble, FitsRepeatAndARestoredModelGoesOnTheSame) {
   first.Fit(data, Rng(2));
   second.Fit(data, Rng(2));
   EXPECT_TRUE(torch::equal(first.parameters().values(), second.parameters().values()));
-  StateTree tree;
-  StateVisitor saving = StateVisitor::Saving(tree);
-  first.VisitState(saving);
+  StateTree tree = SaveState(first);
   GaussianEnsemble restored(SmallConfig(), {.layout = kLayout, .learn_reward = true}, Rng(77), torch::kCPU);
-  StateVisitor loading = StateVisitor::Loading(tree);
-  restored.VisitState(loading);
+  LoadState(tree, restored);
   first.Fit(data, Rng(3));
   restored.Fit(data, Rng(3));
   EXPECT_TRUE(torch::equal(first.parameters().values(), restored.parameters().values()));

@@ -13,9 +13,8 @@
 #include <stdexcept>
 
 #include "oracle.h"
-#include "reverie/config/reader.h"
+#include "planning/planners.h"
 #include "reverie/env/registry.h"
-#include "reverie/env/toy/linear_quadratic.h"
 #include "reverie/planning/mpc_policy.h"
 
 namespace reverie {
@@ -29,27 +28,10 @@ const char* const kCem = "{kind: cem, horizon: 12, options: {population: 60, eli
 const char* const kShooting = "{kind: random_shooting, horizon: 12, options: {population: 150}}";
 const char* const kMppi = "{kind: mppi, horizon: 12, options: {population: 60, iterations: 3, lambda: 1e-7}}";
 
-PlannerConfig Planner(const std::string& yaml) {
-  PlannerConfig config;
-  ConfigDocument::FromText(yaml, "planner.yaml").ReadInto(Fields::Of(config));
-  return config;
-}
-
 torch::Generator Seeded(uint64_t seed) {
   torch::Generator generator = MakeGenerator(Rng(0), torch::kCPU);
   generator.set_current_seed(seed);
   return generator;
-}
-
-template <size_t kRows, size_t kColumns>
-torch::Tensor TensorOf(const LQ::Matrix<kRows, kColumns>& matrix) {
-  torch::Tensor tensor = torch::empty({kRows, kColumns});
-  for (size_t i = 0; i < kRows; ++i) {
-    for (size_t j = 0; j < kColumns; ++j) {
-      tensor[static_cast<int64_t>(i)][static_cast<int64_t>(j)] = matrix[i][j];
-    }
-  }
-  return tensor;
 }
 
 struct Choices {
@@ -102,14 +84,11 @@ struct Subject {
 
   using Tensors = std::map<std::string, torch::Tensor>;
   void Change(const std::function<void(Tensors&)>& change) {
-    StateTree tree;
-    StateVisitor saving = StateVisitor::Saving(tree);
-    model.VisitState(saving);
+    StateTree tree = SaveState(model);
     TensorFile values = tree.values();
     change(values.tensors);
     tree = StateTree(values, tree.rows());
-    StateVisitor loading = StateVisitor::Loading(tree);
-    model.VisitState(loading);
+    LoadState(tree, model);
   }
 
   PlannerParts parts() const {
@@ -350,9 +329,7 @@ def search(self, obs: Tensor, plan: Tensor, seed: int) -> Tensor:
       torch::Generator generator = Seeded(1);
       const torch::Tensor first = planner->Optimize(objective, generator);
       planner->Shift(1);
-      StateTree tree;
-      StateVisitor saving = StateVisitor::Saving(tree);
-      planner->VisitState(saving);
+      StateTree tree = SaveState(*planner);
       const torch::Tensor start = tree.values().tensors.begin()->second.clone();
       generator = Seeded(2);
       const torch::Tensor live = planner->Optimize(scored, generator);

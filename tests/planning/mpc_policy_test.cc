@@ -7,7 +7,7 @@
 #include <limits>
 #include <memory>
 
-#include "reverie/config/reader.h"
+#include "planning/planners.h"
 #include "reverie/env/registry.h"
 #include "reverie/env/toy/cart_pole_swing_up.h"
 #include "reverie/planning/simulator_return.h"
@@ -15,12 +15,6 @@
 
 namespace reverie {
 namespace {
-
-PlannerConfig Planner(const std::string& yaml) {
-  PlannerConfig config;
-  ConfigDocument::FromText(yaml, "planner.yaml").ReadInto(Fields::Of(config));
-  return config;
-}
 
 // Many candidates for two steps ahead: the best comes near the target.
 const char* const kShooting = "{kind: random_shooting, horizon: 4, options: {population: 4000}}";
@@ -114,11 +108,8 @@ TEST_F(MpcPolicyTest, GoesOnFromItsState) {
   MpcPolicy policy = Make(3);
   MpcPolicy restored = Make(3);
   Act(policy, {1}, {first_.get()});
-  StateTree tree;
-  StateVisitor saving = StateVisitor::Saving(tree);
-  policy.VisitState(saving);
-  StateVisitor loading = StateVisitor::Loading(tree);
-  restored.VisitState(loading);
+  StateTree tree = SaveState(policy);
+  LoadState(tree, restored);
   torch::Generator one = MakeGenerator(Rng(5), torch::kCPU);
   torch::Generator other = MakeGenerator(Rng(5), torch::kCPU);
   for (int64_t step = 0; step < 5; ++step) {

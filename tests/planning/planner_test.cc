@@ -8,8 +8,7 @@
 #include <limits>
 #include <map>
 
-#include "reverie/config/reader.h"
-#include "reverie/env/toy/linear_quadratic.h"
+#include "planning/planners.h"
 #include "reverie/planning/coloured_noise.h"
 #include "reverie/planning/icem.h"
 #include "reverie/planning/registry.h"
@@ -23,27 +22,7 @@ constexpr float kNone = std::numeric_limits<float>::quiet_NaN();
 
 // A planner as a config makes it.
 std::unique_ptr<SequenceOptimizer> Make(const std::string& yaml, const SequenceShape& shape) {
-  PlannerConfig config;
-  ConfigDocument::FromText(yaml, "planner.yaml").ReadInto(Fields::Of(config));
-  return config.maker.make(shape, torch::kCPU);
-}
-
-StateTree StateOf(SequenceOptimizer& planner) {
-  StateTree tree;
-  StateVisitor saving = StateVisitor::Saving(tree);
-  planner.VisitState(saving);
-  return tree;
-}
-
-template <size_t kRows, size_t kColumns>
-torch::Tensor TensorOf(const LQ::Matrix<kRows, kColumns>& matrix) {
-  torch::Tensor tensor = torch::empty({kRows, kColumns});
-  for (size_t i = 0; i < kRows; ++i) {
-    for (size_t j = 0; j < kColumns; ++j) {
-      tensor[static_cast<int64_t>(i)][static_cast<int64_t>(j)] = matrix[i][j];
-    }
-  }
-  return tensor;
+  return Planner(yaml).maker.make(shape, torch::kCPU);
 }
 
 // The summed reward of the linear-quadratic system from `start`, by its definition.
@@ -153,9 +132,8 @@ TEST_P(PlannerTest, GoesOnFromItsState) {
   const std::unique_ptr<SequenceOptimizer> other = MakeOne({4, 2});
   planner->Optimize(objective, generator_);
   planner->Shift(1);
-  StateTree tree = StateOf(*planner);
-  StateVisitor loading = StateVisitor::Loading(tree);
-  other->VisitState(loading);
+  StateTree tree = SaveState(*planner);
+  LoadState(tree, *other);
   torch::Generator one = MakeGenerator(Rng(7), torch::kCPU);
   torch::Generator two = MakeGenerator(Rng(7), torch::kCPU);
   EXPECT_TRUE(torch::equal(planner->Optimize(objective, one), other->Optimize(objective, two)));
@@ -295,11 +273,10 @@ TEST(WarmStart, LowersTheCostReachedWithHalfTheSamples) {
       const std::unique_ptr<SequenceOptimizer> whole = Make(yaml.first, {kHorizon, 2});
       const torch::Tensor plan = whole->Optimize(Return(start), generator);
       whole->Shift(1);
-      StateTree tree = StateOf(*whole);
+      StateTree tree = SaveState(*whole);
       const std::unique_ptr<SequenceOptimizer> warm = Make(yaml.second, {kHorizon, 2});
       const std::unique_ptr<SequenceOptimizer> cold = Make(yaml.second, {kHorizon, 2});
-      StateVisitor loading = StateVisitor::Loading(tree);
-      warm->VisitState(loading);
+      LoadState(tree, *warm);
       LinearQuadratic env("LinearQuadratic-v0", {});
       std::vector<double> next(4);
       env.SetState(start, next);

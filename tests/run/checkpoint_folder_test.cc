@@ -40,16 +40,8 @@ struct Learner {
     state("buffer", buffer);
     state("note", note);
   }
-  StateTree State() {
-    StateTree tree;
-    StateVisitor visitor = StateVisitor::Saving(tree);
-    VisitState(visitor);
-    return tree;
-  }
-  void Load(Checkpoint checkpoint) {
-    StateVisitor visitor = StateVisitor::Loading(checkpoint.state);
-    VisitState(visitor);
-  }
+  StateTree State() { return SaveState(*this); }
+  void Load(Checkpoint checkpoint) { LoadState(checkpoint.state, *this); }
 };
 
 class CheckpointFolderTest : public testing::Test {

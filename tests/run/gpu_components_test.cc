@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "oracle.h"
-#include "reverie/config/reader.h"
+#include "planning/planners.h"
 #include "reverie/core/repeated_work.h"
 #include "reverie/learners/sac_learner.h"
 #include "reverie/models/gaussian_ensemble.h"
@@ -285,11 +285,8 @@ TEST_F(GpuComponents, PlansScoreAsOnTheCpu) {
   const ModelSpec spec{.layout = kLayout, .learn_reward = true, .probabilistic = false};
   GaussianEnsemble cpu(SmallConfig(), spec, Rng(1), torch::kCPU);
   GaussianEnsemble gpu(SmallConfig(), spec, Rng(1), gpu_);
-  StateTree tree;
-  StateVisitor saving = StateVisitor::Saving(tree);
-  cpu.VisitState(saving);
-  StateVisitor loading = StateVisitor::Loading(tree);
-  gpu.VisitState(loading);
+  StateTree tree = SaveState(cpu);
+  LoadState(tree, gpu);
   const EnvSpec env_spec{.id = "any", .action_low = {-2, -2, -2}, .action_high = {2, 2, 2}};
   const torch::Tensor obs = Draw({11});
   const torch::Tensor actions = Draw({40, 6, 3}).tanh();
@@ -315,9 +312,7 @@ TEST_F(GpuComponents, AnExportedPlannerIsThatOfTheGpuAndRunsThere) {
                                                         .probabilistic = probabilistic},
                                               Rng(1), gpu_);
   };
-  PlannerConfig planner;
-  ConfigDocument::FromText("{kind: cem, horizon: 6, options: {population: 50, elites: 5}}", "planner.yaml")
-      .ReadInto(Fields::Of(planner));
+  const PlannerConfig planner = Planner("{kind: cem, horizon: 6, options: {population: 50, elites: 5}}");
   const torch::Tensor obs = 0.3 * Draw({3, 4});
   const torch::Tensor actions = Draw({20, 6, 1}).clamp_(-1, 1);
   for (const Propagation kind : {Propagation::kTs1, Propagation::kTsInf, Propagation::kDs, Propagation::kE}) {

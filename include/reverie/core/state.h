@@ -101,6 +101,20 @@ class StateVisitor {
   std::string path_;
 };
 
+// The state of anything with VisitState(StateVisitor&), saved and restored. Stored rows in the tree borrow `value`.
+template <class T>
+StateTree SaveState(T& value) {
+  StateTree tree;
+  StateVisitor visitor = StateVisitor::Saving(tree);
+  value.VisitState(visitor);
+  return tree;
+}
+template <class T>
+void LoadState(StateTree& tree, T& value) {
+  StateVisitor visitor = StateVisitor::Loading(tree);
+  value.VisitState(visitor);
+}
+
 // A generator on `device` at the start of the stream `rng`.
 torch::Generator MakeGenerator(const Rng& rng, const torch::Device& device);
 
