@@ -99,6 +99,7 @@ GaussianEnsemble::GaussianEnsemble(const GaussianEnsembleConfig& config, const M
       mlp_(ShapeOf(config, spec, config.members), parameters_),
       elite_parameters_(ShapeOf(config, spec, config.elites).ParameterCount(), device),
       elite_mlp_(ShapeOf(config, spec, config.elites), elite_parameters_),
+      packed_elites_(elite_mlp_),
       adam_(parameters_, config.learning_rate, DecayOf(config, mlp_, parameters_)),
       minibatch_("the ensemble's minibatch", device) {
   torch::Generator generator = MakeGenerator(rng.Split("init"), device);
@@ -133,6 +134,7 @@ void GaussianEnsemble::SetElites(const torch::Tensor& elites) {
     at::index_select_out(weight, mlp_.weights()[l], 0, elites_);
     at::index_select_out(bias, mlp_.biases()[l], 0, elites_);
   }
+  packed_elites_ = PackedMlp(elite_mlp_);
 }
 
 torch::Tensor GaussianEnsemble::Inputs(const torch::Tensor& obs, const torch::Tensor& action) const {
@@ -323,8 +325,10 @@ std::optional<Metrics> GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng
 GaussianPrediction GaussianEnsemble::Predict(const torch::Tensor& obs, const torch::Tensor& action,
                                              Members members) const {
   const torch::Tensor inputs = (Inputs(obs, action) - input_mean_) / input_std_;
-  const EnsembleMlp& mlp = members == Members::kAll ? mlp_ : elite_mlp_;
-  const torch::Tensor output = torch::GradMode::is_enabled() ? mlp.Forward(inputs) : mlp.Infer(inputs);
+  const bool all = members == Members::kAll;
+  const torch::Tensor output = torch::GradMode::is_enabled() ? (all ? mlp_ : elite_mlp_).Forward(inputs)
+                               : all                         ? mlp_.Infer(inputs)
+                                                             : packed_elites_.Infer(inputs);
   GaussianPrediction prediction{.mean = Mean(output)};
   prediction.var =
       spec_.probabilistic ? torch::exp(LogVar(output)) : torch::zeros(prediction.mean.sizes(), input_mean_.options());
@@ -344,7 +348,7 @@ void GaussianEnsemble::Sample(const torch::Tensor& obs, const torch::Tensor& act
   const auto empty = [&](int64_t width) { return torch::empty({config_.elites, share, width}, obs.options()); };
   torch::Tensor inputs = empty(input_mean_.size(0));
   DealInputs(spec_.features ? spec_.features(obs) : obs, action, deal, input_mean_, input_std_, inputs);
-  const torch::Tensor output = elite_mlp_.Infer(inputs);
+  const torch::Tensor output = packed_elites_.Infer(inputs);
   if (!spec_.probabilistic) {
     const torch::Tensor dealt = output.view({-1, target_dim_}).narrow(0, 0, rows);
     torch::Tensor target = torch::empty_like(dealt).index_copy_(0, deal, dealt);

@@ -12,8 +12,10 @@ extern "C" void sgemm_(const char* trans_a, const char* trans_b, const int* m, c
 #endif
 
 namespace reverie {
+namespace {
 
-void BlockProduct(const ConstBlock& a, const float* b, int64_t k, int64_t n, float* y) {
+// y [a.rows, n] contiguous = a [a.rows, k] b [k, n], b contiguous.
+void PlainProduct(const ConstBlock& a, const float* b, int64_t k, int64_t n, float* y) {
   const int64_t stride = std::max(a.stride, k);  // that of a single row may be anything
 #if REVERIE_HAS_SGEMM
   const auto rows = static_cast<int>(a.rows);
@@ -31,5 +33,132 @@ void BlockProduct(const ConstBlock& a, const float* b, int64_t k, int64_t n, flo
   at::mm_out(product, view(a.data, a.rows, k, stride), view(b, k, n, n));
 #endif
 }
+
+constexpr int64_t kPanelVectors = 3;
+
+// visit(first column, vectors) for each panel: as few as can be, of sizes as even as can be.
+template <class Visit>
+[[gnu::always_inline]] inline void ForEachPanel(const PanelLayout& layout, Visit visit) {
+  const int64_t vectors = layout.padded_n() / layout.lanes;
+  const int64_t panels = (vectors + kPanelVectors - 1) / kPanelVectors;
+  for (int64_t p = 0; p < panels; ++p) {
+    const int64_t begin = p * vectors / panels;
+    visit(begin * layout.lanes, (p + 1) * vectors / panels - begin);
+  }
+}
+
+}  // namespace
+
+void LayOutPanels(const float* weights, const PanelLayout& layout, float* panels) {
+  ForEachPanel(layout, [&](int64_t begin, int64_t vectors) {
+    const int64_t width = vectors * layout.lanes;
+    const int64_t count = std::min(width, layout.n - begin);
+    float* row = panels + begin * layout.k;
+    for (int64_t i = 0; i < layout.k; ++i, row += width) {
+      std::fill(std::copy_n(weights + i * layout.n + begin, count, row), row + width, 0.0F);
+    }
+  });
+}
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+
+namespace {
+
+// y [kRows, kVectors vectors] = a [kRows, k] panel, all sums in registers.
+template <int kLanes, int kRows, int kVectors>
+[[gnu::always_inline]] inline void Tile(const float* a, int64_t a_stride, const float* panel, int64_t k, float* y,
+                                        int64_t y_stride) {
+  using Vector [[gnu::vector_size(kLanes * sizeof(float))]] = float;
+  Vector sums[kRows][kVectors] = {};
+  for (int64_t q = 0; q < k; ++q) {
+    const Vector* b = reinterpret_cast<const Vector*>(panel + q * kVectors * kLanes);
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 3
+      for (int v = 0; v < kVectors; ++v) {
+        sums[i][v] += a[i * a_stride + q] * b[v];
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 3
+    for (int v = 0; v < kVectors; ++v) {
+      reinterpret_cast<Vector*>(y + i * y_stride)[v] = sums[i][v];
+    }
+  }
+}
+
+// kRows rows at a time, then four, then one.
+template <int kLanes, int kRows, int kVectors>
+[[gnu::always_inline]] inline void ThroughPanel(const ConstBlock& a, const float* panel, int64_t k, float* y,
+                                                int64_t y_stride) {
+  int64_t i = 0;
+  for (; i + kRows <= a.rows; i += kRows) {
+    Tile<kLanes, kRows, kVectors>(a.data + i * a.stride, a.stride, panel, k, y + i * y_stride, y_stride);
+  }
+  for (; i + 4 <= a.rows; i += 4) {
+    Tile<kLanes, 4, kVectors>(a.data + i * a.stride, a.stride, panel, k, y + i * y_stride, y_stride);
+  }
+  for (; i < a.rows; ++i) {
+    Tile<kLanes, 1, kVectors>(a.data + i * a.stride, a.stride, panel, k, y + i * y_stride, y_stride);
+  }
+}
+
+// A tile's sums, a panel's row and a number of `a` fill kRegisters registers as far as whole rows can.
+template <int kLanes, int kRegisters>
+[[gnu::always_inline]] inline void ThroughPanels(const ConstBlock& a, const float* panels, const PanelLayout& layout,
+                                                 float* y) {
+  ForEachPanel(
+      layout, [&](int64_t begin, int64_t vectors) __attribute__((always_inline)) {
+        const float* panel = panels + begin * layout.k;
+        const int64_t y_stride = layout.padded_n();
+        if (vectors == 3) {
+          ThroughPanel<kLanes, (kRegisters - 4) / 3, 3>(a, panel, layout.k, y + begin, y_stride);
+        } else if (vectors == 2) {
+          ThroughPanel<kLanes, (kRegisters - 3) / 2, 2>(a, panel, layout.k, y + begin, y_stride);
+        } else {
+          ThroughPanel<kLanes, kRegisters / 2, 1>(a, panel, layout.k, y + begin, y_stride);
+        }
+      });
+}
+
+[[gnu::target("arch=x86-64-v4")]] void Avx512Product(const ConstBlock& a, const float* panels,
+                                                     const PanelLayout& layout, float* y) {
+  ThroughPanels<16, 32>(a, panels, layout, y);
+}
+
+[[gnu::target("arch=x86-64-v3")]] void Avx2Product(const ConstBlock& a, const float* panels, const PanelLayout& layout,
+                                                   float* y) {
+  ThroughPanels<8, 16>(a, panels, layout, y);
+}
+
+}  // namespace
+
+int64_t PanelLanes() {
+  static const int64_t lanes = __builtin_cpu_supports("x86-64-v4") ? 16 : __builtin_cpu_supports("x86-64-v3") ? 8 : 0;
+  return lanes;
+}
+
+void BlockProduct(const ConstBlock& a, const float* weights, const PanelLayout& layout, float* y) {
+  switch (layout.lanes) {
+    case 16:
+      return Avx512Product(a, weights, layout, y);
+    case 8:
+      return Avx2Product(a, weights, layout, y);
+    default:
+      return PlainProduct(a, weights, layout.k, layout.n, y);
+  }
+}
+
+#else
+
+int64_t PanelLanes() { return 0; }
+
+void BlockProduct(const ConstBlock& a, const float* weights, const PanelLayout& layout, float* y) {
+  PlainProduct(a, weights, layout.k, layout.n, y);
+}
+
+#endif
 
 }  // namespace reverie

@@ -13,8 +13,24 @@ struct ConstBlock {
   int64_t rows, stride;
 };
 
-// y [a.rows, n] contiguous = a [a.rows, k] b [k, n], b contiguous.
-void BlockProduct(const ConstBlock& a, const float* b, int64_t k, int64_t n, float* y);
+// How weights [k, n] lie: row after row, or as panels of up to three vectors of columns, whose rows lie one after
+// another and are filled up with zeros to whole vectors.
+struct PanelLayout {
+  int64_t k, n;
+  int64_t lanes = 1;  // numbers of a vector; 1: no panels
+
+  int64_t padded_n() const { return (n + lanes - 1) / lanes * lanes; }
+  int64_t numbers() const { return k * padded_n(); }
+};
+
+// What this processor's panels have: 16 with AVX-512, 8 with AVX2, 0 where there is nothing to be had from panels.
+int64_t PanelLanes();
+
+// weights [k, n] contiguous, panels [layout.numbers()].
+void LayOutPanels(const float* weights, const PanelLayout& layout, float* panels);
+
+// y [a.rows, padded_n] contiguous = a [a.rows, k] times weights that lie so. Panels and y are aligned to their vectors.
+void BlockProduct(const ConstBlock& a, const float* weights, const PanelLayout& layout, float* y);
 
 // y [rows, n]: rows of AddBias, BiasRelu and BiasSilu (kernels.h), bias [n].
 void AddBiasBlock(float* y, const float* bias, int64_t rows, int64_t n);

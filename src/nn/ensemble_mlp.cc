@@ -13,8 +13,10 @@
 namespace reverie {
 namespace {
 
-// Rows that pass through all layers together: their activations fit into a core's second-level cache.
+// Rows that pass through all layers together, so that their activations stay in a core's second-level cache: enough for
+// a general product to be worth the weights it lays out; with panels fewer, in whole tiles (block.cc).
 constexpr int64_t kBlockRows = 256;
+constexpr int64_t kPanelBlockRows = 126;
 
 }  // namespace
 
@@ -96,44 +98,62 @@ void EnsembleMlp::Prepare(Tape& tape, int64_t rows) const {
 
 namespace {
 
+// A layer of all members: weights [E, layout.numbers()], biases [E, layout.padded_n()], each contiguous.
+struct Layer {
+  PanelLayout layout;
+  const torch::Tensor& weights;
+  const torch::Tensor& biases;
+};
+
 // EnsembleMlp::Infer on the CPU: x [E, B, in], output [E, B, out] contiguous.
-void InferBlocks(const MlpShape& shape, const std::vector<torch::Tensor>& weights,
-                 const std::vector<torch::Tensor>& biases, const torch::Tensor& x, torch::Tensor& output) {
+void InferBlocks(const std::vector<Layer>& layers, Activation activation, int64_t block_rows, const torch::Tensor& x,
+                 torch::Tensor& output) {
   const torch::Tensor input = x.stride(2) == 1 && x.stride(1) >= x.size(2) ? x : x.contiguous();
   const int64_t rows = input.size(1);
-  const auto layers = static_cast<size_t>(shape.layers());
-  const int64_t widest = *std::max_element(shape.widths.begin() + 1, shape.widths.end());
-  const int64_t blocks = at::divup(rows, kBlockRows);
+  int64_t widest = 0;
+  for (const Layer& layer : layers) {
+    widest = std::max(widest, layer.layout.padded_n());
+  }
+  const int64_t blocks = at::divup(rows, block_rows);
+  const int64_t out = output.size(2);
   const float* from = input.data_ptr<float>();
   float* to = output.data_ptr<float>();
-  at::parallel_for(0, shape.members * blocks, 1, [&](int64_t begin, int64_t end) {
-    thread_local std::vector<float> buffers;
-    buffers.resize(static_cast<size_t>(2 * kBlockRows * widest));
+  at::parallel_for(0, input.size(0) * blocks, 1, [&](int64_t begin, int64_t end) {
+    thread_local torch::Tensor buffers;  // aligned as the panels' products need it
+    if (!buffers.defined() || buffers.numel() < 2 * block_rows * widest) {
+      buffers = torch::empty({2 * block_rows * widest});
+    }
     for (int64_t task = begin; task < end; ++task) {
       const int64_t e = task / blocks;
-      const int64_t first = task % blocks * kBlockRows;
-      const int64_t count = std::min(kBlockRows, rows - first);
+      const int64_t first = task % blocks * block_rows;
+      const int64_t count = std::min(block_rows, rows - first);
       ConstBlock h{
           .data = from + e * input.stride(0) + first * input.stride(1), .rows = count, .stride = input.stride(1)};
-      for (size_t l = 0; l < layers; ++l) {
-        const int64_t in = shape.widths[l];
-        const int64_t out = shape.widths[l + 1];
-        const bool last = l + 1 == layers;
-        float* y =
-            last ? to + (e * rows + first) * out : buffers.data() + static_cast<int64_t>(l % 2) * kBlockRows * widest;
-        BlockProduct(h, weights[l].data_ptr<float>() + e * in * out, in, out, y);
-        const float* bias = biases[l].data_ptr<float>() + e * out;
-        if (last) {
-          AddBiasBlock(y, bias, count, out);
-        } else if (shape.activation == Activation::kRelu) {
-          BiasReluBlock(y, bias, count, out);
+      for (size_t l = 0; l < layers.size(); ++l) {
+        const PanelLayout& layout = layers[l].layout;
+        const int64_t width = layout.padded_n();
+        float* y = buffers.data_ptr<float>() + static_cast<int64_t>(l % 2) * block_rows * widest;
+        BlockProduct(h, layers[l].weights.data_ptr<float>() + e * layout.numbers(), layout, y);
+        const float* bias = layers[l].biases.data_ptr<float>() + e * width;
+        if (l + 1 == layers.size()) {
+          AddBiasBlock(y, bias, count, width);
+        } else if (activation == Activation::kRelu) {
+          BiasReluBlock(y, bias, count, width);
         } else {
-          BiasSiluBlock(y, bias, count, out);
+          BiasSiluBlock(y, bias, count, width);
         }
-        h = {.data = y, .rows = count, .stride = out};
+        h = {.data = y, .rows = count, .stride = width};
+      }
+      for (int64_t i = 0; i < count; ++i) {
+        std::copy_n(h.data + i * h.stride, out, to + (e * rows + first + i) * out);
       }
     }
   });
+}
+
+// That of layer l with vectors of so many numbers.
+PanelLayout LayoutOf(const MlpShape& shape, size_t l, int64_t lanes) {
+  return {.k = shape.widths[l], .n = shape.widths[l + 1], .lanes = lanes};
 }
 
 }  // namespace
@@ -148,7 +168,11 @@ void EnsembleMlp::Infer(const torch::Tensor& x, torch::Tensor& output) const {
   const torch::NoGradGuard no_grad;
   const torch::Tensor input = ForMembers(x, shape_.members);
   if (input.is_cpu()) {
-    InferBlocks(shape_, weights_, biases_, input, output);
+    std::vector<Layer> layers;
+    for (size_t l = 0; l < weights_.size(); ++l) {
+      layers.push_back({.layout = LayoutOf(shape_, l, 1), .weights = weights_[l], .biases = biases_[l]});
+    }
+    InferBlocks(layers, shape_.activation, kBlockRows, input, output);
     return;
   }
   const auto layers = static_cast<size_t>(shape_.layers());
@@ -211,6 +235,38 @@ void EnsembleMlp::InputGradient(const torch::Tensor& grad, Tape& tape, int64_t b
     g = BackThrough(layer, g, {}, tape);
   }
   at::bmm_out(input_grad, g, weights_[0].slice(1, begin, end).transpose(1, 2));
+}
+
+PackedMlp::PackedMlp(const EnsembleMlp& mlp) : mlp_(mlp) {
+  const int64_t lanes = PanelLanes();
+  if (lanes == 0 || !mlp.weights()[0].is_cpu()) {
+    return;
+  }
+  const int64_t members = mlp.shape().members;
+  for (size_t l = 0; l < mlp.weights().size(); ++l) {
+    const PanelLayout layout = LayoutOf(mlp.shape(), l, lanes);
+    panels_.push_back(torch::empty({members, layout.numbers()}));
+    biases_.push_back(torch::zeros({members, layout.padded_n()}));
+    biases_[l].narrow(1, 0, layout.n).copy_(mlp.biases()[l].squeeze(1));
+    for (int64_t e = 0; e < members; ++e) {
+      LayOutPanels(mlp.weights()[l][e].data_ptr<float>(), layout, panels_[l][e].data_ptr<float>());
+    }
+  }
+}
+
+torch::Tensor PackedMlp::Infer(const torch::Tensor& x) const {
+  if (panels_.empty()) {
+    return mlp_.Infer(x);
+  }
+  const torch::NoGradGuard no_grad;
+  const MlpShape& shape = mlp_.shape();
+  torch::Tensor output = torch::empty({shape.members, x.size(-2), shape.widths.back()}, x.options());
+  std::vector<Layer> layers;
+  for (size_t l = 0; l < panels_.size(); ++l) {
+    layers.push_back({.layout = LayoutOf(shape, l, PanelLanes()), .weights = panels_[l], .biases = biases_[l]});
+  }
+  InferBlocks(layers, shape.activation, kPanelBlockRows, ForMembers(x, shape.members), output);
+  return output;
 }
 
 }  // namespace reverie

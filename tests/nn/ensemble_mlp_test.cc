@@ -46,6 +46,7 @@ TEST_P(EnsembleMlpTest, EveryMemberIsAPerceptronOfItsOwn) {
     }
     EXPECT_LT(LargestDifference(y[e], h), 1e-6);
     EXPECT_LT(LargestDifference(mlp_.Infer(x_)[e], h), 1e-6);
+    EXPECT_LT(LargestDifference(PackedMlp(mlp_).Infer(x_)[e], h), 1e-6);
   }
 }
 
@@ -98,6 +99,7 @@ TEST(EnsembleMlp, InferringManyRowsAgreesWithThePlainPass) {
     EXPECT_EQ(y.sizes(), (torch::IntArrayRef{3, rows, 3}));
     EXPECT_FALSE(y.requires_grad());
     EXPECT_TRUE(torch::allclose(y, mlp.Forward(x), 1e-5, 1e-6)) << rows;
+    EXPECT_TRUE(torch::allclose(PackedMlp(mlp).Infer(x), mlp.Forward(x), 1e-5, 1e-6)) << rows;
   }
 }
 

@@ -129,6 +129,7 @@ class GaussianEnsemble final : public DynamicsModel {
   FlatParameters::View max_log_var_, min_log_var_;  // [1, D]; undefined where it is deterministic
   FlatParameters elite_parameters_;
   EnsembleMlp elite_mlp_;  // copies of the elites, best first
+  PackedMlp packed_elites_;
   Adam adam_;
   // For whole minibatches, and for an epoch's last, smaller one.
   EnsembleMlp::Tape tape_, tail_tape_;

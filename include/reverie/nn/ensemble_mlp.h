@@ -91,6 +91,25 @@ class EnsembleMlp {
   std::vector<torch::Tensor> weight_grads_, bias_grads_;
 };
 
+// An EnsembleMlp's networks as they are, laid out once for many forward passes on the CPU.
+//
+// With AVX2 or AVX-512 every weight matrix stands as panels of up to three vectors of columns, row after row: a panel
+// stays in the first-level cache while a block of rows passes, and is read in the order in which it lies (Goto and van
+// de Geijn 2008). A general product lays the weights out anew each time, which shows where a block has a few hundred
+// rows. Elsewhere, and on a GPU, it is EnsembleMlp::Infer.
+class PackedMlp {
+ public:
+  // Shares the weights of `mlp`. Whoever changes them makes a new one.
+  explicit PackedMlp(const EnsembleMlp& mlp);
+
+  // EnsembleMlp::Infer, within rounding.
+  torch::Tensor Infer(const torch::Tensor& x) const;
+
+ private:
+  EnsembleMlp mlp_;
+  std::vector<torch::Tensor> panels_, biases_;  // [E, numbers], [E, whole vectors]; none where mlp_ infers
+};
+
 }  // namespace reverie
 
 #endif  // REVERIE_NN_ENSEMBLE_MLP_H_
