@@ -85,8 +85,8 @@ struct World {
 };
 
 const World& TheWorld() {
-  static const World world;
-  return world;
+  static const World kWorld;
+  return kWorld;
 }
 
 struct Size {
@@ -272,7 +272,7 @@ const bool kRegistered = [] {
     for (const int64_t threads : {1, 2}) {
       const std::string name = size.name() + "/threads:" + std::to_string(threads);
       for (const auto& [kind, propagation] : {std::pair("tsinf", Propagation::kTsInf), {"ts1", Propagation::kTs1}}) {
-        Register(std::string("CemDecision/") + kind + name, [=](benchmark::State& state) {
+        Register(std::string("CemDecision/") + kind + name, [=, propagation = propagation](benchmark::State& state) {
           UseThreads(threads);
           CemDecision(state, propagation, size);
         });

@@ -46,7 +46,7 @@ struct SweepFields {
 std::vector<ConfigAssignment> Assignments(const ConfigDocument& document) {
   std::vector<ConfigAssignment> assignments;
   for (const ConfigLeaf& leaf : document.Leaves()) {
-    assignments.push_back({.text = leaf.key + "=" + leaf.value, .origin = leaf.where});
+    assignments.push_back({leaf.key + "=" + leaf.value, leaf.where});
   }
   return assignments;
 }
@@ -113,7 +113,7 @@ std::vector<Task> ReadTasks(const ConfigDocument& document, const fs::path& fold
       tasks.push_back({.name = fs::path(name).stem().string(), .assignments = Assignments(config)});
     } else {
       // Options are those of another environment: all of the section is replaced.
-      tasks.push_back({.name = name, .assignments = {{.text = "env={id: " + name + "}", .origin = where}}});
+      tasks.push_back({.name = name, .assignments = {{"env={id: " + name + "}", where}}});
     }
     CheckName("tasks:", tasks.back().name, where);
   }
@@ -156,7 +156,7 @@ std::vector<Variant> WithGrid(std::vector<Variant> variants, const ConfigDocumen
         Variant one = variant;
         one.name += "-" + leaf.key + "=" + value;
         CheckName("grid:", one.name, leaf.where);
-        one.assignments.push_back({.text = leaf.key + "=" + value, .origin = leaf.where});
+        one.assignments.push_back({leaf.key + "=" + value, leaf.where});
         combined.push_back(std::move(one));
       }
     }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "reverie/config/fields.h"
@@ -20,13 +21,17 @@ struct ConfigLeaf {
   std::string where;                  // "FILE:LINE"
 };
 
-// A YAML file with `--set` overrides applied; knows for every key where its value came from.
 // A key with its value, KEY=VALUE, and where it was given; see ConfigDocument::Set.
 struct ConfigAssignment {
+  explicit ConfigAssignment(std::string key_and_value) : text(std::move(key_and_value)) {}
+  ConfigAssignment(std::string key_and_value, std::string place)
+      : text(std::move(key_and_value)), origin(std::move(place)) {}
+
   std::string text;
   std::string origin;
 };
 
+// A YAML file with `--set` overrides applied; knows for every key where its value came from.
 class ConfigDocument {
  public:
   // Throws std::invalid_argument ("FILE: ..." or "FILE:LINE: ...") where the file cannot be read, is not YAML, is not a
