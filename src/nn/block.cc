@@ -4,6 +4,11 @@
 
 #include <algorithm>
 
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define REVERIE_HAS_PANELS 1
+#include <immintrin.h>
+#endif
+
 #if REVERIE_HAS_SGEMM
 // The BLAS that LibTorch was built with: column-major, so that it is asked for y^T = b^T a^T.
 extern "C" void sgemm_(const char* trans_a, const char* trans_b, const int* m, const int* n, const int* k,
@@ -60,7 +65,7 @@ void LayOutPanels(const float* weights, const PanelLayout& layout, float* panels
   });
 }
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#if REVERIE_HAS_PANELS
 
 namespace {
 
@@ -70,6 +75,7 @@ template <int kLanes, int kRows, int kVectors>
                                         int64_t y_stride) {
   using Vector [[gnu::vector_size(kLanes * sizeof(float))]] = float;
   Vector sums[kRows][kVectors] = {};
+#pragma GCC unroll 2
   for (int64_t q = 0; q < k; ++q) {
     const Vector* b = reinterpret_cast<const Vector*>(panel + q * kVectors * kLanes);
 #pragma GCC unroll 16
@@ -133,6 +139,30 @@ template <int kLanes, int kRegisters>
   ThroughPanels<8, 16>(a, panels, layout, y);
 }
 
+// x sigmoid(x) as kernels_math.h has it, by what AVX-512 has in place of a division and of a power's exponent.
+[[gnu::target("arch=x86-64-v4")]] void Avx512BiasSilu(float* y, const float* bias, int64_t rows, int64_t n) {
+  constexpr __mmask16 kAll = 0xFFFF;
+  constexpr float kRound = 12582912.0F;
+  for (int64_t i = 0; i < rows; ++i, y += n) {
+    for (int64_t j = 0; j < n; j += 16) {
+      const __m512 x = _mm512_load_ps(y + j) + _mm512_load_ps(bias + j);
+      const __m512 bounded = _mm512_maskz_max_ps(kAll, _mm512_set1_ps(-87), x);
+      const __m512 exponent = (kRound - bounded * 1.44269504F) - kRound;
+      const __m512 r = exponent * 2.12194440e-4F - (exponent * 0.693359375F + bounded);
+      __m512 p = r * (1.0F / 5040) + 1.0F / 720;
+      p = p * r + 1.0F / 120;
+      p = p * r + 1.0F / 24;
+      p = p * r + 1.0F / 6;
+      p = p * r + 0.5F;
+      p = p * r + 1.0F;
+      p = p * r + 1.0F;
+      const __m512 d = 1.0F + _mm512_maskz_scalef_ps(kAll, p, exponent);
+      const __m512 s = _mm512_maskz_rcp14_ps(kAll, d);
+      _mm512_store_ps(y + j, x * (s * (2.0F - d * s)));
+    }
+  }
+}
+
 }  // namespace
 
 int64_t PanelLanes() {
@@ -151,12 +181,24 @@ void BlockProduct(const ConstBlock& a, const float* weights, const PanelLayout& 
   }
 }
 
+void BiasSilu(float* y, const float* bias, int64_t rows, const PanelLayout& layout) {
+  if (layout.lanes == 16) {
+    Avx512BiasSilu(y, bias, rows, layout.padded_n());
+  } else {
+    BiasSiluBlock(y, bias, rows, layout.padded_n());
+  }
+}
+
 #else
 
 int64_t PanelLanes() { return 0; }
 
 void BlockProduct(const ConstBlock& a, const float* weights, const PanelLayout& layout, float* y) {
   PlainProduct(a, weights, layout.k, layout.n, y);
+}
+
+void BiasSilu(float* y, const float* bias, int64_t rows, const PanelLayout& layout) {
+  BiasSiluBlock(y, bias, rows, layout.padded_n());
 }
 
 #endif

@@ -37,6 +37,9 @@ void AddBiasBlock(float* y, const float* bias, int64_t rows, int64_t n);
 void BiasReluBlock(float* y, const float* bias, int64_t rows, int64_t n);
 void BiasSiluBlock(float* y, const float* bias, int64_t rows, int64_t n);
 
+// BiasSiluBlock of what BlockProduct wrote, bias [padded_n] aligned as y.
+void BiasSilu(float* y, const float* bias, int64_t rows, const PanelLayout& layout);
+
 }  // namespace reverie
 
 #endif  // REVERIE_SRC_NN_BLOCK_H_

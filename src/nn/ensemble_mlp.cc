@@ -140,7 +140,7 @@ void InferBlocks(const std::vector<Layer>& layers, Activation activation, int64_
         } else if (activation == Activation::kRelu) {
           BiasReluBlock(y, bias, count, width);
         } else {
-          BiasSiluBlock(y, bias, count, width);
+          BiasSilu(y, bias, count, layout);
         }
         h = {.data = y, .rows = count, .stride = width};
       }

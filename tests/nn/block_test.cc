@@ -52,5 +52,28 @@ TEST(BlockProduct, IsTheProductHoweverTheWeightsLie) {
   }
 }
 
+TEST(BiasSilu, IsWithinAFewUnitsInTheLastPlaceHoweverTheWeightsLie) {
+  constexpr int64_t kRows = 2000;
+  for (const int64_t lanes : Lanes()) {
+    const PanelLayout layout{.k = 1, .n = 32, .lanes = lanes};
+    const torch::Tensor x = torch::linspace(-86, 100, kRows * layout.n).view({kRows, layout.n});
+    const torch::Tensor bias = torch::linspace(-1, 1, layout.n);
+    const torch::Tensor y = x.clone();
+    BiasSilu(y.data_ptr<float>(), bias.data_ptr<float>(), kRows, layout);
+    const torch::Tensor exact_x = (x + bias).clamp_min(-86).to(torch::kFloat64);
+    const torch::Tensor exact = exact_x * torch::sigmoid(exact_x);
+    EXPECT_LE(((y - exact) / exact).masked_fill(x + bias < -86, 0).abs().max().item<double>(), 6e-7) << lanes;
+
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    torch::Tensor odd = torch::full({1, layout.n}, nan);
+    odd.narrow(1, 1, 1).fill_(-1000);
+    odd.narrow(1, 2, 1).fill_(1000);
+    BiasSilu(odd.data_ptr<float>(), torch::zeros({layout.n}).data_ptr<float>(), 1, layout);
+    EXPECT_EQ(odd.isnan().sum().item<int64_t>(), layout.n - 2);
+    EXPECT_NEAR(odd[0][1].item<double>(), 0, 1e-30);
+    EXPECT_EQ(odd[0][2].item<double>(), 1000);
+  }
+}
+
 }  // namespace
 }  // namespace reverie
