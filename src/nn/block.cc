@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "reverie/nn/elementwise.h"
+
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define REVERIE_HAS_PANELS 1
 #include <immintrin.h>
@@ -142,21 +144,15 @@ template <int kLanes, int kRegisters>
 // x sigmoid(x) as kernels_math.h has it, by what AVX-512 has in place of a division and of a power's exponent.
 [[gnu::target("arch=x86-64-v4")]] void Avx512BiasSilu(float* y, const float* bias, int64_t rows, int64_t n) {
   constexpr __mmask16 kAll = 0xFFFF;
-  constexpr float kRound = 12582912.0F;
   for (int64_t i = 0; i < rows; ++i, y += n) {
     for (int64_t j = 0; j < n; j += 16) {
       const __m512 x = _mm512_load_ps(y + j) + _mm512_load_ps(bias + j);
       const __m512 bounded = _mm512_maskz_max_ps(kAll, _mm512_set1_ps(-87), x);
-      const __m512 exponent = (kRound - bounded * 1.44269504F) - kRound;
-      const __m512 r = exponent * 2.12194440e-4F - (exponent * 0.693359375F + bounded);
-      __m512 p = r * (1.0F / 5040) + 1.0F / 720;
-      p = p * r + 1.0F / 120;
-      p = p * r + 1.0F / 24;
-      p = p * r + 1.0F / 6;
-      p = p * r + 0.5F;
-      p = p * r + 1.0F;
-      p = p * r + 1.0F;
-      const __m512 d = 1.0F + _mm512_maskz_scalef_ps(kAll, p, exponent);
+      const __m512 minus = -bounded;
+      __m512 shifted;
+      __m512 p;
+      ExpParts(minus, shifted, p);
+      const __m512 d = 1.0F + _mm512_maskz_scalef_ps(kAll, p, shifted - kExpRound);
       const __m512 s = _mm512_maskz_rcp14_ps(kAll, d);
       _mm512_store_ps(y + j, x * (s * (2.0F - d * s)));
     }

@@ -12,23 +12,31 @@
 
 namespace reverie {
 
-// e^x = 2^n e^r with n = round(x / ln 2), |r| <= ln 2 / 2. Below -87 it stays at e^-87, above 88 at e^88.
-REVERIE_HOST_DEVICE inline float Exp(float x) {
-  x = -87.0F > x ? -87.0F : x;
-  x = 88.0F < x ? 88.0F : x;
-  constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
-  const float shifted = x * 1.44269504F + kRound;
-  const float n = shifted - kRound;
-  const float r = (x - n * 0.693359375F) + n * 2.12194440e-4F;
-  float p = 1.0F / 5040;
-  p = p * r + 1.0F / 720;
+constexpr float kExpRound = 12582912.0F;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
+
+// e^x = 2^n p, of a number or of a vector of them: n = round(x / ln 2), shifted = n + kExpRound, p = e^(x - n ln 2).
+template <class Number>
+REVERIE_HOST_DEVICE inline void ExpParts(const Number& x, Number& shifted, Number& p) {
+  shifted = x * 1.44269504F + kExpRound;
+  const Number n = shifted - kExpRound;
+  const Number r = (x - n * 0.693359375F) + n * 2.12194440e-4F;
+  p = r * (1.0F / 5040) + 1.0F / 720;
   p = p * r + 1.0F / 120;
   p = p * r + 1.0F / 24;
   p = p * r + 1.0F / 6;
   p = p * r + 0.5F;
   p = p * r + 1.0F;
   p = p * r + 1.0F;
-  const uint32_t exponent = std::bit_cast<uint32_t>(shifted) - std::bit_cast<uint32_t>(kRound) + 127U;
+}
+
+// Below -87 it stays at e^-87, above 88 at e^88.
+REVERIE_HOST_DEVICE inline float Exp(float x) {
+  x = -87.0F > x ? -87.0F : x;
+  x = 88.0F < x ? 88.0F : x;
+  float shifted;
+  float p;
+  ExpParts(x, shifted, p);
+  const uint32_t exponent = std::bit_cast<uint32_t>(shifted) - std::bit_cast<uint32_t>(kExpRound) + 127U;
   return p * std::bit_cast<float>(exponent << 23U);
 }
 
