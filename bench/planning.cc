@@ -3,6 +3,7 @@
 #include <benchmark/benchmark.h>
 #include <mujoco/mujoco.h>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -66,9 +67,12 @@ ReplayBuffer MadeUpRows() {
 }
 
 struct World {
-  World() : ensemble(ConfigOf(), {.layout = kLayout}, Rng(0), torch::kCPU) { ensemble.Fit(rows, Rng(0)); }
-  static GaussianEnsembleConfig ConfigOf() {
+  explicit World(Precision precision) : ensemble(ConfigOf(precision), {.layout = kLayout}, Rng(0), torch::kCPU) {
+    ensemble.Fit(rows, Rng(0));
+  }
+  static GaussianEnsembleConfig ConfigOf(Precision precision) {
     GaussianEnsembleConfig config;
+    config.precision = precision;
     config.members = 5;
     config.elites = 5;
     config.max_epochs = 5;
@@ -84,9 +88,9 @@ struct World {
       torch::kCPU};
 };
 
-const World& TheWorld() {
-  static const World kWorld;
-  return kWorld;
+const World& TheWorld(Precision precision) {
+  static std::map<Precision, World> worlds;
+  return worlds.try_emplace(precision, precision).first->second;
 }
 
 struct Size {
@@ -98,8 +102,8 @@ struct Size {
 };
 
 // One after another of one episode, each from the last one's plan. Items are imagined rows.
-void CemDecision(benchmark::State& state, Propagation propagation, const Size& size) {
-  const World& world = TheWorld();
+void CemDecision(benchmark::State& state, Propagation propagation, Precision precision, const Size& size) {
+  const World& world = TheWorld(precision);
   const ImaginedReturn imagined_return(world.model_env, {.kind = propagation, .particles = size.particles}, {});
   MpcPolicy policy(
       CemOf(size.population), kLayout.act_dim, 1,
@@ -127,7 +131,7 @@ void CemDecision(benchmark::State& state, Propagation propagation, const Size& s
 
 // As many rows at once and in all, in one call. Items are rows.
 void PlannedRollout(benchmark::State& state, Policy& policy, const Size& size) {
-  const World& world = TheWorld();
+  const World& world = TheWorld(Precision::kFloat32);
   RolloutConfig config;
   config.start_states = size.rows();
   BranchedRollout rollout(config, {}, Rng(0), torch::kCPU);
@@ -271,11 +275,17 @@ const bool kRegistered = [] {
   for (const Size size : {Size{.population = 400, .particles = 20}, Size{.population = 100, .particles = 5}}) {
     for (const int64_t threads : {1, 2}) {
       const std::string name = size.name() + "/threads:" + std::to_string(threads);
-      for (const auto& [kind, propagation] : {std::pair("tsinf", Propagation::kTsInf), {"ts1", Propagation::kTs1}}) {
-        Register(std::string("CemDecision/") + kind + name, [=, propagation = propagation](benchmark::State& state) {
+      const auto register_decision = [&](const std::string& kind, Propagation propagation, Precision precision) {
+        Register("CemDecision/" + kind + name, [=](benchmark::State& state) {
           UseThreads(threads);
-          CemDecision(state, propagation, size);
+          CemDecision(state, propagation, precision, size);
         });
+      };
+      register_decision("tsinf", Propagation::kTsInf, Precision::kFloat32);
+      register_decision("ts1", Propagation::kTs1, Precision::kFloat32);
+      if (HasCoarserPrecision()) {
+        register_decision("tsinf-bf16x2", Propagation::kTsInf, Precision::kBf16x2);
+        register_decision("tsinf-bf16", Propagation::kTsInf, Precision::kBf16);
       }
       Register("PlannedRollout/uniform" + name, [=](benchmark::State& state) {
         UseThreads(threads);

@@ -182,13 +182,16 @@ class Bench:
         for population, particles in PLANNED_SIZES:
             for threads in (1, 2):
                 size = f"population:{population}/particles:{particles}/threads:{threads}"
-                for kind in ("tsinf", "ts1"):
+                for kind in ("tsinf", "ts1", "tsinf-bf16x2", "tsinf-bf16"):
+                    same = kind.split("-")[0]
+                    if f"mbrl/CemDecision/{same}/{size}" in self.samples:
+                        self.samples[f"mbrl/CemDecision/{kind}/{size}"] = self.samples[f"mbrl/CemDecision/{same}/{size}"]
                     for policy in ("uniform", "actor"):  # of the rollout beside it
                         if f"PlannedRollout/{policy}/{size}" in self.samples:
                             self.samples[f"{policy} rollout/CemDecision/{kind}/{size}"] = self.samples[f"PlannedRollout/{policy}/{size}"]
                     row(f"rows/s of CEM decisions, {population} x {particles} {kind}, {threads} thread{'s' * (threads - 1)}",
                         f"CemDecision/{kind}/{size}", ["uniform rollout", "actor rollout", "mbrl"], None,
-                        "0.85x of rollouts, 3x of mbrl" if threads == 2 else "0.85x")
+                        None if kind != same else "0.85x of rollouts, 3x of mbrl" if threads == 2 else "0.85x")
         for task in PLANNED_TASKS:
             for threads in (1, 2):
                 row(f"{task} steps/s of CEM decisions, {threads} thread{'s' * (threads - 1)}", f"SimulatorPlan/{task}/threads:{threads}",

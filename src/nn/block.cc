@@ -3,7 +3,9 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <stdexcept>
 
+#include "amx.h"
 #include "reverie/nn/elementwise.h"
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
@@ -43,28 +45,63 @@ void PlainProduct(const ConstBlock& a, const float* b, int64_t k, int64_t n, flo
 
 constexpr int64_t kPanelVectors = 3;
 
+// Numbers of a vector.
+int64_t LanesOf(Packing packing) {
+  switch (packing) {
+    case Packing::kRows:
+      return 1;
+    case Packing::kAvx2:
+      return 8;
+    case Packing::kAvx512:
+    case Packing::kAmx:
+      return 16;
+  }
+  throw std::logic_error("unknown packing");
+}
+
 // visit(first column, vectors) for each panel: as few as can be, of sizes as even as can be.
 template <class Visit>
-[[gnu::always_inline]] inline void ForEachPanel(const PanelLayout& layout, Visit visit) {
-  const int64_t vectors = layout.padded_n() / layout.lanes;
+[[gnu::always_inline]] inline void ForEachPanel(const WeightLayout& layout, Visit visit) {
+  const int64_t lanes = LanesOf(layout.packing);
+  const int64_t vectors = layout.padded_n() / lanes;
   const int64_t panels = (vectors + kPanelVectors - 1) / kPanelVectors;
   for (int64_t p = 0; p < panels; ++p) {
     const int64_t begin = p * vectors / panels;
-    visit(begin * layout.lanes, (p + 1) * vectors / panels - begin);
+    visit(begin * lanes, (p + 1) * vectors / panels - begin);
   }
 }
 
-}  // namespace
-
-void LayOutPanels(const float* weights, const PanelLayout& layout, float* panels) {
+void LayOutPanels(const float* weights, const WeightLayout& layout, float* panels) {
+  const int64_t lanes = LanesOf(layout.packing);
   ForEachPanel(layout, [&](int64_t begin, int64_t vectors) {
-    const int64_t width = vectors * layout.lanes;
+    const int64_t width = vectors * lanes;
     const int64_t count = std::min(width, layout.n - begin);
     float* row = panels + begin * layout.k;
     for (int64_t i = 0; i < layout.k; ++i, row += width) {
       std::fill(std::copy_n(weights + i * layout.n + begin, count, row), row + width, 0.0F);
     }
   });
+}
+
+}  // namespace
+
+int64_t WeightLayout::padded_n() const {
+  const int64_t lanes = LanesOf(packing);
+  return (n + lanes - 1) / lanes * lanes;
+}
+
+int64_t WeightLayout::bytes() const {
+  return packing == Packing::kAmx ? AmxBytes(*this) : k * padded_n() * static_cast<int64_t>(sizeof(float));
+}
+
+int64_t WeightLayout::padded_rows(int64_t rows) const { return packing == Packing::kAmx ? AmxRows(rows) : rows; }
+
+void PackWeights(const float* weights, const WeightLayout& layout, void* packed) {
+  if (layout.packing == Packing::kAmx) {
+    LayOutAmxTiles(weights, layout, packed);
+  } else {
+    LayOutPanels(weights, layout, static_cast<float*>(packed));
+  }
 }
 
 #if REVERIE_HAS_PANELS
@@ -115,7 +152,7 @@ template <int kLanes, int kRows, int kVectors>
 
 // A tile's sums, a panel's row and a number of `a` fill kRegisters registers as far as whole rows can.
 template <int kLanes, int kRegisters>
-[[gnu::always_inline]] inline void ThroughPanels(const ConstBlock& a, const float* panels, const PanelLayout& layout,
+[[gnu::always_inline]] inline void ThroughPanels(const ConstBlock& a, const float* panels, const WeightLayout& layout,
                                                  float* y) {
   ForEachPanel(
       layout, [&](int64_t begin, int64_t vectors) __attribute__((always_inline)) {
@@ -132,11 +169,11 @@ template <int kLanes, int kRegisters>
 }
 
 [[gnu::target("arch=x86-64-v4")]] void Avx512Product(const ConstBlock& a, const float* panels,
-                                                     const PanelLayout& layout, float* y) {
+                                                     const WeightLayout& layout, float* y) {
   ThroughPanels<16, 32>(a, panels, layout, y);
 }
 
-[[gnu::target("arch=x86-64-v3")]] void Avx2Product(const ConstBlock& a, const float* panels, const PanelLayout& layout,
+[[gnu::target("arch=x86-64-v3")]] void Avx2Product(const ConstBlock& a, const float* panels, const WeightLayout& layout,
                                                    float* y) {
   ThroughPanels<8, 16>(a, panels, layout, y);
 }
@@ -161,24 +198,30 @@ template <int kLanes, int kRegisters>
 
 }  // namespace
 
-int64_t PanelLanes() {
-  static const int64_t lanes = __builtin_cpu_supports("x86-64-v4") ? 16 : __builtin_cpu_supports("x86-64-v3") ? 8 : 0;
-  return lanes;
+Packing BestPacking() {
+  static const Packing best = AmxAtHand()                           ? Packing::kAmx
+                              : __builtin_cpu_supports("x86-64-v4") ? Packing::kAvx512
+                              : __builtin_cpu_supports("x86-64-v3") ? Packing::kAvx2
+                                                                    : Packing::kRows;
+  return best;
 }
 
-void BlockProduct(const ConstBlock& a, const float* weights, const PanelLayout& layout, float* y) {
-  switch (layout.lanes) {
-    case 16:
-      return Avx512Product(a, weights, layout, y);
-    case 8:
-      return Avx2Product(a, weights, layout, y);
-    default:
-      return PlainProduct(a, weights, layout.k, layout.n, y);
+void BlockProduct(const ConstBlock& a, const void* weights, const WeightLayout& layout, float* y) {
+  const auto* numbers = static_cast<const float*>(weights);
+  switch (layout.packing) {
+    case Packing::kAmx:
+      return AmxProduct(a, weights, layout, y);
+    case Packing::kAvx512:
+      return Avx512Product(a, numbers, layout, y);
+    case Packing::kAvx2:
+      return Avx2Product(a, numbers, layout, y);
+    case Packing::kRows:
+      return PlainProduct(a, numbers, layout.k, layout.n, y);
   }
 }
 
-void BiasSilu(float* y, const float* bias, int64_t rows, const PanelLayout& layout) {
-  if (layout.lanes == 16) {
+void BiasSilu(float* y, const float* bias, int64_t rows, const WeightLayout& layout) {
+  if (layout.packing >= Packing::kAvx512) {
     Avx512BiasSilu(y, bias, rows, layout.padded_n());
   } else {
     BiasSiluBlock(y, bias, rows, layout.padded_n());
@@ -187,13 +230,13 @@ void BiasSilu(float* y, const float* bias, int64_t rows, const PanelLayout& layo
 
 #else
 
-int64_t PanelLanes() { return 0; }
+Packing BestPacking() { return Packing::kRows; }
 
-void BlockProduct(const ConstBlock& a, const float* weights, const PanelLayout& layout, float* y) {
-  PlainProduct(a, weights, layout.k, layout.n, y);
+void BlockProduct(const ConstBlock& a, const void* weights, const WeightLayout& layout, float* y) {
+  PlainProduct(a, static_cast<const float*>(weights), layout.k, layout.n, y);
 }
 
-void BiasSilu(float* y, const float* bias, int64_t rows, const PanelLayout& layout) {
+void BiasSilu(float* y, const float* bias, int64_t rows, const WeightLayout& layout) {
   BiasSiluBlock(y, bias, rows, layout.padded_n());
 }
 

@@ -13,24 +13,36 @@ struct ConstBlock {
   int64_t rows, stride;
 };
 
-// How weights [k, n] lie: row after row, or as panels of up to three vectors of columns, whose rows lie one after
-// another and are filled up with zeros to whole vectors.
-struct PanelLayout {
-  int64_t k, n;
-  int64_t lanes = 1;  // numbers of a vector; 1: no panels
-
-  int64_t padded_n() const { return (n + lanes - 1) / lanes * lanes; }
-  int64_t numbers() const { return k * padded_n(); }
+// How a product's weights lie, each faster than the one before it where the processor has it.
+enum class Packing {
+  kRows,  // row after row
+  // Panels of up to three vectors of columns, whose rows lie one after another.
+  kAvx2,
+  kAvx512,
+  kAmx,  // tiles of bfloat16 parts (amx.h)
 };
 
-// What this processor's panels have: 16 with AVX-512, 8 with AVX2, 0 where there is nothing to be had from panels.
-int64_t PanelLanes();
+// The best that this processor multiplies.
+Packing BestPacking();
 
-// weights [k, n] contiguous, panels [layout.numbers()].
-void LayOutPanels(const float* weights, const PanelLayout& layout, float* panels);
+// Weights [k, n] that lie so. All but kRows fill up n with zeros to whole vectors.
+struct WeightLayout {
+  int64_t k, n;
+  Packing packing = Packing::kRows;
+  int64_t parts = 3;  // of a number, with kAmx
 
-// y [a.rows, padded_n] contiguous = a [a.rows, k] times weights that lie so. Panels and y are aligned to their vectors.
-void BlockProduct(const ConstBlock& a, const float* weights, const PanelLayout& layout, float* y);
+  int64_t padded_n() const;
+  int64_t bytes() const;
+  // Of the product's result for so many rows: kAmx writes whole tiles.
+  int64_t padded_rows(int64_t rows) const;
+};
+
+// weights [k, n] contiguous, packed [layout.bytes()] aligned to 64 bytes.
+void PackWeights(const float* weights, const WeightLayout& layout, void* packed);
+
+// y [padded_rows, padded_n] contiguous = a [a.rows, k] times weights that lie so; rows beyond a.rows are anything.
+// Packed weights and their y are aligned to 64 bytes.
+void BlockProduct(const ConstBlock& a, const void* weights, const WeightLayout& layout, float* y);
 
 // y [rows, n]: rows of AddBias, BiasRelu and BiasSilu (kernels.h), bias [n].
 void AddBiasBlock(float* y, const float* bias, int64_t rows, int64_t n);
@@ -38,7 +50,7 @@ void BiasReluBlock(float* y, const float* bias, int64_t rows, int64_t n);
 void BiasSiluBlock(float* y, const float* bias, int64_t rows, int64_t n);
 
 // BiasSiluBlock of what BlockProduct wrote, bias [padded_n] aligned as y.
-void BiasSilu(float* y, const float* bias, int64_t rows, const PanelLayout& layout);
+void BiasSilu(float* y, const float* bias, int64_t rows, const WeightLayout& layout);
 
 }  // namespace reverie
 

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <stdexcept>
 #include <utility>
 
 #include "block.h"
@@ -14,9 +16,10 @@ namespace reverie {
 namespace {
 
 // Rows that pass through all layers together, so that their activations stay in a core's second-level cache: enough for
-// a general product to be worth the weights it lays out; with panels fewer, in whole tiles (block.cc).
+// a general product to be worth the weights it lays out; with packed weights fewer, in whole tiles (block.cc, amx.cc).
 constexpr int64_t kBlockRows = 256;
 constexpr int64_t kPanelBlockRows = 126;
+constexpr int64_t kAmxBlockRows = 128;
 
 }  // namespace
 
@@ -98,9 +101,22 @@ void EnsembleMlp::Prepare(Tape& tape, int64_t rows) const {
 
 namespace {
 
-// A layer of all members: weights [E, layout.numbers()], biases [E, layout.padded_n()], each contiguous.
+// bfloat16 numbers that stand for one.
+int64_t PartsOf(Precision precision) {
+  switch (precision) {
+    case Precision::kFloat32:
+      return 3;
+    case Precision::kBf16x2:
+      return 2;
+    case Precision::kBf16:
+      return 1;
+  }
+  throw std::logic_error("unknown precision");
+}
+
+// A layer of all members: weights [E, layout.bytes() of them], biases [E, layout.padded_n()], each contiguous.
 struct Layer {
-  PanelLayout layout;
+  WeightLayout layout;
   const torch::Tensor& weights;
   const torch::Tensor& biases;
 };
@@ -119,7 +135,7 @@ void InferBlocks(const std::vector<Layer>& layers, Activation activation, int64_
   const float* from = input.data_ptr<float>();
   float* to = output.data_ptr<float>();
   at::parallel_for(0, input.size(0) * blocks, 1, [&](int64_t begin, int64_t end) {
-    thread_local torch::Tensor buffers;  // aligned as the panels' products need it
+    thread_local torch::Tensor buffers;  // aligned as packed weights' products need it
     if (!buffers.defined() || buffers.numel() < 2 * block_rows * widest) {
       buffers = torch::empty({2 * block_rows * widest});
     }
@@ -130,10 +146,10 @@ void InferBlocks(const std::vector<Layer>& layers, Activation activation, int64_
       ConstBlock h{
           .data = from + e * input.stride(0) + first * input.stride(1), .rows = count, .stride = input.stride(1)};
       for (size_t l = 0; l < layers.size(); ++l) {
-        const PanelLayout& layout = layers[l].layout;
+        const WeightLayout& layout = layers[l].layout;
         const int64_t width = layout.padded_n();
         float* y = buffers.data_ptr<float>() + static_cast<int64_t>(l % 2) * block_rows * widest;
-        BlockProduct(h, layers[l].weights.data_ptr<float>() + e * layout.numbers(), layout, y);
+        BlockProduct(h, static_cast<const std::byte*>(layers[l].weights.data_ptr()) + e * layout.bytes(), layout, y);
         const float* bias = layers[l].biases.data_ptr<float>() + e * width;
         if (l + 1 == layers.size()) {
           AddBiasBlock(y, bias, count, width);
@@ -151,9 +167,9 @@ void InferBlocks(const std::vector<Layer>& layers, Activation activation, int64_
   });
 }
 
-// That of layer l with vectors of so many numbers.
-PanelLayout LayoutOf(const MlpShape& shape, size_t l, int64_t lanes) {
-  return {.k = shape.widths[l], .n = shape.widths[l + 1], .lanes = lanes};
+// That of layer l.
+WeightLayout LayoutOf(const MlpShape& shape, size_t l, Packing packing, Precision precision = Precision::kFloat32) {
+  return {.k = shape.widths[l], .n = shape.widths[l + 1], .packing = packing, .parts = PartsOf(precision)};
 }
 
 }  // namespace
@@ -170,7 +186,7 @@ void EnsembleMlp::Infer(const torch::Tensor& x, torch::Tensor& output) const {
   if (input.is_cpu()) {
     std::vector<Layer> layers;
     for (size_t l = 0; l < weights_.size(); ++l) {
-      layers.push_back({.layout = LayoutOf(shape_, l, 1), .weights = weights_[l], .biases = biases_[l]});
+      layers.push_back({.layout = LayoutOf(shape_, l, Packing::kRows), .weights = weights_[l], .biases = biases_[l]});
     }
     InferBlocks(layers, shape_.activation, kBlockRows, input, output);
     return;
@@ -237,35 +253,38 @@ void EnsembleMlp::InputGradient(const torch::Tensor& grad, Tape& tape, int64_t b
   at::bmm_out(input_grad, g, weights_[0].slice(1, begin, end).transpose(1, 2));
 }
 
-PackedMlp::PackedMlp(const EnsembleMlp& mlp) : mlp_(mlp) {
-  const int64_t lanes = PanelLanes();
-  if (lanes == 0 || !mlp.weights()[0].is_cpu()) {
+bool HasCoarserPrecision() { return BestPacking() == Packing::kAmx; }
+
+PackedMlp::PackedMlp(const EnsembleMlp& mlp, Precision precision) : mlp_(mlp), precision_(precision) {
+  if (BestPacking() == Packing::kRows || !mlp.weights()[0].is_cpu()) {
     return;
   }
   const int64_t members = mlp.shape().members;
   for (size_t l = 0; l < mlp.weights().size(); ++l) {
-    const PanelLayout layout = LayoutOf(mlp.shape(), l, lanes);
-    panels_.push_back(torch::empty({members, layout.numbers()}));
+    const WeightLayout layout = LayoutOf(mlp.shape(), l, BestPacking(), precision);
+    packed_.push_back(torch::empty({members, layout.bytes()}, torch::kUInt8));
     biases_.push_back(torch::zeros({members, layout.padded_n()}));
     biases_[l].narrow(1, 0, layout.n).copy_(mlp.biases()[l].squeeze(1));
     for (int64_t e = 0; e < members; ++e) {
-      LayOutPanels(mlp.weights()[l][e].data_ptr<float>(), layout, panels_[l][e].data_ptr<float>());
+      PackWeights(mlp.weights()[l][e].data_ptr<float>(), layout, packed_[l][e].data_ptr());
     }
   }
 }
 
 torch::Tensor PackedMlp::Infer(const torch::Tensor& x) const {
-  if (panels_.empty()) {
+  if (packed_.empty()) {
     return mlp_.Infer(x);
   }
   const torch::NoGradGuard no_grad;
   const MlpShape& shape = mlp_.shape();
   torch::Tensor output = torch::empty({shape.members, x.size(-2), shape.widths.back()}, x.options());
   std::vector<Layer> layers;
-  for (size_t l = 0; l < panels_.size(); ++l) {
-    layers.push_back({.layout = LayoutOf(shape, l, PanelLanes()), .weights = panels_[l], .biases = biases_[l]});
+  for (size_t l = 0; l < packed_.size(); ++l) {
+    layers.push_back(
+        {.layout = LayoutOf(shape, l, BestPacking(), precision_), .weights = packed_[l], .biases = biases_[l]});
   }
-  InferBlocks(layers, shape.activation, kPanelBlockRows, ForMembers(x, shape.members), output);
+  const int64_t block_rows = BestPacking() == Packing::kAmx ? kAmxBlockRows : kPanelBlockRows;
+  InferBlocks(layers, shape.activation, block_rows, ForMembers(x, shape.members), output);
   return output;
 }
 

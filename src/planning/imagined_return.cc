@@ -82,7 +82,7 @@ torch::Tensor ImaginedReturn::ScoreOnThreads(const torch::Tensor& obs, const tor
       torch::randint(std::numeric_limits<int64_t>::max(), {shares}, generator, torch::dtype(torch::kInt64));
   torch::Tensor scores = torch::empty({candidates}, actions.options());
   at::parallel_for(0, shares, 1, [&](int64_t first, int64_t last) {
-    const torch::NoGradGuard no_grad;  // each thread has a mode of its own
+    const c10::InferenceMode inference;  // each thread has a mode of its own
     for (int64_t share = first; share < last; ++share) {
       const int64_t begin = share * candidates / shares;
       const int64_t count = (share + 1) * candidates / shares - begin;

@@ -13,56 +13,119 @@
 namespace reverie {
 namespace {
 
-// All ways for weights to lie that this processor multiplies with.
-std::vector<int64_t> Lanes() {
-  std::vector<int64_t> lanes{1};
-  for (const int64_t of_a_vector : {8, 16}) {
-    if (of_a_vector <= PanelLanes()) {
-      lanes.push_back(of_a_vector);
+// All ways for weights to lie that this processor multiplies.
+std::vector<Packing> Packings() {
+  std::vector<Packing> packings;
+  for (const Packing packing : {Packing::kRows, Packing::kAvx2, Packing::kAvx512, Packing::kAmx}) {
+    if (packing <= BestPacking()) {
+      packings.push_back(packing);
     }
   }
-  return lanes;
+  return packings;
 }
 
 // Sizes around whole vectors, panels and tiles, and rows that begin further apart than they are long.
 TEST(BlockProduct, IsTheProductHoweverTheWeightsLie) {
   torch::Generator generator = MakeGenerator(Rng(1), torch::kCPU);
-  for (const int64_t lanes : Lanes()) {
-    for (const int64_t k : {1, 7, 200}) {
+  for (const Packing packing : Packings()) {
+    for (const int64_t k : {1, 7, 32, 200, 513}) {
       for (const int64_t n : {1, 8, 15, 16, 17, 33, 48, 49, 72, 200}) {
-        for (const int64_t rows : {1, 3, 9, 14, 29, 127}) {
-          const PanelLayout layout{.k = k, .n = n, .lanes = lanes};
+        for (const int64_t rows : {1, 3, 9, 14, 16, 29, 33, 127}) {
+          const WeightLayout layout{.k = k, .n = n, .packing = packing};
           const torch::Tensor a = torch::randn({rows, k + 3}, generator);
           const torch::Tensor b = torch::randn({k, n}, generator);
           torch::Tensor weights = b;
-          const torch::Tensor y = torch::full({rows, layout.padded_n()}, std::numeric_limits<float>::quiet_NaN());
-          if (lanes > 1) {
-            weights = torch::empty({layout.numbers()});
-            LayOutPanels(b.data_ptr<float>(), layout, weights.data_ptr<float>());
+          const torch::Tensor y =
+              torch::full({layout.padded_rows(rows), layout.padded_n()}, std::numeric_limits<float>::quiet_NaN());
+          if (packing != Packing::kRows) {
+            weights = torch::empty({layout.bytes()}, torch::kUInt8);
+            PackWeights(b.data_ptr<float>(), layout, weights.data_ptr());
           }
-          BlockProduct({.data = a.data_ptr<float>(), .rows = rows, .stride = k + 3}, weights.data_ptr<float>(), layout,
+          BlockProduct({.data = a.data_ptr<float>(), .rows = rows, .stride = k + 3}, weights.data_ptr(), layout,
                        y.data_ptr<float>());
           const torch::Tensor exact = a.narrow(1, 0, k).to(torch::kFloat64).mm(b.to(torch::kFloat64));
-          const double error = (y.narrow(1, 0, n) - exact).abs().max().item<double>();
-          ASSERT_LE(error, 1e-6 * std::sqrt(k) * 5) << rows << " x " << k << " x " << n << ", lanes " << lanes;
-          ASSERT_EQ(y.narrow(1, n, layout.padded_n() - n).count_nonzero().item<int64_t>(), 0);
+          const torch::Tensor product = y.narrow(0, 0, rows);
+          const double error = (product.narrow(1, 0, n) - exact).abs().max().item<double>();
+          ASSERT_LE(error, 1e-6 * std::sqrt(k) * 5)
+              << rows << " x " << k << " x " << n << ", packing " << static_cast<int>(packing);
+          ASSERT_EQ(product.narrow(1, n, layout.padded_n() - n).count_nonzero().item<int64_t>(), 0);
         }
       }
     }
   }
 }
 
+TEST(BlockProduct, IsAsExactAsItIsSaidToBeHoweverTheWeightsLie) {
+  constexpr int64_t kRows = 128;
+  constexpr int64_t kWidth = 200;
+  torch::Generator generator = MakeGenerator(Rng(2), torch::kCPU);
+  const torch::Tensor a = torch::randn({kRows, kWidth}, generator);
+  const torch::Tensor b = torch::randn({kWidth, kWidth}, generator);
+  const torch::Tensor exact = a.to(torch::kFloat64).mm(b.to(torch::kFloat64));
+  const auto error_of = [&](const torch::Tensor& product) {
+    return ((product - exact).norm() / exact.norm()).item<double>();
+  };
+  const double float32_error = error_of(a.mm(b));
+  const auto largest_error = [&](int64_t parts) {
+    return parts == 3 ? 1.5 * float32_error : std::exp2(parts == 2 ? -15 : -7);
+  };
+  std::vector<WeightLayout> layouts;
+  for (const Packing packing : Packings()) {
+    if (packing != Packing::kRows) {
+      layouts.push_back({.k = kWidth, .n = kWidth, .packing = packing});
+    }
+    if (packing == Packing::kAmx) {
+      layouts.push_back({.k = kWidth, .n = kWidth, .packing = packing, .parts = 2});
+      layouts.push_back({.k = kWidth, .n = kWidth, .packing = packing, .parts = 1});
+    }
+  }
+  for (const WeightLayout& layout : layouts) {
+    const torch::Tensor weights = torch::empty({layout.bytes()}, torch::kUInt8);
+    PackWeights(b.data_ptr<float>(), layout, weights.data_ptr());
+    const torch::Tensor y = torch::empty({kRows, layout.padded_n()});
+    BlockProduct({.data = a.data_ptr<float>(), .rows = kRows, .stride = kWidth}, weights.data_ptr(), layout,
+                 y.data_ptr<float>());
+    EXPECT_LE(error_of(y.narrow(1, 0, kWidth)), largest_error(layout.parts))
+        << "packing " << static_cast<int>(layout.packing) << ", parts " << layout.parts;
+  }
+}
+
+// A row's own, and no other's.
+TEST(BlockProduct, KeepsWhatIsNotFinite) {
+  constexpr int64_t kRows = 20;
+  constexpr int64_t kWidth = 40;
+  for (const Packing packing : Packings()) {
+    const WeightLayout layout{.k = kWidth, .n = kWidth, .packing = packing};
+    torch::Tensor weights = torch::eye(kWidth);
+    if (packing != Packing::kRows) {
+      weights = torch::empty({layout.bytes()}, torch::kUInt8);
+      PackWeights(torch::eye(kWidth).data_ptr<float>(), layout, weights.data_ptr());
+    }
+    const torch::Tensor a = torch::ones({kRows, kWidth});
+    a[3][5] = std::numeric_limits<float>::quiet_NaN();
+    a[17][39] = std::numeric_limits<float>::infinity();
+    const torch::Tensor y = torch::empty({layout.padded_rows(kRows), layout.padded_n()});
+    BlockProduct({.data = a.data_ptr<float>(), .rows = kRows, .stride = kWidth}, weights.data_ptr(), layout,
+                 y.data_ptr<float>());
+    const torch::Tensor finite = y.narrow(0, 0, kRows).narrow(1, 0, kWidth).isfinite().all(1);
+    EXPECT_FALSE(finite[3].item<bool>());
+    EXPECT_FALSE(finite[17].item<bool>());
+    EXPECT_EQ(finite.sum().item<int64_t>(), kRows - 2) << "packing " << static_cast<int>(packing);
+  }
+}
+
 TEST(BiasSilu, IsWithinAFewUnitsInTheLastPlaceHoweverTheWeightsLie) {
   constexpr int64_t kRows = 2000;
-  for (const int64_t lanes : Lanes()) {
-    const PanelLayout layout{.k = 1, .n = 32, .lanes = lanes};
+  for (const Packing packing : Packings()) {
+    const WeightLayout layout{.k = 1, .n = 32, .packing = packing};
     const torch::Tensor x = torch::linspace(-86, 100, kRows * layout.n).view({kRows, layout.n});
     const torch::Tensor bias = torch::linspace(-1, 1, layout.n);
     const torch::Tensor y = x.clone();
     BiasSilu(y.data_ptr<float>(), bias.data_ptr<float>(), kRows, layout);
     const torch::Tensor exact_x = (x + bias).clamp_min(-86).to(torch::kFloat64);
     const torch::Tensor exact = exact_x * torch::sigmoid(exact_x);
-    EXPECT_LE(((y - exact) / exact).masked_fill(x + bias < -86, 0).abs().max().item<double>(), 6e-7) << lanes;
+    EXPECT_LE(((y - exact) / exact).masked_fill(x + bias < -86, 0).abs().max().item<double>(), 6e-7)
+        << "packing " << static_cast<int>(packing);
 
     const float nan = std::numeric_limits<float>::quiet_NaN();
     torch::Tensor odd = torch::full({1, layout.n}, nan);

@@ -103,6 +103,36 @@ TEST(EnsembleMlp, InferringManyRowsAgreesWithThePlainPass) {
   }
 }
 
+// Largest errors relative to the outputs' size; where a precision has no effect, float32's own numbers.
+TEST(PackedMlp, IsAsExactAsAskedFor) {
+  const MlpShape shape{.members = 2, .widths = {24, 200, 200, 6}, .activation = Activation::kSilu};
+  FlatParameters parameters(shape.ParameterCount(), torch::kCPU);
+  EnsembleMlp mlp(shape, parameters);
+  torch::Generator generator = MakeGenerator(Rng(1), torch::kCPU);
+  mlp.InitXavierUniform(generator);
+  const torch::Tensor x = torch::randn({300, 24}, generator);
+  std::vector<torch::Tensor> weights, biases;
+  for (size_t l = 0; l < mlp.weights().size(); ++l) {
+    weights.push_back(mlp.weights()[l].to(torch::kFloat64));
+    biases.push_back(mlp.biases()[l].to(torch::kFloat64));
+  }
+  const torch::Tensor exact = MlpForward(x.to(torch::kFloat64), weights, biases, Activation::kSilu);
+  const auto error_of = [&](const torch::Tensor& y) { return ((y - exact).norm() / exact.norm()).item<double>(); };
+  const torch::Tensor float32 = PackedMlp(mlp).Infer(x);
+  const torch::Tensor bf16x2 = PackedMlp(mlp, Precision::kBf16x2).Infer(x);
+  const torch::Tensor bf16 = PackedMlp(mlp, Precision::kBf16).Infer(x);
+  EXPECT_LE(error_of(float32), 1e-6);
+  if (HasCoarserPrecision()) {
+    EXPECT_LE(error_of(bf16x2), 3e-5);
+    EXPECT_LE(error_of(bf16), 1e-2);
+    EXPECT_GT(error_of(bf16x2), error_of(float32));
+    EXPECT_GT(error_of(bf16), error_of(bf16x2));
+  } else {
+    EXPECT_TRUE(torch::equal(bf16x2, float32));
+    EXPECT_TRUE(torch::equal(bf16, float32));
+  }
+}
+
 TEST(EnsembleMlp, InitialWeightsHaveTheirDistribution) {
   const MlpShape shape{.members = 4, .widths = {100, 300, 10}};
   FlatParameters parameters(shape.ParameterCount(), torch::kCPU);

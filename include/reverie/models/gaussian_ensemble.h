@@ -35,6 +35,7 @@ enum class ModelTarget {
   kNextObs,  // next_obs
 };
 std::vector<std::pair<std::string, ModelTarget>> EnumNames(ModelTarget);
+std::vector<std::pair<std::string, Precision>> EnumNames(Precision);
 
 struct GaussianEnsembleConfig {
   int64_t members = 7;
@@ -49,6 +50,7 @@ struct GaussianEnsembleConfig {
   int64_t max_epochs = 0;
   ModelTarget target = ModelTarget::kDelta;
   bool normalize_targets = false;
+  Precision precision = Precision::kFloat32;
 
   void Visit(Fields& fields);
 };

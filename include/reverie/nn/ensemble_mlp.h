@@ -91,23 +91,34 @@ class EnsembleMlp {
   std::vector<torch::Tensor> weight_grads_, bias_grads_;
 };
 
+// How exact the products of a PackedMlp are at least. What is coarser than float32 takes a CPU with AMX; elsewhere, and
+// on a GPU, all are kFloat32.
+enum class Precision {
+  kFloat32,
+  kBf16x2,  // each number as the sum of two bfloat16 ones: a product is within 2^-15 of the exact one
+  kBf16,    // each number rounded to bfloat16: within 2^-7
+};
+bool HasCoarserPrecision();  // this CPU
+
 // An EnsembleMlp's networks as they are, laid out once for many forward passes on the CPU.
 //
 // With AVX2 or AVX-512 every weight matrix stands as panels of up to three vectors of columns, row after row: a panel
 // stays in the first-level cache while a block of rows passes, and is read in the order in which it lies (Goto and van
 // de Geijn 2008). A general product lays the weights out anew each time, which shows where a block has a few hundred
-// rows. Elsewhere, and on a GPU, it is EnsembleMlp::Infer.
+// rows. With AMX they stand as tiles of bfloat16 numbers, three of which make up one of float32, and six products one
+// as exact as float32's (Henry, Tang and Heinecke 2019). Elsewhere, and on a GPU, it is EnsembleMlp::Infer.
 class PackedMlp {
  public:
   // Shares the weights of `mlp`. Whoever changes them makes a new one.
-  explicit PackedMlp(const EnsembleMlp& mlp);
+  explicit PackedMlp(const EnsembleMlp& mlp, Precision precision = Precision::kFloat32);
 
-  // EnsembleMlp::Infer, within rounding.
+  // EnsembleMlp::Infer, within rounding by the precision.
   torch::Tensor Infer(const torch::Tensor& x) const;
 
  private:
   EnsembleMlp mlp_;
-  std::vector<torch::Tensor> panels_, biases_;  // [E, numbers], [E, whole vectors]; none where mlp_ infers
+  Precision precision_;
+  std::vector<torch::Tensor> packed_, biases_;  // [E, bytes], [E, whole vectors]; none where mlp_ infers
 };
 
 }  // namespace reverie
