@@ -250,7 +250,7 @@ Tensors RandomSteps(Env& env, int64_t count) {
   RandomEngine engine = Rng(0).Split("export").Engine();
   std::uniform_real_distribution<float> uniform(-1, 1);
   const auto empty = [&](int64_t width) { return torch::empty({count, width}); };
-  const Tensors rows{empty(spec.obs_dim()), empty(spec.act_dim()), empty(spec.obs_dim()), empty(spec.act_dim())};
+  Tensors rows{empty(spec.obs_dim()), empty(spec.act_dim()), empty(spec.obs_dim()), empty(spec.act_dim())};
   std::vector<double> obs(static_cast<size_t>(spec.obs_dim()));
   std::vector<double> env_action(static_cast<size_t>(spec.act_dim()));
   std::vector<float> action(static_cast<size_t>(spec.act_dim()));
@@ -304,7 +304,7 @@ torch::jit::Module ModuleOf(const PlannerParts& parts, const EnvSpec& spec, cons
   torch::jit::Module module("__torch__.ReveriePlanner");
   // Copies on the CPU: a view would be saved with all of the storage it looks at.
   const auto copy = [](const std::string& name, const torch::Tensor& tensor) {
-    const torch::Tensor copied = tensor.detach().to(torch::kCPU).clone(at::MemoryFormat::Contiguous);
+    torch::Tensor copied = tensor.detach().to(torch::kCPU).clone(at::MemoryFormat::Contiguous);
     if (!torch::isfinite(copied).all().item<bool>()) {
       throw std::runtime_error("the policy cannot be written: " + name + " has numbers that are not finite");
     }
@@ -410,10 +410,11 @@ void CheckModel(torch::jit::Module& module, const DynamicsModel& live, const Ten
   const torch::Device device = live.target_std().device();
   const torch::Tensor& obs = rows[0];
   const torch::Tensor& action = rows[3];
+  const torch::AutoGradMode in_float32(true);  // which a differentiable prediction is whatever the model's precision
   const GaussianPrediction expected = live.Predict(obs.to(device), action.to(device), Members::kElites);
   const auto predicted = module.get_method("predict")({obs, action}).toTuple();
   for (const auto& [what, index, tensor] :
-       {std::tuple("mean", 0, expected.mean), std::tuple("variance", 1, expected.var)}) {
+       {std::tuple("mean", 0, expected.mean.detach()), std::tuple("variance", 1, expected.var.detach())}) {
     const double difference = Difference(predicted->elements()[static_cast<size_t>(index)].toTensor(), tensor);
     if (difference > kModelTolerance) {
       throw std::runtime_error(Text("the exported planner differs from the one in use: the ", what,

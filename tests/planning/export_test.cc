@@ -43,6 +43,7 @@ struct Choices {
   bool learn_reward = false;
   ModelTarget target = ModelTarget::kDelta;
   bool normalise = false;
+  Precision precision = Precision::kFloat32;
 };
 
 // A planner with an ensemble of random weights, and everything around it.
@@ -58,7 +59,8 @@ struct Subject {
                .hidden = {24, 24},
                .weight_decay = {0, 0, 0},
                .target = choices.target,
-               .normalize_targets = choices.normalise},
+               .normalize_targets = choices.normalise,
+               .precision = choices.precision},
               {.layout = {spec.obs_dim(), spec.act_dim()},
                .learn_reward = choices.learn_reward || !task.reward,
                .features = task.features,
@@ -232,6 +234,16 @@ TEST_F(PlannerExportTest, ReturnsAreTheLiveOnesForEqualSeeds) {
       ExpectClose(Returns(module, obs, actions, seed), subject.Score(obs, actions, static_cast<uint64_t>(seed)), 1e-4,
                   name);
     }
+  }
+}
+
+TEST_F(PlannerExportTest, IsInFloat32WhateverTheModelsPrecision) {
+  torch::jit::Module float32 = Exported(Subject({}));
+  const torch::Tensor actions = Uniform({20, 11, 2});
+  const torch::Tensor obs = 0.1 * Normal({4});
+  for (const Precision precision : {Precision::kBf16x2, Precision::kBf16}) {
+    torch::jit::Module module = Exported(Subject({.precision = precision}));
+    EXPECT_TRUE(torch::equal(Returns(module, obs, actions, 0), Returns(float32, obs, actions, 0)));
   }
 }
 
