@@ -2,7 +2,6 @@
 
 #if REVERIE_HAS_AMX
 
-#include <asm/prctl.h>
 #include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -225,10 +224,11 @@ template <int kParts>
 }  // namespace
 
 bool AmxAtHand() {
-  constexpr int kTileData = 18;  // the state's number, as XSAVE counts
+  constexpr int kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM, which older headers lack
+  constexpr int kTileData = 18;               // the state's number, as XSAVE counts
   static const bool at_hand = __builtin_cpu_supports("x86-64-v4") && __builtin_cpu_supports("avx512bf16") &&
                               __builtin_cpu_supports("amx-bf16") &&
-                              syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, kTileData) == 0;
+                              syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
   return at_hand;
 }
 
