@@ -95,7 +95,7 @@ MUTANTS = [
     ("NaN in an imagined row", "its uncertainty is not looked at", "src/rollout/branched_rollout.cc",
      "step.finite = step.finite.logical_and(torch::isfinite(u));", "", ["rollout/branched_rollout"]),
     ("NaN in a plan", "a particle without a number counts", "src/planning/imagined_return.cc",
-     "return mean.masked_fill(end.finite.view({propagation_.particles, -1}).all(0).logical_not(), kLeast);", "return mean;",
+     "return mean.masked_fill(finite.view({propagation_.particles, -1}).all(0).logical_not(), kLeast);", "return mean;",
      ["planning/imagined_return"]),
     ("NaN in a plan", "a score that is no number ranks", "src/planning/sequences.cc",
      "return torch::where(torch::isfinite(scores), scores, -std::numeric_limits<float>::infinity());", "return scores;",

@@ -51,13 +51,13 @@ ModelSample ModelEnv::SampleOf(TransitionBatch& batch) const {
 
 ImaginedStep ModelEnv::Step(TransitionBatch& batch, torch::Generator& generator) const {
   const torch::Tensor deal = torch::randperm(batch.size(), generator, batch.rows.options().dtype(torch::kInt64));
-  return Step(batch, deal, generator);
+  return Complete(batch, Move(batch, deal, generator));
 }
 
-ImaginedStep ModelEnv::Step(TransitionBatch& batch, const torch::Tensor& deal, torch::Generator& generator) const {
+torch::Tensor ModelEnv::Move(TransitionBatch& batch, const torch::Tensor& deal, torch::Generator& generator) const {
   ModelSample sample = SampleOf(batch);
   model_.Sample(batch.obs(), batch.action(), deal, generator, sample);
-  return Complete(batch, sample.member);
+  return sample.member;
 }
 
 ImaginedStep ModelEnv::StepFrom(const GaussianPrediction& prediction, TransitionBatch& batch,

@@ -115,25 +115,27 @@ template <int kParts, int kRows, int kColumns>
   const uint16_t* x2 = x1 + c.x_part;
   const uint16_t* w1 = c.w + step * kParts * kTileNumbers;
   const uint16_t* w2 = w1 + kTileNumbers;
+  const uint16_t* x3 = x2 + c.x_part;
+  const uint16_t* w3 = w2 + kTileNumbers;
   LoadX<kRows>(c, x1);
   if constexpr (kParts == 3) {
-    LoadW<kColumns>(c, w2 + kTileNumbers);
+    LoadW<kColumns>(c, w3);
     AddProducts<kRows, kColumns>();
-  }
-  if constexpr (kParts >= 2) {
     LoadW<kColumns>(c, w2);
     AddProducts<kRows, kColumns>();
     LoadX<kRows>(c, x2);
-    if constexpr (kParts == 3) {
-      AddProducts<kRows, kColumns>();
-    }
+    AddProducts<kRows, kColumns>();
     LoadW<kColumns>(c, w1);
     AddProducts<kRows, kColumns>();
-    if constexpr (kParts == 3) {
-      LoadX<kRows>(c, x2 + c.x_part);
-      AddProducts<kRows, kColumns>();
-    }
+    LoadX<kRows>(c, x3);
+    AddProducts<kRows, kColumns>();
     LoadX<kRows>(c, x1);
+  } else if constexpr (kParts == 2) {
+    LoadW<kColumns>(c, w2);
+    AddProducts<kRows, kColumns>();
+    LoadW<kColumns>(c, w1);
+    AddProducts<kRows, kColumns>();
+    LoadX<kRows>(c, x2);
   } else {
     LoadW<kColumns>(c, w1);
   }

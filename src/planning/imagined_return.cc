@@ -14,6 +14,8 @@ namespace {
 constexpr float kLeast = -std::numeric_limits<float>::infinity();
 // Fewer are not worth a thread of their own.
 constexpr int64_t kLeastCpuRows = 128;
+// Of transitions whose rewards and ends are asked for at once, as small steps cost more in calls than in work.
+constexpr int64_t kJudgedNumbers = 1 << 20;
 // Keeps the square root's derivative finite where all particles are one.
 constexpr double kLeastVar = 1e-12;
 
@@ -66,7 +68,8 @@ torch::Tensor ImaginedReturn::Score(const torch::Tensor& obs, const torch::Tenso
   std::vector<torch::Tensor> scores;
   for (int64_t begin = 0; begin < candidates; begin += at_once) {
     const torch::Tensor part = actions.narrow(0, begin, std::min(at_once, candidates - begin));
-    scores.push_back(MeanOf(samples_suffice ? RollSampled(obs, part, generator) : RollPredicted(obs, part, generator)));
+    scores.push_back(
+        MeanReturn(samples_suffice ? RollSampled(obs, part, generator) : RollPredicted(obs, part, generator)));
   }
   return scores.size() == 1 ? scores[0] : torch::cat(scores);
 }
@@ -82,61 +85,62 @@ torch::Tensor ImaginedReturn::ScoreOnThreads(const torch::Tensor& obs, const tor
       torch::randint(std::numeric_limits<int64_t>::max(), {shares}, generator, torch::dtype(torch::kInt64));
   torch::Tensor scores = torch::empty({candidates}, actions.options());
   at::parallel_for(0, shares, 1, [&](int64_t first, int64_t last) {
-    const c10::InferenceMode inference;  // each thread has a mode of its own
     for (int64_t share = first; share < last; ++share) {
       const int64_t begin = share * candidates / shares;
       const int64_t count = (share + 1) * candidates / shares - begin;
       torch::Generator own = at::detail::createCPUGenerator(static_cast<uint64_t>(seeds.data_ptr<int64_t>()[share]));
-      scores.narrow(0, begin, count).copy_(MeanOf(RollSampled(obs, actions.narrow(0, begin, count), own)));
+      scores.narrow(0, begin, count).copy_(MeanReturn(RollSampled(obs, actions.narrow(0, begin, count), own)));
     }
   });
   return scores;
 }
 
-torch::Tensor ImaginedReturn::MeanOf(const Particles& end) const {
-  const torch::Tensor mean = end.sum.view({propagation_.particles, -1}).mean(0);
-  return mean.masked_fill(end.finite.view({propagation_.particles, -1}).all(0).logical_not(), kLeast);
+torch::Tensor ImaginedReturn::MeanReturn(const Steps& steps) const {
+  const torch::Tensor ended_before = (steps.ended.cumsum(0) - steps.ended.to(torch::kInt64)) > 0;
+  const torch::Tensor sum = torch::where(ended_before, 0, steps.reward).sum(0);
+  const torch::Tensor finite = steps.finite.logical_or(ended_before).all(0);
+  const torch::Tensor mean = sum.view({propagation_.particles, -1}).mean(0);
+  return mean.masked_fill(finite.view({propagation_.particles, -1}).all(0).logical_not(), kLeast);
 }
 
-ImaginedReturn::Particles ImaginedReturn::Begin(const torch::Tensor& actions) const {
-  const int64_t rows = propagation_.particles * actions.size(0);
-  const auto options = torch::dtype(torch::kFloat32).device(actions.device());
-  return {.sum = torch::zeros({rows}, options),
-          .alive = torch::ones({rows}, options.dtype(torch::kBool)),
-          .finite = torch::ones({rows}, options.dtype(torch::kBool))};
-}
-
-void ImaginedReturn::Particles::Earn(const torch::Tensor& reward, const torch::Tensor& step_finite,
-                                     const torch::Tensor& ended) {
-  sum = sum + torch::where(alive.logical_and(step_finite), reward, 0);
-  finite = finite.logical_and(step_finite.logical_or(alive.logical_not()));
-  alive = alive.logical_and(ended.logical_not());
-}
-
-ImaginedReturn::Particles ImaginedReturn::RollSampled(const torch::Tensor& obs, const torch::Tensor& actions,
-                                                      torch::Generator& generator) const {
+ImaginedReturn::Steps ImaginedReturn::RollSampled(const torch::Tensor& obs, const torch::Tensor& actions,
+                                                  torch::Generator& generator) const {
+  const c10::InferenceMode inference;  // spares views and calls what gradients would need
   const int64_t candidates = actions.size(0);
+  const int64_t horizon = actions.size(1);
   const int64_t rows = propagation_.particles * candidates;
   const TransitionLayout layout{.obs_dim = obs.size(0), .act_dim = actions.size(2)};
-  TransitionBatch batch = TransitionBatch::Empty(layout, rows, actions.device());
-  const torch::Tensor action_columns =
-      batch.rows.view({propagation_.particles, candidates, -1}).narrow(2, layout.obs_dim, layout.act_dim);
+  const int64_t at_once = std::clamp<int64_t>(kJudgedNumbers / (rows * layout.width()), 1, horizon);
+  const TransitionBatch workspace = TransitionBatch::Empty(layout, at_once * rows, actions.device());
+  const auto indices = actions.options().dtype(torch::kInt64);
   // Dealt in their order the elites get consecutive particles.
-  const torch::Tensor in_order = torch::arange(rows, actions.options().dtype(torch::kInt64));
-  batch.obs().copy_(obs);
-  Particles particles = Begin(actions);
-  for (int64_t t = 0; t < actions.size(1); ++t) {
-    action_columns.copy_(actions.select(1, t));
-    const ImaginedStep step = propagation_.kind == Propagation::kTsInf ? model_env_.Step(batch, in_order, generator)
-                                                                       : model_env_.Step(batch, generator);
-    particles.Earn(batch.reward(), step.finite, step.terminated);
-    batch.obs().copy_(batch.next_obs());
+  const torch::Tensor in_order = torch::arange(rows, indices);
+  std::vector<torch::Tensor> rewards, finite, ended;
+  torch::Tensor state = obs;
+  for (int64_t begin = 0; begin < horizon; begin += at_once) {
+    const int64_t count = std::min(at_once, horizon - begin);
+    TransitionBatch steps{layout, workspace.rows.narrow(0, 0, count * rows)};
+    steps.action()
+        .view({count, propagation_.particles, candidates, layout.act_dim})
+        .copy_(actions.narrow(1, begin, count).transpose(0, 1).unsqueeze(1));
+    for (int64_t t = 0; t < count; ++t) {
+      TransitionBatch step{layout, steps.rows.narrow(0, t * rows, rows)};
+      step.obs().copy_(state);
+      model_env_.Move(step,
+                      propagation_.kind == Propagation::kTsInf ? in_order : torch::randperm(rows, generator, indices),
+                      generator);
+      state = step.next_obs();
+    }
+    const ImaginedStep judged = model_env_.Complete(steps);
+    rewards.push_back(steps.reward().view({count, rows}).clone());
+    finite.push_back(judged.finite.view({count, rows}));
+    ended.push_back(judged.terminated.view({count, rows}));
   }
-  return particles;
+  return {.reward = torch::cat(rewards), .finite = torch::cat(finite), .ended = torch::cat(ended)};
 }
 
-ImaginedReturn::Particles ImaginedReturn::RollPredicted(const torch::Tensor& obs, const torch::Tensor& actions,
-                                                        torch::Generator& generator) const {
+ImaginedReturn::Steps ImaginedReturn::RollPredicted(const torch::Tensor& obs, const torch::Tensor& actions,
+                                                    torch::Generator& generator) const {
   const DynamicsModel& model = model_env_.model();
   const UncertaintyConfig& config = uncertainty_.config();
   const int64_t candidates = actions.size(0);
@@ -149,7 +153,7 @@ ImaginedReturn::Particles ImaginedReturn::RollPredicted(const torch::Tensor& obs
                                  .div_(propagation_.particles, "floor")
                                  .repeat_interleave(candidates);
   torch::Tensor state = obs.expand({rows, obs_dim});
-  Particles particles = Begin(actions);
+  std::vector<torch::Tensor> rewards, all_finite, ends;
   for (int64_t t = 0; t < actions.size(1); ++t) {
     const torch::Tensor action = actions.select(1, t).repeat({propagation_.particles, 1});
     const GaussianPrediction measured = model.Predict(state, action, config.over);
@@ -171,10 +175,12 @@ ImaginedReturn::Particles ImaginedReturn::RollPredicted(const torch::Tensor& obs
       ended = ended.logical_or(judged.exceeded);
       finite = finite.logical_and(torch::isfinite(u));
     }
-    particles.Earn(reward, finite, ended);
+    rewards.push_back(reward);
+    all_finite.push_back(finite);
+    ends.push_back(ended);
     state = next_state;
   }
-  return particles;
+  return {.reward = torch::stack(rewards), .finite = torch::stack(all_finite), .ended = torch::stack(ends)};
 }
 
 torch::Tensor ImaginedReturn::Moved(const GaussianPrediction& next, const torch::Tensor& elite,

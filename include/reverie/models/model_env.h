@@ -45,8 +45,11 @@ class ModelEnv {
   // row. A task without a termination function never ends.
   ImaginedStep Step(TransitionBatch& batch, torch::Generator& generator) const;
 
-  // The same by the elite that `deal` gives each row (DynamicsModel::Sample).
-  ImaginedStep Step(TransitionBatch& batch, const torch::Tensor& deal, torch::Generator& generator) const;
+  // Its two halves, for whoever completes many steps at once. Move writes next_obs, and the reward where it is learned,
+  // by the elite that `deal` gives each row (DynamicsModel::Sample), and returns those elites, [B] int64.
+  torch::Tensor Move(TransitionBatch& batch, const torch::Tensor& deal, torch::Generator& generator) const;
+  // The task's own reward and end. `member` is only handed on.
+  ImaginedStep Complete(TransitionBatch& batch, const torch::Tensor& member = {}) const;
 
   // The same from the elites' prediction at (obs, action), where the caller needs that anyway.
   ImaginedStep StepFrom(const GaussianPrediction& prediction, TransitionBatch& batch,
@@ -63,8 +66,6 @@ class ModelEnv {
 
  private:
   ModelSample SampleOf(TransitionBatch& batch) const;
-  // Reward and end, where the task knows them.
-  ImaginedStep Complete(TransitionBatch& batch, const torch::Tensor& member) const;
 
   const DynamicsModel& model_;
   TaskFunctions task_;

@@ -10,8 +10,7 @@
 //   ts1      every particle draws an elite anew for every step, and a sample of its Gaussian
 //   tsinf    particle n keeps elite floor(n E / N)
 //   ds       the next states of a candidate's particles are drawn from one Gaussian, with the mean and variance of
-//   those
-//            that all elites give all of them
+//            those that all elites give all of them
 //   e        the mean of the elites' means
 #ifndef REVERIE_PLANNING_IMAGINED_RETURN_H_
 #define REVERIE_PLANNING_IMAGINED_RETURN_H_
@@ -59,23 +58,21 @@ class ImaginedReturn {
   void VisitState(StateVisitor& state) { uncertainty_.VisitState(state); }
 
  private:
-  // What has become of N P particles; row n P + p is particle n of candidate p.
-  struct Particles {
-    torch::Tensor sum;     // [N P], what they have earned
-    torch::Tensor alive;   // [N P] bool
-    torch::Tensor finite;  // [N P] bool: met no number that is not finite while alive
-    void Earn(const torch::Tensor& reward, const torch::Tensor& step_finite, const torch::Tensor& ended);
+  // Every step of N P particles, those after an end too; column n P + p is particle n of candidate p.
+  struct Steps {
+    torch::Tensor reward;  // [H, N P]
+    torch::Tensor finite;  // [H, N P] bool: the step met no number that is not finite
+    torch::Tensor ended;   // [H, N P] bool: the step is an end
   };
-  Particles Begin(const torch::Tensor& actions) const;
-  torch::Tensor MeanOf(const Particles& end) const;  // J [P]
+  torch::Tensor MeanReturn(const Steps& steps) const;  // J [P]
   // Each thread imagines its own candidates from beginning to end, with draws of its own, so that none waits for
   // another between two steps. How many there are decides who gets which draws.
   torch::Tensor ScoreOnThreads(const torch::Tensor& obs, const torch::Tensor& actions,
                                torch::Generator& generator) const;
   // By samples of one elite for each row.
-  Particles RollSampled(const torch::Tensor& obs, const torch::Tensor& actions, torch::Generator& generator) const;
+  Steps RollSampled(const torch::Tensor& obs, const torch::Tensor& actions, torch::Generator& generator) const;
   // By the predictions of all: differentiable, and every propagation.
-  Particles RollPredicted(const torch::Tensor& obs, const torch::Tensor& actions, torch::Generator& generator) const;
+  Steps RollPredicted(const torch::Tensor& obs, const torch::Tensor& actions, torch::Generator& generator) const;
   // The particles' next observation, and reward where it is learned, [N P, D], from all elites' mean, var [E, N P, D]
   // of them. elite [N P] int64: the one that moves each particle under ts1 and tsinf.
   torch::Tensor Moved(const GaussianPrediction& next, const torch::Tensor& elite, torch::Generator& generator) const;
