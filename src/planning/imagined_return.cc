@@ -185,7 +185,8 @@ ImaginedReturn::Steps ImaginedReturn::RollPredicted(const torch::Tensor& obs, co
 
 torch::Tensor ImaginedReturn::Moved(const GaussianPrediction& next, const torch::Tensor& elite,
                                     torch::Generator& generator) const {
-  const auto [mean, var] = next;
+  const torch::Tensor& mean = next.mean;
+  const torch::Tensor& var = next.var;
   const int64_t rows = mean.size(1);
   const int64_t dim = mean.size(2);
   const auto noise = [&] {
