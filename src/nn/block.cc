@@ -97,10 +97,15 @@ int64_t WeightLayout::bytes() const {
 int64_t WeightLayout::padded_rows(int64_t rows) const { return packing == Packing::kAmx ? AmxRows(rows) : rows; }
 
 void PackWeights(const float* weights, const WeightLayout& layout, void* packed) {
-  if (layout.packing == Packing::kAmx) {
-    LayOutAmxTiles(weights, layout, packed);
-  } else {
-    LayOutPanels(weights, layout, static_cast<float*>(packed));
+  auto* numbers = static_cast<float*>(packed);
+  switch (layout.packing) {
+    case Packing::kAmx:
+      return LayOutAmxTiles(weights, layout, packed);
+    case Packing::kAvx512:
+    case Packing::kAvx2:
+      return LayOutPanels(weights, layout, numbers);
+    case Packing::kRows:
+      std::copy_n(weights, layout.k * layout.n, numbers);
   }
 }
 

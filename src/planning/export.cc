@@ -414,7 +414,7 @@ void CheckModel(torch::jit::Module& module, const DynamicsModel& live, const Ten
   const GaussianPrediction expected = live.Predict(obs.to(device), action.to(device), Members::kElites);
   const auto predicted = module.get_method("predict")({obs, action}).toTuple();
   for (const auto& [what, index, tensor] :
-       {std::tuple("mean", 0, expected.mean.detach()), std::tuple("variance", 1, expected.var.detach())}) {
+       {std::tuple("mean", 0, expected.mean), std::tuple("variance", 1, expected.var)}) {
     const double difference = Difference(predicted->elements()[static_cast<size_t>(index)].toTensor(), tensor);
     if (difference > kModelTolerance) {
       throw std::runtime_error(Text("the exported planner differs from the one in use: the ", what,

@@ -24,6 +24,18 @@ std::vector<Packing> Packings() {
   return packings;
 }
 
+// a [rows, k or more] b [k, n], of which the columns beyond k are not looked at, with b lying so: [rows, padded_n].
+torch::Tensor Product(const torch::Tensor& a, const torch::Tensor& b, const WeightLayout& layout) {
+  const int64_t rows = a.size(0);
+  const torch::Tensor weights = torch::empty({layout.bytes()}, torch::kUInt8);
+  PackWeights(b.data_ptr<float>(), layout, weights.data_ptr());
+  const torch::Tensor y =
+      torch::full({layout.padded_rows(rows), layout.padded_n()}, std::numeric_limits<float>::quiet_NaN());
+  BlockProduct({.data = a.data_ptr<float>(), .rows = rows, .stride = a.size(1)}, weights.data_ptr(), layout,
+               y.data_ptr<float>());
+  return y.narrow(0, 0, rows);
+}
+
 // Sizes around whole vectors, panels and tiles, and rows that begin further apart than they are long.
 TEST(BlockProduct, IsTheProductHoweverTheWeightsLie) {
   torch::Generator generator = MakeGenerator(Rng(1), torch::kCPU);
@@ -34,17 +46,8 @@ TEST(BlockProduct, IsTheProductHoweverTheWeightsLie) {
           const WeightLayout layout{.k = k, .n = n, .packing = packing};
           const torch::Tensor a = torch::randn({rows, k + 3}, generator);
           const torch::Tensor b = torch::randn({k, n}, generator);
-          torch::Tensor weights = b;
-          const torch::Tensor y =
-              torch::full({layout.padded_rows(rows), layout.padded_n()}, std::numeric_limits<float>::quiet_NaN());
-          if (packing != Packing::kRows) {
-            weights = torch::empty({layout.bytes()}, torch::kUInt8);
-            PackWeights(b.data_ptr<float>(), layout, weights.data_ptr());
-          }
-          BlockProduct({.data = a.data_ptr<float>(), .rows = rows, .stride = k + 3}, weights.data_ptr(), layout,
-                       y.data_ptr<float>());
+          const torch::Tensor product = Product(a, b, layout);
           const torch::Tensor exact = a.narrow(1, 0, k).to(torch::kFloat64).mm(b.to(torch::kFloat64));
-          const torch::Tensor product = y.narrow(0, 0, rows);
           const double error = (product.narrow(1, 0, n) - exact).abs().max().item<double>();
           ASSERT_LE(error, 1e-6 * std::sqrt(k) * 5)
               << rows << " x " << k << " x " << n << ", packing " << static_cast<int>(packing);
@@ -56,10 +59,9 @@ TEST(BlockProduct, IsTheProductHoweverTheWeightsLie) {
 }
 
 TEST(BlockProduct, IsAsExactAsItIsSaidToBeHoweverTheWeightsLie) {
-  constexpr int64_t kRows = 128;
   constexpr int64_t kWidth = 200;
   torch::Generator generator = MakeGenerator(Rng(2), torch::kCPU);
-  const torch::Tensor a = torch::randn({kRows, kWidth}, generator);
+  const torch::Tensor a = torch::randn({128, kWidth}, generator);
   const torch::Tensor b = torch::randn({kWidth, kWidth}, generator);
   const torch::Tensor exact = a.to(torch::kFloat64).mm(b.to(torch::kFloat64));
   const auto error_of = [&](const torch::Tensor& product) {
@@ -71,21 +73,14 @@ TEST(BlockProduct, IsAsExactAsItIsSaidToBeHoweverTheWeightsLie) {
   };
   std::vector<WeightLayout> layouts;
   for (const Packing packing : Packings()) {
-    if (packing != Packing::kRows) {
-      layouts.push_back({.k = kWidth, .n = kWidth, .packing = packing});
-    }
+    layouts.push_back({.k = kWidth, .n = kWidth, .packing = packing});
     if (packing == Packing::kAmx) {
       layouts.push_back({.k = kWidth, .n = kWidth, .packing = packing, .parts = 2});
       layouts.push_back({.k = kWidth, .n = kWidth, .packing = packing, .parts = 1});
     }
   }
   for (const WeightLayout& layout : layouts) {
-    const torch::Tensor weights = torch::empty({layout.bytes()}, torch::kUInt8);
-    PackWeights(b.data_ptr<float>(), layout, weights.data_ptr());
-    const torch::Tensor y = torch::empty({kRows, layout.padded_n()});
-    BlockProduct({.data = a.data_ptr<float>(), .rows = kRows, .stride = kWidth}, weights.data_ptr(), layout,
-                 y.data_ptr<float>());
-    EXPECT_LE(error_of(y.narrow(1, 0, kWidth)), largest_error(layout.parts))
+    EXPECT_LE(error_of(Product(a, b, layout).narrow(1, 0, kWidth)), largest_error(layout.parts))
         << "packing " << static_cast<int>(layout.packing) << ", parts " << layout.parts;
   }
 }
@@ -94,20 +89,12 @@ TEST(BlockProduct, IsAsExactAsItIsSaidToBeHoweverTheWeightsLie) {
 TEST(BlockProduct, KeepsWhatIsNotFinite) {
   constexpr int64_t kRows = 20;
   constexpr int64_t kWidth = 40;
+  const torch::Tensor a = torch::ones({kRows, kWidth});
+  a[3][5] = std::numeric_limits<float>::quiet_NaN();
+  a[17][39] = std::numeric_limits<float>::infinity();
   for (const Packing packing : Packings()) {
-    const WeightLayout layout{.k = kWidth, .n = kWidth, .packing = packing};
-    torch::Tensor weights = torch::eye(kWidth);
-    if (packing != Packing::kRows) {
-      weights = torch::empty({layout.bytes()}, torch::kUInt8);
-      PackWeights(torch::eye(kWidth).data_ptr<float>(), layout, weights.data_ptr());
-    }
-    const torch::Tensor a = torch::ones({kRows, kWidth});
-    a[3][5] = std::numeric_limits<float>::quiet_NaN();
-    a[17][39] = std::numeric_limits<float>::infinity();
-    const torch::Tensor y = torch::empty({layout.padded_rows(kRows), layout.padded_n()});
-    BlockProduct({.data = a.data_ptr<float>(), .rows = kRows, .stride = kWidth}, weights.data_ptr(), layout,
-                 y.data_ptr<float>());
-    const torch::Tensor finite = y.narrow(0, 0, kRows).narrow(1, 0, kWidth).isfinite().all(1);
+    const torch::Tensor y = Product(a, torch::eye(kWidth), {.k = kWidth, .n = kWidth, .packing = packing});
+    const torch::Tensor finite = y.narrow(1, 0, kWidth).isfinite().all(1);
     EXPECT_FALSE(finite[3].item<bool>());
     EXPECT_FALSE(finite[17].item<bool>());
     EXPECT_EQ(finite.sum().item<int64_t>(), kRows - 2) << "packing " << static_cast<int>(packing);
