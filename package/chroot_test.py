@@ -96,6 +96,14 @@ class Chroot(unittest.TestCase):
         self.assertEqual(evaluations(inside / "eval.csv"), evaluations(outside / "eval.csv"))
         self.assertEqual(evaluations(inside / "train.csv"), evaluations(outside / "train.csv"))
 
+    def test_a_sweep_starts_its_runs(self):
+        sweep = self.root / "tmp/sweep.yaml"
+        sweep.write_text(f"base: {self.inside}/configs/quickstart.yaml\nseeds: [5]\nout: /tmp/sweep\n"
+                         "overrides: {total_steps: 510, model.max_epochs: 2, device: cpu}\n")
+        self.passes("reverie", "sweep", "/tmp/sweep.yaml")
+        (record,) = (self.root / "tmp/sweep").rglob("run.json")
+        self.assertEqual(json.loads(record.read_text())["status"], "finished")
+
     def test_check_gpu_runs_tests_a_training_and_benchmarks(self):
         said = self.passes("check-gpu", *ONE_BENCHMARK, "--output", "/tmp/check")
         output = self.root / "tmp/check"

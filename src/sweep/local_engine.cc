@@ -16,6 +16,7 @@
 
 #include "reverie/core/file.h"
 #include "reverie/core/log.h"
+#include "reverie/core/self.h"
 #include "reverie/core/text.h"
 #include "reverie/core/timer.h"
 #include "reverie/run/signals.h"
@@ -35,16 +36,11 @@ struct Process {
 };
 
 std::vector<std::string> Command(const SweepRun& run, int64_t threads) {
-  return {"reverie",
-          "train",
-          run.config.string(),
-          "--seed",
-          std::to_string(run.seed),
-          "--set",
-          "threads=" + std::to_string(run.threads > 0 ? run.threads : threads),
-          "--run-dir",
-          run.directory.string(),
-          "--auto-resume"};
+  std::vector<std::string> command = SelfCommand();
+  command.insert(command.end(), {"train", run.config.string(), "--seed", std::to_string(run.seed), "--set",
+                                 "threads=" + std::to_string(run.threads > 0 ? run.threads : threads), "--run-dir",
+                                 run.directory.string(), "--auto-resume"});
+  return command;
 }
 
 // Starts this very program with other arguments; what it says goes to run.output. It leaves the terminal's group of

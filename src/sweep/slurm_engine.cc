@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "reverie/core/file.h"
+#include "reverie/core/self.h"
 #include "reverie/core/shell.h"
 
 namespace reverie {
@@ -68,7 +69,10 @@ std::string Quoted(const std::string& value) { return '"' + value + '"'; }
 
 std::string Script(const Sweep& sweep, int64_t tasks) {
   const SlurmOptions& slurm = sweep.slurm;
-  const fs::path program = fs::read_symlink("/proc/self/exe");
+  std::string program;
+  for (const std::string& word : SelfCommand()) {
+    program += ShellQuoted(word) + ' ';
+  }
   const std::string at_once = slurm.at_once > 0 ? std::string("%") + std::to_string(slurm.at_once) : "";
   std::ostringstream script;
   script << "#!/bin/bash\n"
@@ -95,8 +99,8 @@ std::string Script(const Sweep& sweep, int64_t tasks) {
          << R"(
 # One run of a sweep a task; `reverie sweep` wrote this. A line of runs.tsv: name, config, seed, threads, folder.
 set -u
-program=)"
-         << ShellQuoted(program.string()) << "\nruns=" << ShellQuoted(RunsFile(sweep).string()) << R"(
+program=( )"
+         << program << ")\nruns=" << ShellQuoted(RunsFile(sweep).string()) << R"(
 IFS=$'\t' read -r name config seed threads folder < <(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" "$runs")
 export GOMP_SPINCOUNT=${GOMP_SPINCOUNT-10000}
 
@@ -108,7 +112,7 @@ stop() { kill -TERM "$run" 2>/dev/null; }
 trap 'stop' TERM
 trap 'time_is_up=yes; stop' USR1
 echo "$(date -u +%FT%TZ) $name on $(hostname): train ${arguments[*]}"
-"$program" train "${arguments[@]}" &
+"${program[@]}" train "${arguments[@]}" &
 run=$!
 wait "$run"
 code=$?

@@ -39,6 +39,12 @@ variants:
 """
 
 
+def through_the_loader():
+    """The program as a bundle starts it, so that the file of its process is the loader's."""
+    libraries = subprocess.run(["ldd", PROGRAM], capture_output=True, text=True, check=True).stdout
+    return [re.search(r"(?m)^\s+(/\S+/ld-\S+) \(", libraries)[1], "--argv0", "reverie", PROGRAM]
+
+
 class Case(program.Case):
     def setUp(self):
         super().setUp()
@@ -48,8 +54,8 @@ class Case(program.Case):
     def write(self, text, name="s.yaml"):
         return super().write(text, name)
 
-    def sweep(self, *arguments, code=0, file="s.yaml"):
-        result = subprocess.run([PROGRAM, "sweep", file, *map(str, arguments)], cwd=self.cwd, capture_output=True,
+    def sweep(self, *arguments, code=0, file="s.yaml", start=(PROGRAM,)):
+        result = subprocess.run([*start, "sweep", file, *map(str, arguments)], cwd=self.cwd, capture_output=True,
                                 text=True, timeout=300)
         self.assertEqual(result.returncode, code, result.stderr)
         return result
@@ -118,6 +124,10 @@ grid: {sac.learning_rate: [1e-3, 1e-4]}
         self.write("base: base.yaml\nseeds: [0]\n")
         self.sweep()
         self.assertEqual(list(self.records("runs/s")), ["InvertedPendulum-v5/sac/seed-0"])
+
+    def test_a_program_that_a_loader_started_starts_its_runs(self):
+        self.write("base: base.yaml\nseeds: [0]\nout: out\n")
+        self.assertIn("1 runs finished, 0 failed", self.sweep(start=through_the_loader()).stderr)
 
     def test_a_failed_run_is_reported_and_the_rest_go_on(self):
         blocked = self.cwd / "out/Pendulum-v1/plain/seed-0"
@@ -268,13 +278,13 @@ class Slurm(Case):
         self.cluster = slurm_cluster.Cluster(self.cwd / "cluster")
         self.addCleanup(self.cluster.stop)
 
-    def on_slurm(self, *arguments, code=0):
-        result = self.cluster.run("env", "-C", self.cwd, PROGRAM, "sweep", "s.yaml", *arguments)
+    def on_slurm(self, *arguments, code=0, start=(PROGRAM,)):
+        result = self.cluster.run("env", "-C", self.cwd, *start, "sweep", "s.yaml", *arguments)
         self.assertEqual(result.returncode, code, result.stderr)
         return result
 
-    def submit(self):
-        result = self.on_slurm("--engine", "slurm")
+    def submit(self, **options):
+        result = self.on_slurm("--engine", "slurm", **options)
         return re.search(r"submitted to Slurm as job (\d+)", result.stderr)[1]
 
     def wait_until_empty(self):
@@ -325,7 +335,7 @@ slurm: {cpus: 1, memory: 100M, time: "00:30:00", options: --nice=1}
 
     def test_the_time_limit_requeues_and_cancel_ends_with_a_checkpoint(self):
         self.write("base: long.yaml\nout: out of here\nseeds: [0]\n")
-        job = self.submit()
+        job = self.submit(start=through_the_loader())
         run = "out of here/InvertedPendulum-v5/sac/seed-0"
         self.wait_for_checkpoint(run)
         # What Slurm sends before the time limit.

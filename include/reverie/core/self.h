@@ -1,0 +1,19 @@
+// How this program was started, for those who start it again.
+#ifndef REVERIE_CORE_SELF_H_
+#define REVERIE_CORE_SELF_H_
+
+#include <string>
+#include <vector>
+
+namespace reverie {
+
+// The words of a command line that starts this program again, to be followed by its arguments: its absolute path or,
+// where it was started through a dynamic loader as in a bundle, that loader, the loader's options and the program.
+//
+// On this machine `execv("/proc/self/exe", words)` starts what runs now even where another file has taken its path.
+// Throws std::runtime_error where /proc cannot be read.
+std::vector<std::string> SelfCommand();
+
+}  // namespace reverie
+
+#endif  // REVERIE_CORE_SELF_H_

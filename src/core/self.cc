@@ -1,0 +1,36 @@
+#include "reverie/core/self.h"
+
+#include <sys/auxv.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+namespace reverie {
+
+namespace fs = std::filesystem;
+
+std::vector<std::string> SelfCommand() {
+  const fs::path started = fs::read_symlink("/proc/self/exe");
+  // The C library's loader sets this to the program that it was told to start; the kernel has set it to what it
+  // started.
+  const auto* const program = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
+  std::error_code unknown;
+  if (program != nullptr && !fs::equivalent(program, "/proc/self/exe", unknown) && !unknown) {
+    std::ifstream file("/proc/self/cmdline", std::ios::binary);
+    std::vector<std::string> words;
+    for (std::string word; std::getline(file, word, '\0');) {
+      words.push_back(word);
+    }
+    const auto end = std::find(words.begin(), words.end(), program);
+    if (end != words.end()) {
+      words.erase(end + 1, words.end());
+      words.front() = started;
+      words.back() = fs::absolute(program);
+      return words;
+    }
+  }
+  return {started};
+}
+
+}  // namespace reverie

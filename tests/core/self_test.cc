@@ -1,0 +1,78 @@
+#include "reverie/core/self.h"
+
+#include <dlfcn.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/auxv.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+
+#include "reverie/core/shell.h"
+
+namespace reverie {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kEcho[] = "REVERIE_TEST_ECHO";
+constexpr char kEchoFilter[] = "--gtest_filter=Self.Echo";
+
+std::string CommandLine(const std::vector<std::string>& words) {
+  std::string line;
+  for (const std::string& word : words) {
+    line += ShellQuoted(word) + ' ';
+  }
+  return line;
+}
+
+// What SelfCommand() says in a process that was started by `words`.
+std::string CommandOf(std::vector<std::string> words) {
+  words.emplace_back(kEchoFilter);
+  const std::string output = ShellOutput(std::string(kEcho) + "=1 " + CommandLine(words));
+  const size_t begin = output.find("<") + 1;
+  return output.substr(begin, output.find(">") - begin);
+}
+
+fs::path Loader() {
+  Dl_info info{};
+  dladdr(reinterpret_cast<void*>(getauxval(AT_BASE)), &info);
+  return fs::canonical(info.dli_fname);
+}
+
+const fs::path& Program() {
+  static const fs::path program = fs::read_symlink("/proc/self/exe");
+  return program;
+}
+
+// What the tests below start, not a test of its own.
+TEST(Self, Echo) {
+  if (std::getenv(kEcho) != nullptr) {
+    std::cout << "<" << CommandLine(SelfCommand()) << ">";
+  }
+}
+
+TEST(Self, AProgramThatWasStartedByItsPathIsThatPath) {
+  EXPECT_THAT(SelfCommand(), testing::ElementsAre(Program().string()));
+  // Whatever its arguments and its name are.
+  EXPECT_EQ(CommandOf({Program(), Program()}), CommandLine({Program()}));
+  EXPECT_EQ(CommandOf({"env", "-C", Program().parent_path(), "-S", "./" + Program().filename().string()}),
+            CommandLine({Program()}));
+}
+
+TEST(Self, AProgramThatWasStartedThroughALoaderIsStartedThroughItAgain) {
+  if (getauxval(AT_BASE) == 0) {
+    GTEST_SKIP() << "these tests were started through a loader themselves";
+  }
+  const std::vector<std::string> words = {Loader(), "--argv0", "a name", "--library-path", "/no where:/nowhere",
+                                          Program()};
+  EXPECT_EQ(CommandOf(words), CommandLine(words));
+  // What it says starts it again, from another folder too.
+  EXPECT_EQ(CommandOf({"sh", "-c", "exec " + CommandOf(words) + kEchoFilter, "sh"}), CommandLine(words));
+  EXPECT_EQ(CommandOf({"env", "-C", Program().parent_path(), Loader(), "./" + Program().filename().string()}),
+            CommandLine({Loader(), Program().parent_path() / "." / Program().filename()}));
+}
+
+}  // namespace
+}  // namespace reverie
