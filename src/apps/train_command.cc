@@ -40,10 +40,35 @@ void RefuseChanges(const std::filesystem::path& run, const std::string& config_y
   }
 }
 
-// Whether there is a run at `path` to go on with. What was killed before its first checkpoint is begun anew.
-bool HasSomethingToGoOnWith(const std::filesystem::path& path) {
-  return std::filesystem::exists(path / "run.json") &&
-         CheckpointFolder::HasAny(RunDirectory::Open(path).checkpoint_path());
+enum class Start { kBegin, kBeginAnew, kGoOn, kNothingToDo };
+
+// What the same command does the next time. Only a run that was killed before its first checkpoint is begun anew:
+// whatever else has none holds something that is not to be had again.
+Start NextStart(const std::filesystem::path& path, const std::string& config_yaml, int64_t total_steps) {
+  std::error_code error;
+  if (!std::filesystem::exists(path / "run.json", error)) {
+    return Start::kBegin;  // or be refused, where something else is there
+  }
+  const RunDirectory run = RunDirectory::Open(path);
+  const RunRecord& record = run.record();
+  const auto has_checkpoint = [&] { return CheckpointFolder::HasAny(run.checkpoint_path()); };
+  const bool running = record.status == RunStatus::kRunning;
+  if (running && !std::filesystem::exists(run.config_path()) && !has_checkpoint()) {
+    return Start::kBeginAnew;  // killed while it was created
+  }
+  RefuseChanges(path, config_yaml);
+  if (record.status == RunStatus::kFinished && record.env_steps >= total_steps) {
+    return Start::kNothingToDo;
+  }
+  if (has_checkpoint()) {
+    return Start::kGoOn;
+  }
+  if (running) {
+    return Start::kBeginAnew;
+  }
+  throw std::invalid_argument(path.string() + " is " + Name(record.status) + " at env step " +
+                              std::to_string(record.env_steps) +
+                              " and has no checkpoint to go on from; --overwrite begins it anew");
 }
 
 // One training run, from the beginning or from its newest checkpoint. Every check of the input comes before the first
@@ -73,16 +98,15 @@ void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
   }
   bool overwrite = arguments.overwrite;
   if (arguments.auto_resume) {
-    resume = HasSomethingToGoOnWith(path);
-    overwrite = !resume;
-  }
-  if (resume) {
-    RefuseChanges(path, config_yaml);
-    const RunRecord record = RunDirectory::Open(path).record();
-    if (arguments.auto_resume && record.status == RunStatus::kFinished && record.env_steps >= run_config.total_steps) {
+    const Start start = NextStart(path, config_yaml, run_config.total_steps);
+    if (start == Start::kNothingToDo) {
       LogInfo(path.string() + " is finished");
       return;
     }
+    resume = start == Start::kGoOn;
+    overwrite = start == Start::kBeginAnew;
+  } else if (resume) {
+    RefuseChanges(path, config_yaml);
   }
   const torch::Device device = ChooseDevice(run_config.device);
   const int64_t threads = UseThreads(run_config.threads);

@@ -1,14 +1,18 @@
 #include "reverie/core/file.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <utility>
+
+#include "reverie/core/host.h"
+#include "reverie/core/log.h"
 
 namespace reverie {
 namespace {
@@ -23,7 +27,13 @@ struct Descriptor {
   ~Descriptor() { close(number); }
 };
 
-int OpenFolder(const std::filesystem::path& folder) { return open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }
+// A lock that nobody else may have too.
+struct flock WholeFile() {
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  return lock;
+}
 
 }  // namespace
 
@@ -63,7 +73,8 @@ void PartialFile::MoveIntoPlace() const {
     FailToWrite(path_, errno);
   }
   // The name is on the disk when its folder is; a file system that cannot say so is taken as it is.
-  const Descriptor folder{OpenFolder(path_.has_parent_path() ? path_.parent_path() : ".")};
+  const std::filesystem::path parent = path_.has_parent_path() ? path_.parent_path() : ".";
+  const Descriptor folder{open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   if (folder.number >= 0) {
     fsync(folder.number);
   }
@@ -84,19 +95,40 @@ void MakeFolder(const std::filesystem::path& path) {
 }
 
 std::optional<FolderLock> FolderLock::Take(const std::filesystem::path& folder) {
-  FolderLock lock(OpenFolder(folder));
+  const std::filesystem::path path = folder / kFile;
+  FolderLock lock(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
   if (lock.descriptor_ < 0) {
-    throw std::runtime_error("cannot open the folder " + folder.string() + ": " + std::strerror(errno));
+    FailToWrite(path, errno);
   }
-  if (flock(lock.descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-    return std::nullopt;
+  struct flock whole = WholeFile();
+  if (fcntl(lock.descriptor_, F_OFD_SETLK, &whole) != 0) {
+    if (errno == EAGAIN || errno == EACCES) {
+      return std::nullopt;
+    }
+    static std::once_flag said;
+    std::call_once(said, [&, reason = errno] {
+      LogWarning("the file system of " + folder.string() + " gives no locks (" + std::strerror(reason) +
+                 "): nothing keeps a second process from writing there too");
+    });
+  }
+  const std::string holder = "process " + std::to_string(getpid()) + " on " + HostName() + "\n";
+  if (ftruncate(lock.descriptor_, 0) != 0 || write(lock.descriptor_, holder.data(), holder.size()) < 0) {
+    FailToWrite(path, errno);
   }
   return lock;
 }
 
 bool FolderLock::IsTaken(const std::filesystem::path& folder) {
-  const FolderLock look(OpenFolder(folder));
-  return look.descriptor_ >= 0 && flock(look.descriptor_, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  const FolderLock look(open((folder / kFile).c_str(), O_RDONLY | O_CLOEXEC));
+  struct flock whole = WholeFile();
+  return look.descriptor_ >= 0 && fcntl(look.descriptor_, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+}
+
+std::string FolderLock::Holder(const std::filesystem::path& folder) {
+  std::ifstream file(folder / kFile);
+  std::string holder;
+  std::getline(file, holder);
+  return holder;
 }
 
 FolderLock::~FolderLock() {

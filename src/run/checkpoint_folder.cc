@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <set>
 #include <stdexcept>
 #include <utility>
@@ -40,19 +41,46 @@ std::string Digits(int64_t number, int digits) {
 
 std::string StepName(int64_t env_steps) { return std::string(kStep) + Digits(env_steps, 9) + std::string(kEnding); }
 
+// Whether a run wrote a file of that name, in any format, whole or not. A user may keep files beside them.
+bool IsOurs(const std::string& name) {
+  static const std::regex ours(
+      "((failed-|damaged-)?step-[0-9]{9,}[.](safetensors|pt)|rows-.*-[0-9]{12,}-[0-9]{12,}[.]safetensors)([.]partial)"
+      "?");
+  return std::regex_match(name, ours);
+}
+
+// What lies in a folder; nothing where there is none. A folder that cannot be looked into, as one on a disk that is not
+// mounted, is an error and not an empty one.
+std::vector<fs::path> Entries(const fs::path& folder) {
+  std::error_code error;
+  const fs::file_status itself = fs::symlink_status(folder, error);
+  if (itself.type() == fs::file_type::not_found) {
+    return {};
+  }
+  std::vector<fs::path> paths;
+  for (fs::directory_iterator entry(folder, error); !error && entry != fs::directory_iterator();
+       entry.increment(error)) {
+    paths.push_back(entry->path());
+  }
+  if (error) {
+    const std::string target = fs::is_symlink(itself) ? ", a link to " + fs::read_symlink(folder).string() : "";
+    throw std::runtime_error("cannot look into the folder " + folder.string() + target + ": " + error.message());
+  }
+  return paths;
+}
+
 // Checkpoints of one format, oldest first.
 std::vector<fs::path> List(const fs::path& folder, std::string_view ending) {
   std::vector<std::pair<int64_t, fs::path>> found;
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
-    const std::string name = entry.path().filename().string();
+  for (const fs::path& path : Entries(folder)) {
+    const std::string name = path.filename().string();
     if (!name.starts_with(kStep) || !name.ends_with(ending)) {
       continue;
     }
     const std::string digits = name.substr(kStep.size(), name.size() - kStep.size() - ending.size());
     const std::optional<int64_t> step = ParseNumber<int64_t>(digits);
     if (step && *step >= 0 && digits.size() >= 9) {
-      found.emplace_back(*step, entry.path());
+      found.emplace_back(*step, path);
     }
   }
   std::sort(found.begin(), found.end());
@@ -203,8 +231,10 @@ void CheckpointFolder::RemoveUnneeded() const {
     kept.erase(kept.begin());
   }
   std::vector<fs::path> others;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder_)) {
-    (entry.path().filename().string().starts_with(kFailed) ? kept : others).push_back(entry.path());
+  for (const fs::path& path : Entries(folder_)) {
+    if (const std::string name = path.filename().string(); IsOurs(name)) {
+      (name.starts_with(kFailed) ? kept : others).push_back(path);
+    }
   }
   std::set<std::string> needed;
   for (const fs::path& path : kept) {
@@ -313,12 +343,19 @@ Checkpoint CheckpointFolder::LoadWithoutRows(const fs::path& folder) {
 }
 
 bool CheckpointFolder::HasAny(const fs::path& folder) {
-  std::error_code error;
-  const fs::directory_iterator entries(folder, error);
-  return std::any_of(begin(entries), end(entries), [](const fs::directory_entry& entry) {
-    const std::string name = entry.path().filename().string();
+  const std::vector<fs::path> paths = Entries(folder);
+  return std::any_of(paths.begin(), paths.end(), [](const fs::path& path) {
+    const std::string name = path.filename().string();
     return name.find(kStep) != std::string::npos && !name.starts_with(kFailed) && !name.ends_with(".partial");
   });
+}
+
+void CheckpointFolder::RemoveAll(const fs::path& folder) {
+  for (const fs::path& path : Entries(folder)) {
+    if (IsOurs(path.filename().string())) {
+      fs::remove(path);
+    }
+  }
 }
 
 std::optional<fs::path> CheckpointFolder::Newest(const fs::path& folder) {

@@ -1,7 +1,5 @@
 #include "reverie/run/run_directory.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -12,6 +10,7 @@
 #include <utility>
 
 #include "reverie/core/file.h"
+#include "reverie/core/host.h"
 #include "reverie/core/log.h"
 #include "reverie/core/version.h"
 #include "reverie/run/checkpoint_folder.h"
@@ -23,6 +22,11 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kRecordFile = "run.json";
+// Everything that a run writes beside them into its folder is in checkpoints/.
+constexpr std::array<std::string_view, 7> kFiles = {"config.yaml", kRecordFile, "log.txt",    "train.csv",
+                                                    "eval.csv",    "policy.pt", "policy.json"};
+constexpr std::string_view kEventFiles = "events.out.tfevents.";
+constexpr std::string_view kPartial = ".partial";
 
 std::string UtcNow() {
   const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
@@ -31,11 +35,6 @@ std::string UtcNow() {
   std::array<char, 32> text{};
   std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
   return text.data();
-}
-
-std::string HostName() {
-  std::array<char, 256> name{};
-  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
 }
 
 // What is true of this process rather than of the run.
@@ -106,20 +105,47 @@ bool IsRun(const fs::path& path) {
   }
 }
 
-[[noreturn]] void RefuseToOverwrite(const fs::path& path) {
-  throw std::invalid_argument(path.string() + " is not the folder of a run, and nothing else is overwritten");
+bool IsOurs(std::string_view name) {
+  if (name.ends_with(kPartial)) {
+    name.remove_suffix(kPartial.size());
+  }
+  return name.starts_with(kEventFiles) || std::find(kFiles.begin(), kFiles.end(), name) != kFiles.end();
 }
 
 // A folder that holds nothing, or what a process left that was killed as it began.
 bool IsBlank(const fs::path& path) {
-  return std::all_of(fs::directory_iterator(path), fs::directory_iterator(),
-                     [](const fs::directory_entry& entry) { return entry.path().filename() == "run.json.partial"; });
+  return std::all_of(fs::directory_iterator(path), fs::directory_iterator(), [](const fs::directory_entry& entry) {
+    const fs::path name = entry.path().filename();
+    return name == "run.json.partial" || name == FolderLock::kFile;
+  });
+}
+
+void RefuseWhatIsThere(const fs::path& path, bool overwrite) {
+  if (!fs::exists(path)) {
+    if (fs::is_symlink(path)) {
+      throw std::invalid_argument(path.string() + " is a link to " + fs::read_symlink(path).string() +
+                                  ", which is not there");
+    }
+    return;
+  }
+  const bool folder = fs::is_directory(path);
+  if (folder && IsBlank(path)) {
+    return;
+  }
+  if (folder && !overwrite) {
+    throw std::invalid_argument(path.string() +
+                                " exists already; go on with it by --resume, or replace it with --overwrite");
+  }
+  if (!folder || !IsRun(path)) {
+    throw std::invalid_argument(path.string() + " is not the folder of a run, and nothing else is overwritten");
+  }
 }
 
 FolderLock LockRun(const fs::path& path) {
   std::optional<FolderLock> lock = FolderLock::Take(path);
   if (!lock) {
-    throw std::invalid_argument(path.string() + " belongs to a run that is still going on");
+    throw std::invalid_argument(path.string() + " belongs to a run that is still going on (" +
+                                FolderLock::Holder(path) + ")");
   }
   return std::move(*lock);
 }
@@ -154,34 +180,25 @@ RunDirectory::~RunDirectory() {
 RunDirectory RunDirectory::Create(const fs::path& path, const std::string& config_yaml, const RunFacts& facts,
                                   bool overwrite) {
   try {
-    if (fs::exists(path) && !fs::is_directory(path)) {
-      RefuseToOverwrite(path);
-    }
+    RefuseWhatIsThere(path, overwrite);
     MakeFolder(path);
     FolderLock lock = LockRun(path);
-    if (!IsBlank(path)) {
-      if (!overwrite) {
-        throw std::invalid_argument(path.string() + " exists already; go on with it by --resume, or replace it with " +
-                                    "--overwrite");
-      }
-      if (!IsRun(path)) {
-        RefuseToOverwrite(path);
-      }
-    }
-    // The record goes last, by being replaced: what is killed in here is still the folder of a run.
-    for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
-      if (entry.path().filename() != kRecordFile) {
-        fs::remove_all(entry.path());
-      }
-    }
+    RefuseWhatIsThere(path, overwrite);  // by another process, since
     RunRecord record;
     DescribeProcess(facts, record);
     record.started = UtcNow();
     RunDirectory directory(path, std::move(record), std::move(lock));
-    directory.WriteRecord();
-    WriteFileWhole(directory.config_path(), config_yaml);
+    CheckpointFolder::RemoveAll(directory.checkpoint_path());
+    directory.WriteRecord();  // by being replaced: what is killed in here is still the folder of a run
+    for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
+      const std::string name = entry.path().filename().string();
+      if (IsOurs(name) && name != kRecordFile) {
+        fs::remove(entry.path());
+      }
+    }
     MakeFolder(directory.checkpoint_path());
     LogToFile(path / "log.txt");
+    WriteFileWhole(directory.config_path(), config_yaml);
     return directory;
   } catch (const fs::filesystem_error& error) {
     throw std::runtime_error("cannot create the run directory " + path.string() + ": " + error.code().message());

@@ -1,7 +1,5 @@
 #include "reverie/run/tensorboard.h"
 
-#include <unistd.h>
-
 #include <array>
 #include <bit>
 #include <cerrno>
@@ -10,6 +8,8 @@
 #include <cstring>
 #include <stdexcept>
 #include <string>
+
+#include "reverie/core/host.h"
 
 namespace reverie {
 namespace {
@@ -68,11 +68,6 @@ std::string NewEvent(int64_t step) {
   AppendLittleEndian(event, std::bit_cast<uint64_t>(UnixTime()));
   AppendInt(event, 2, step);
   return event;
-}
-
-std::string HostName() {
-  std::array<char, 256> name{};
-  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
 }
 
 uint32_t MaskedCrc(std::string_view bytes) { return std::rotr(Crc32c(bytes), 15) + 0xa282ead8U; }

@@ -231,7 +231,8 @@ SweepResult RunSweepHere(const Sweep& sweep, int64_t jobs, ProgressOutput output
   MakeFolder(sweep.out);
   const std::optional<FolderLock> lock = FolderLock::Take(sweep.out);
   if (!lock) {
-    throw std::invalid_argument("another process is at the sweep in " + sweep.out.string() + " already");
+    throw std::invalid_argument("another process is at the sweep in " + sweep.out.string() + " already (" +
+                                FolderLock::Holder(sweep.out) + ")");
   }
   WriteSweepConfigs(sweep);
   return LocalSweep(sweep, jobs, std::move(output)).Run();

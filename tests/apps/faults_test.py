@@ -7,6 +7,7 @@ usage: faults_test.py PROGRAM SOURCE_DIR CLASS [unittest arguments]
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import time
@@ -61,13 +62,14 @@ class Disk(Case):
         self.write(TINY_SAC)
         result = self.on_small_disk("""
             $p train c.yaml --run-dir disk/r; echo code $?
-            mkdir empty; mount --bind empty disk/r/checkpoints
+            touch empty; mount --bind empty disk/r/eval.csv
             $p train c.yaml --run-dir disk/r --overwrite; echo code $?
-            umount disk/r/checkpoints
+            umount disk/r/eval.csv
             $p train c.yaml --run-dir disk/r --auto-resume; echo code $?
             cp -a disk/r end""")
         self.assertEqual(result.stdout.split(), ["code", "0", "code", "1", "code", "0"], result.stderr)
         self.assertIn("error: cannot create the run directory disk/r: Device or resource busy", result.stderr)
+        self.assertNotIn("is finished", result.stderr)
         self.assertEqual(self.record("end")["status"], "finished")
 
     def test_read_only_folder(self):
@@ -81,7 +83,7 @@ class Disk(Case):
         self.assertEqual(result.stdout.split(), ["code", "1", "code", "1", "code", "0"], result.stderr)
         said = [line for line in result.stderr.splitlines() if line.startswith("error:")]
         self.assertEqual(said, ["error: cannot make the folder disk/new: Read-only file system",
-                                "error: cannot write disk/r/run.json: Read-only file system"])
+                                "error: cannot write disk/r/lock: Read-only file system"])
 
 
 class Faults(Case):
@@ -104,7 +106,8 @@ class Faults(Case):
             time.sleep(0.02)
         for arguments in (["--resume", "r"], ["c.yaml", "--run-dir", "r", "--overwrite"],
                           ["c.yaml", "--run-dir", "r", "--auto-resume"]):
-            self.assertIn("r belongs to a run that is still going on", self.train(*arguments, code=2).stderr)
+            self.assertIn(f"r belongs to a run that is still going on (process {first.pid} on {socket.gethostname()})",
+                          self.train(*arguments, code=2).stderr)
         self.assertEqual(run("eval", "r", "--episodes", 1, cwd=self.cwd).returncode, 0)  # looking is allowed
         self.assertIsNone(first.poll())
         first.terminate()

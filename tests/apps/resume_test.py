@@ -5,6 +5,8 @@ usage: resume_test.py PROGRAM SOURCE_DIR CLASS [unittest arguments]
 import json
 import os
 import pathlib
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -113,10 +115,106 @@ class AutoResume(ResumeCase):
         self.write(TINY_SAC)
         (self.cwd / "r").mkdir()  # killed before its first file
         self.again()
-        for path in (self.cwd / "r/checkpoints").iterdir():
-            path.unlink()
-        self.assertNotIn("going on", self.again().stderr)
+        shutil.rmtree(self.cwd / "r/checkpoints")
+        self.set_status("running", 0)
+        mine = self.keep_files_of_mine()
+        said = self.again().stderr
+        self.assertNotIn("going on", said)
+        self.assertNotIn("is finished", said)
         self.assertEqual(json.loads((self.cwd / "r/run.json").read_text())["status"], "finished")
+        self.assertEqual([path.read_text() for path in mine], ["mine"] * len(mine))
+        self.set_status("running", 0)  # killed while it was created
+        for path in [self.cwd / "r/config.yaml", *(self.cwd / "r/checkpoints").iterdir()]:
+            if path not in mine:
+                path.unlink()
+        self.again()
+        self.assertEqual([path.read_text() for path in mine], ["mine"] * len(mine))
+
+    def set_status(self, status, env_steps):
+        """As a process leaves run.json that was killed there, or ended."""
+        path = self.cwd / "r/run.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "status": status, "env_steps": env_steps}))
+
+    def keep_files_of_mine(self):
+        """A user's files beside those of the run."""
+        names = ("r/notes.txt", "r/figures/curve.svg", "r/train.csv.bak", "r/slurm.partial", "r/checkpoints/best.safetensors",
+                 "r/checkpoints/step-best.partial")
+        for name in names:
+            (self.cwd / name).parent.mkdir(exist_ok=True)
+            (self.cwd / name).write_text("mine")
+        return [self.cwd / name for name in names]
+
+    def nothing_changes(self, *arguments, code, says):
+        def look():
+            paths = [os.path.join(folder, name) for folder, folders, files in os.walk(self.cwd) for name in folders + files]
+            return {path: (os.lstat(path).st_ino, os.lstat(path).st_mtime_ns) for path in paths}
+        before = look()
+        self.assertIn(says, self.again(*arguments, code=code).stderr)
+        self.assertEqual(look(), before)
+
+    def test_a_finished_run_is_finished_whatever_is_left_of_it(self):
+        self.write(TINY_SAC)
+        self.again()
+        shutil.rmtree(self.cwd / "r/checkpoints")
+        self.nothing_changes(code=0, says="r is finished")
+        self.nothing_changes("--set", "total_steps=900", code=2,
+                             says="r is finished at env step 500 and has no checkpoint to go on from; --overwrite begins it")
+        for path in (self.cwd / "r").iterdir():  # what one keeps of a run
+            if path.name not in ("run.json", "config.yaml", "eval.csv", "policy.pt"):
+                path.unlink()
+        (self.cwd / "r/notes.txt").write_text("mine")
+        self.nothing_changes(code=0, says="r is finished")
+        (self.cwd / "r/checkpoints").symlink_to(self.cwd / "unmounted")
+        self.nothing_changes(code=0, says="r is finished")
+
+    def test_a_run_that_ended_without_a_checkpoint_is_left_alone(self):
+        self.write(TINY_SAC)
+        self.again()
+        shutil.rmtree(self.cwd / "r/checkpoints")
+        for status in ("failed", "interrupted"):
+            self.set_status(status, 300)
+            self.nothing_changes(code=2, says=f"r is {status} at env step 300 and has no checkpoint to go on from")
+
+    def test_a_link_to_a_disk_that_is_not_mounted_is_not_an_empty_folder(self):
+        self.write(TINY_SAC)
+        self.again()
+        (self.cwd / "r/checkpoints").rename(self.cwd / "disk")
+        (self.cwd / "r/checkpoints").symlink_to(self.cwd / "disk")
+        self.set_status("running", 450)
+        (self.cwd / "disk").rename(self.cwd / "unmounted")
+        says = f"cannot look into the folder r/checkpoints, a link to {self.cwd}/disk: No such file or directory"
+        self.nothing_changes(code=1, says=says)
+        (self.cwd / "unmounted").rename(self.cwd / "disk")
+        self.assertIn("going on from r/checkpoints/step-000000500", self.again().stderr)
+        (self.cwd / "r").rename(self.cwd / "elsewhere")
+        (self.cwd / "r").symlink_to("unmounted")
+        self.nothing_changes(code=2, says="r is a link to unmounted, which is not there")
+        (self.cwd / "r").unlink()
+        (self.cwd / "r").symlink_to("r")
+        self.nothing_changes(code=1, says="cannot create the run directory r: Too many levels of symbolic links")
+
+    def test_another_config_is_refused_where_there_is_no_checkpoint_too(self):
+        self.write(TINY_SAC)
+        self.again()
+        shutil.rmtree(self.cwd / "r/checkpoints")
+        for status in ("running", "finished"):
+            self.set_status(status, 500)
+            self.nothing_changes("--seed", "4", code=2, says="r was begun with another config: seed (0 there, 4 here)")
+            self.write(TINY_MBPO)
+            self.nothing_changes(code=2, says="r was begun with another config: algorithm (sac there, mbpo here)")
+            self.write(TINY_SAC)
+
+    def test_overwriting_removes_what_a_run_wrote_and_nothing_else(self):
+        self.write(TINY_MBPO)
+        self.again()
+        mine = self.keep_files_of_mine()
+        self.write(TINY_SAC)
+        self.train("c.yaml", "--run-dir", "r", "--overwrite")
+        self.train("c.yaml", "--run-dir", "fresh")
+        names = lambda folder: sorted(re.sub("tfevents.*", "tfevents", str(path.relative_to(self.cwd / folder)))
+                                      for path in (self.cwd / folder).rglob("*") if path.is_file() and path not in mine)
+        self.assertEqual(names("r"), names("fresh"))
+        self.assertEqual([path.read_text() for path in mine], ["mine"] * len(mine))
 
     def test_another_config_is_refused_with_the_keys_that_differ(self):
         self.write(TINY_SAC)

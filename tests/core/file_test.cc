@@ -1,8 +1,16 @@
 #include "reverie/core/file.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <array>
+#include <cerrno>
+#include <cstdarg>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -10,6 +18,39 @@
 #include <string>
 
 #include "run/file_size_limit.h"
+
+namespace {
+
+enum class Locks { kHere, kNfs, kNone };
+Locks locks = Locks::kHere;
+
+int Refuse(int error) {
+  errno = error;
+  return -1;
+}
+
+}  // namespace
+
+// The system calls for locks as another file system does them, in place of the C library's.
+extern "C" int fcntl(int descriptor, int command, ...) {
+  va_list arguments;
+  va_start(arguments, command);
+  void* argument = va_arg(arguments, void*);
+  va_end(arguments);
+  if (locks == Locks::kNone && (command == F_OFD_SETLK || command == F_OFD_GETLK)) {
+    return Refuse(ENOLCK);
+  }
+  return static_cast<int>(syscall(SYS_fcntl, descriptor, command, argument));
+}
+
+extern "C" int flock(int descriptor, int operation) noexcept {
+  // NFS turns it into a lock on the file's bytes, which needs a descriptor that may write.
+  if (locks == Locks::kNone || (locks == Locks::kNfs && (operation & LOCK_EX) != 0 &&
+                                (fcntl(descriptor, F_GETFL, nullptr) & O_ACCMODE) == O_RDONLY)) {
+    return Refuse(locks == Locks::kNone ? ENOLCK : EBADF);
+  }
+  return static_cast<int>(syscall(SYS_flock, descriptor, operation));
+}
 
 namespace reverie {
 namespace {
@@ -22,7 +63,10 @@ class FileTest : public testing::Test {
     std::string pattern = (fs::temp_directory_path() / "reverie-file-XXXXXX").string();
     folder_ = mkdtemp(pattern.data());
   }
-  ~FileTest() override { fs::remove_all(folder_); }
+  ~FileTest() override {
+    locks = Locks::kHere;
+    fs::remove_all(folder_);
+  }
 
   static std::string Content(const fs::path& path) {
     std::ifstream file(path, std::ios::binary);
@@ -63,6 +107,53 @@ TEST_F(FileTest, WhatCannotBeWrittenIsNamed) {
   };
   expect_throw(folder_);
   expect_throw(folder_ / "missing" / "a");
+}
+
+// What another process gets: 'y' the lock, 'n' not.
+char ToAnotherProcess(const fs::path& folder) {
+  const pid_t child = fork();
+  if (child == 0) {
+    _exit(FolderLock::Take(folder) ? 'y' : 'n');
+  }
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  return static_cast<char>(WEXITSTATUS(status));
+}
+
+TEST_F(FileTest, AFolderIsHeldAgainstAnotherProcessOnNfsToo) {
+  for (const Locks kind : {Locks::kHere, Locks::kNfs}) {
+    locks = kind;
+    {
+      const std::optional<FolderLock> lock = FolderLock::Take(folder_);
+      EXPECT_TRUE(lock);
+      EXPECT_EQ(ToAnotherProcess(folder_), 'n');
+      EXPECT_TRUE(FolderLock::IsTaken(folder_));
+      EXPECT_FALSE(FolderLock::Take(folder_));
+    }
+    EXPECT_FALSE(FolderLock::IsTaken(folder_));
+    EXPECT_EQ(ToAnotherProcess(folder_), 'y');
+  }
+}
+
+TEST_F(FileTest, TheLockNamesItsHolder) {
+  EXPECT_EQ(FolderLock::Holder(folder_), "");
+  std::ofstream(folder_ / "lock") << std::string(100, 'x');  // of a longer name
+  const std::optional<FolderLock> lock = FolderLock::Take(folder_);
+  std::array<char, 256> host{};
+  ASSERT_EQ(gethostname(host.data(), host.size()), 0);
+  EXPECT_EQ(FolderLock::Holder(folder_), "process " + std::to_string(getpid()) + " on " + host.data());
+}
+
+TEST_F(FileTest, WhereThereAreNoLocksTheLogSaysSoOnceAndTheFolderIsUsedAllTheSame) {
+  locks = Locks::kNone;
+  testing::internal::CaptureStderr();
+  const std::optional<FolderLock> first = FolderLock::Take(folder_);
+  const std::optional<FolderLock> second = FolderLock::Take(folder_);
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_TRUE(first && second);
+  EXPECT_FALSE(FolderLock::IsTaken(folder_));
+  EXPECT_EQ(said, "warning: the file system of " + folder_.string() +
+                      " gives no locks (No locks available): nothing keeps a second process from writing there too\n");
 }
 
 TEST_F(FileTest, WithoutRoomTheOldFileStands) {

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -56,7 +57,7 @@ TEST_F(RunDirectoryTest, TheDefaultPathNamesAlgorithmEnvAndSeed) {
 TEST_F(RunDirectoryTest, ANewOneHoldsConfigRecordLogAndCheckpoints) {
   const RunDirectory directory = Create();
   LogInfo("hello");
-  EXPECT_THAT(Names(path_), ElementsAre("checkpoints", "config.yaml", "log.txt", "run.json"));
+  EXPECT_THAT(Names(path_), ElementsAre("checkpoints", "config.yaml", "lock", "log.txt", "run.json"));
   EXPECT_EQ(Text(directory.config_path()), "seed: 7\n");
   EXPECT_THAT(Text(path_ / "log.txt"), HasSubstr("info: hello"));
 }
@@ -108,10 +109,12 @@ TEST_F(RunDirectoryTest, OverwriteBeginsAnEmptyOne) {
     const RunDirectory first = Create();
     TouchCheckpoint(path_);
     std::ofstream(path_ / "train.csv") << "old";
+    std::ofstream(path_ / "mine.txt") << "kept";
+    std::ofstream(path_ / "checkpoints" / "step-mine.safetensors") << "kept";
   }
   const RunDirectory second = Create(/*overwrite=*/true);
-  EXPECT_THAT(Names(path_), ElementsAre("checkpoints", "config.yaml", "log.txt", "run.json"));
-  EXPECT_TRUE(fs::is_empty(second.checkpoint_path()));
+  EXPECT_THAT(Names(path_), ElementsAre("checkpoints", "config.yaml", "lock", "log.txt", "mine.txt", "run.json"));
+  EXPECT_THAT(Names(second.checkpoint_path()), ElementsAre("step-mine.safetensors"));
 }
 
 TEST_F(RunDirectoryTest, OverwriteRemovesNothingButARun) {
@@ -130,7 +133,9 @@ TEST_F(RunDirectoryTest, OverwriteRemovesNothingButARun) {
 TEST_F(RunDirectoryTest, ARunThatIsStillGoingOnIsNotTouched) {
   const RunDirectory running = Create();
   TouchCheckpoint(path_);
-  EXPECT_THAT([&] { Create(/*overwrite=*/true); }, ThrowsMessage<std::invalid_argument>(HasSubstr("still going on")));
+  EXPECT_THAT(
+      [&] { Create(/*overwrite=*/true); },
+      ThrowsMessage<std::invalid_argument>(HasSubstr("still going on (process " + std::to_string(getpid()) + " on ")));
   EXPECT_THAT([&] { RunDirectory::Resume(path_, "seed: 7\n", kFacts); },
               ThrowsMessage<std::invalid_argument>(HasSubstr("still going on")));
   EXPECT_FALSE(fs::is_empty(running.checkpoint_path()));
@@ -175,7 +180,7 @@ TEST_F(RunDirectoryTest, AnEmptyFolderAndWhatAKilledBeginnerLeftAreBegunIn) {
   fs::create_directories(path_);
   std::ofstream(path_ / "run.json.partial") << "{";
   const RunDirectory directory = Create();
-  EXPECT_THAT(Names(path_), ElementsAre("checkpoints", "config.yaml", "log.txt", "run.json"));
+  EXPECT_THAT(Names(path_), ElementsAre("checkpoints", "config.yaml", "lock", "log.txt", "run.json"));
 }
 
 TEST_F(RunDirectoryTest, ARecordWithoutRoomIsAnErrorThatNamesTheFileAndLeavesTheOldOne) {

@@ -216,7 +216,7 @@ class Stopped(Case):
     def test_a_second_sweep_at_the_same_time_is_refused(self):
         process = self.start("--jobs", "2")
         self.wait_for_checkpoints(process)
-        self.assertIn("another process is at the sweep in out already", self.sweep(code=2).stderr)
+        self.assertIn(f"another process is at the sweep in out already (process {process.pid} on ", self.sweep(code=2).stderr)
         process.terminate()
         process.wait()
 

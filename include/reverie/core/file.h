@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace reverie {
@@ -37,14 +38,19 @@ void WriteFileWhole(const std::filesystem::path& path, std::string_view bytes);
 // With its parents, where it is not there yet. Throws std::runtime_error naming it.
 void MakeFolder(const std::filesystem::path& path);
 
-// A folder held against other processes (flock) until the end of this object. Where the file system has no locks it is
-// held against none.
+// A folder held against other processes until the end of this object, by a lock on the file `lock` in it
+// (F_OFD_SETLK, which NFS has too). The file stays; it names the process that held it last. Where the file system gives
+// no locks the folder is held against nobody, and the log says so once.
 class FolderLock {
  public:
-  // Nothing where another process holds it. Throws std::runtime_error where it cannot be opened.
+  // Nothing where another process holds it. Throws std::runtime_error where the file cannot be written.
   static std::optional<FolderLock> Take(const std::filesystem::path& folder);
-  // Whether another process, or this one, holds it.
+  // Whether another process, or this one, holds it. Writes nothing.
   static bool IsTaken(const std::filesystem::path& folder);
+  // Who holds it, or held it last: "process 123 on host"; empty where nobody ever did.
+  static std::string Holder(const std::filesystem::path& folder);
+  // The file's name.
+  static constexpr const char* kFile = "lock";
 
   ~FolderLock();
   FolderLock(FolderLock&& other) noexcept;

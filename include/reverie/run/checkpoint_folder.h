@@ -64,8 +64,13 @@ class CheckpointFolder {
   // Throws std::invalid_argument where there is none, or only of an older format.
   static void RequireOne(const std::filesystem::path& folder);
 
-  // Whether there is a checkpoint of any kind: whole, damaged, of an older format.
+  // Whether there is a checkpoint of any kind: whole, damaged, of an older format. Throws std::runtime_error where the
+  // folder cannot be looked into, as a link to a disk that is not mounted.
   static bool HasAny(const std::filesystem::path& folder);
+
+  // Removes every file that a run wrote there; other files stay. Throws std::filesystem::filesystem_error, and as
+  // HasAny does.
+  static void RemoveAll(const std::filesystem::path& folder);
 
   // The one with the most env steps, unread.
   static std::optional<std::filesystem::path> Newest(const std::filesystem::path& folder);

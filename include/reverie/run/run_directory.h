@@ -3,6 +3,7 @@
 //   config.yaml   the resolved config; training it again repeats the run
 //   run.json      what ran, on what, and how it ended (RunRecord)
 //   log.txt       every message of the program
+//   lock          the process that is at the run, or was last (FolderLock)
 //   checkpoints/  CheckpointFolder
 //   train.csv, eval.csv, events.out.tfevents.*, policy.pt, policy.json   written by others
 #ifndef REVERIE_RUN_RUN_DIRECTORY_H_
@@ -57,9 +58,12 @@ class RunDirectory {
   // A new folder with config.yaml, run.json (running) and checkpoints/; from here on the log also goes to its log.txt.
   // Call it when everything else has been checked. Throws std::invalid_argument, before it changes anything, where
   //   there is something at `path`, other than an empty folder, and `overwrite` is not set,
-  //   `overwrite` is set and what is there has no run.json of ours (with one, all that is in it is removed),
+  //   `overwrite` is set and what is there has no run.json of ours (with one, every file that a run writes is removed;
+  //   others stay),
+  //   `path` is a link to nothing,
   //   it belongs to a run that is still going on;
-  // std::runtime_error naming what could not be written.
+  // std::runtime_error naming what could not be written. Killed at any moment it leaves the run that was there without
+  // its checkpoints, or a run that says running and may have no config.yaml yet.
   static RunDirectory Create(const std::filesystem::path& path, const std::string& config_yaml, const RunFacts& facts,
                              bool overwrite);
 

@@ -17,8 +17,8 @@ struct SweepResult {
 
 // Runs what is missing or unfinished, at most `jobs` at once (0: one a core), each with its fair share of the cores as
 // threads unless its config says how many. A run with a checkpoint goes on from it, with the threads it was begun with;
-// one without begins anew; one that another process is at is waited for. A run that fails is reported, and the rest go
-// on.
+// one that was killed before its first begins anew; one that ended without one is reported, and stays as it is; one
+// that another process is at is waited for. A run that fails is reported, and the rest go on.
 //
 // SIGINT and SIGTERM end the sweep: every run is told to stop, writes its checkpoint, and is waited for. Where this
 // process is killed its runs are told to stop by the system.
