@@ -15,17 +15,18 @@
 # Everything it says goes to stderr: stdout belongs to the program.
 set -euo pipefail
 
+say() { printf 'reverie: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 preset=${REVERIE_PRESET:-release}
 build=$root/build/$preset
-cache=${XDG_CACHE_HOME:-${HOME:?}/.cache}/reverie
+[[ ${XDG_CACHE_HOME-}${HOME-} ]] || die "Set HOME or XDG_CACHE_HOME to a folder: what is downloaded is kept below it."
+cache=${XDG_CACHE_HOME:-${HOME-}/.cache}/reverie
 # Left to itself GCC's OpenMP looks for milliseconds. That gains nothing on an idle machine and on a busy one takes the
 # core from the very thread that is waited for.
 export GOMP_SPINCOUNT=${GOMP_SPINCOUNT-10000}
 state=$build/setup  # what the build folder was configured with, written by configure()
-
-say() { printf 'reverie: %s\n' "$*" >&2; }
-die() { say "$*"; exit 1; }
 
 # take_lock FILE WHAT: holds the lock until drop_lock or the end of this script.
 take_lock() {
