@@ -31,6 +31,9 @@ std::string WhatHappened(const std::exception& error) {
   const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
   std::string text = torch_error != nullptr ? torch_error->what_without_backtrace() : error.what();
   text = text.substr(0, text.find('\n'));
+  if (const auto* files = dynamic_cast<const std::filesystem::filesystem_error*>(&error)) {
+    return files->path1().string() + ": " + files->code().message();
+  }
   if (dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
       dynamic_cast<const std::bad_alloc*>(&error) != nullptr || text.find("DefaultCPUAllocator") != std::string::npos) {
     return "there is not enough memory (" + text +

@@ -1,6 +1,13 @@
 #include "reverie/apps/program.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
 #include <iostream>
 
 #include "commands.h"
@@ -19,9 +26,30 @@ std::string VersionText() {
   return text;
 }
 
-}  // namespace
+// The number of a standard descriptor that is closed would be that of the next file, which would get what is said.
+void OpenStandardDescriptors() {
+  int opened = 0;
+  while (opened >= 0 && opened <= STDERR_FILENO) {
+    opened = open("/dev/null", O_RDWR);
+  }
+  close(opened);
+}
 
-int RunProgram(int argc, char** argv, const EnvRegistry& envs) {
+// A pipe that nobody reads and a file at its limit of size are errors of a write, not the end of the process. A
+// handler, not SIG_IGN: programs that are started would inherit that.
+void TurnSignalsIntoWriteErrors() {
+  for (const int signal : {SIGPIPE, SIGXFSZ}) {
+    struct sigaction action {};
+    sigaction(signal, nullptr, &action);
+    if (action.sa_handler == SIG_DFL) {
+      action.sa_handler = [](int /*signal*/) {};
+      action.sa_flags = SA_RESTART;
+      sigaction(signal, &action, nullptr);
+    }
+  }
+}
+
+int RunCommand(int argc, char** argv, const EnvRegistry& envs) {
   CLI::App program("Deep model-based reinforcement learning: write a YAML file, train, compare, export.", "reverie");
   program.set_version_flag("--version", VersionText);
   program.require_subcommand(1);
@@ -51,6 +79,20 @@ int RunProgram(int argc, char** argv, const EnvRegistry& envs) {
     return 1;
   }
   return 0;
+}
+
+}  // namespace
+
+int RunProgram(int argc, char** argv, const EnvRegistry& envs) {
+  OpenStandardDescriptors();
+  TurnSignalsIntoWriteErrors();
+  const int code = RunCommand(argc, argv, envs);
+  errno = 0;
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    LogError("standard output cannot be written" + (errno != 0 ? std::string(": ") + std::strerror(errno) : ""));
+    return code != 0 ? code : 1;
+  }
+  return code;
 }
 
 }  // namespace reverie

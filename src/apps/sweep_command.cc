@@ -2,6 +2,7 @@
 
 #include "commands.h"
 #include "reverie/core/log.h"
+#include "reverie/core/shell.h"
 #include "reverie/sweep/local_engine.h"
 #include "reverie/sweep/slurm_engine.h"
 
@@ -58,13 +59,13 @@ void RunSweep(const SweepArguments& arguments, const EnvRegistry& envs) {
     return;
   }
   const SweepResult result = RunSweepHere(sweep, arguments.jobs, StandardProgressOutput());
-  const std::string out = sweep.out.string();
   if (result.signal != 0) {
     LogInfo("stopped; the same command goes on with what is unfinished");
     throw StoppedBySignal{result.signal};
   }
   LogInfo(std::to_string(result.finished) + " runs finished, " + std::to_string(result.failed) +
-          " failed; look at them with: reverie compare " + out + " --out " + out + "/report");
+          " failed; look at them with: reverie compare " + ShellQuoted(sweep.out.string()) + " --out " +
+          ShellQuoted((sweep.out / "report").string()));
   if (result.failed > 0) {
     throw FailureLogged{};
   }

@@ -2,13 +2,22 @@
 
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <array>
+#include <cctype>
 #include <cstdio>
 #include <stdexcept>
+#include <string_view>
 
 namespace reverie {
 
 std::string ShellQuoted(const std::string& text) {
+  const auto is_plain = [](unsigned char c) {
+    return std::isalnum(c) != 0 || std::string_view("_-./:=+,@%").find(static_cast<char>(c)) != std::string_view::npos;
+  };
+  if (!text.empty() && std::all_of(text.begin(), text.end(), is_plain)) {
+    return text;
+  }
   std::string quoted = "'";
   for (const char c : text) {
     quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <set>
 #include <stdexcept>
 
 #include "reverie/config/reader.h"
@@ -84,14 +85,22 @@ void ReadTraining(RunData& run) {
   NoteTornLine(table, file, run);
 }
 
-void CollectRuns(const fs::path& folder, std::vector<fs::path>& runs) {
+// Links are followed, but no folder is looked into twice: one that leads to a folder around it would have no end, one
+// that leads to a run beside it would make two of one.
+void CollectRuns(const fs::path& folder, std::set<fs::path>& seen, std::vector<fs::path>& runs) {
+  if (!seen.insert(fs::canonical(folder)).second) {
+    return;
+  }
   if (fs::exists(folder / "run.json")) {
     runs.push_back(folder);
     return;
   }
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    if (entry.is_directory()) {
-      CollectRuns(entry.path(), runs);
+  for (const bool links : {false, true}) {
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+      std::error_code leads_nowhere;
+      if (entry.is_symlink() == links && entry.is_directory(leads_nowhere)) {
+        CollectRuns(entry.path(), seen, runs);
+      }
     }
   }
 }
@@ -138,7 +147,8 @@ std::vector<fs::path> FindRuns(const fs::path& path) {
     throw std::invalid_argument(path.string() + ": expected the folder of a run, or one with runs below it");
   }
   std::vector<fs::path> runs;
-  CollectRuns(path, runs);
+  std::set<fs::path> seen;
+  CollectRuns(path, seen, runs);
   if (runs.empty()) {
     throw std::invalid_argument(path.string() + ": there is no run in it or below it (none has a run.json)");
   }

@@ -1,13 +1,13 @@
 #include "reverie/run/run_context.h"
 
 #include <array>
-#include <csignal>
 #include <cstdio>
 #include <stdexcept>
 #include <utility>
 
 #include "reverie/core/log.h"
 #include "reverie/core/memory.h"
+#include "reverie/core/shell.h"
 #include "reverie/run/device.h"
 
 namespace reverie {
@@ -212,10 +212,10 @@ int RunContext::End() {
             "; everything is in " + directory_.path().string());
     return 0;
   }
-  const std::string reason = signal == SIGTERM ? "SIGTERM" : "SIGINT";
+  const std::string reason = StopSignals::Name(signal);
   directory_.SetStatus(RunStatus::kInterrupted, reason, env_steps_, TrainingSeconds());
   LogInfo("stopped by " + reason + " at env step " + std::to_string(env_steps_) +
-          "; go on with: reverie train --resume " + directory_.path().string());
+          "; go on with: reverie train --resume " + ShellQuoted(directory_.path().string()));
   return signal;
 }
 

@@ -7,6 +7,7 @@ usage: faults_test.py PROGRAM SOURCE_DIR CLASS [unittest arguments]
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import time
 import unittest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
-from program import PROGRAM, TINY_MBPO, TINY_SAC, Case, comparable, run, state  # noqa: E402
+from program import PROGRAM, TINY_MBPO, TINY_SAC, Case, comparable, rows, run, state  # noqa: E402
 
 
 class Disk(Case):
@@ -143,6 +144,125 @@ class Faults(Case):
             self.assertIn(result.returncode, (1, 2))
             self.assertRegex(result.stderr.splitlines()[-1], "^error: .*" + says)
             self.assertFalse((self.cwd / "r").exists())
+
+
+class Process(Case):
+    """What the system and the shell do to a process."""
+
+    def shell(self, script):
+        """Runs a script of bash with $p the program, from a clean start: every signal at its default."""
+        return subprocess.run(["bash", "-c", script], cwd=self.cwd, capture_output=True, text=True, timeout=300,
+                              env={**os.environ, "p": str(PROGRAM)})
+
+    def record(self, folder="r"):
+        return json.loads((self.cwd / folder / "run.json").read_text())
+
+    def test_a_pipe_that_nobody_reads(self):
+        self.write(TINY_SAC)
+        result = self.shell("$p train c.yaml --run-dir r 2>&1 | head -1; echo ${PIPESTATUS[0]}")
+        self.assertEqual(result.stdout.splitlines()[1:], ["0"], result.stderr)
+        self.assertEqual((self.record()["status"], self.record()["env_steps"]), ("finished", 500))
+        self.assertIn("finished 500 env steps", (self.cwd / "r/log.txt").read_text())
+
+    def test_a_limit_of_file_size(self):
+        self.write(TINY_SAC.replace("log: {every_steps: 100}", "log: {every_steps: 1}").replace("500", "2000"))
+        self.train("c.yaml", "--run-dir", "whole")
+        limit = max(path.stat().st_size for path in (self.cwd / "whole/checkpoints").iterdir()) // 1024 + 1
+        self.assertLess(limit * 1024, (self.cwd / "whole/train.csv").stat().st_size)
+        result = self.shell(f"ulimit -f {limit}; $p train c.yaml --run-dir r")
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertRegex(result.stderr, r"error: after env step \d+: cannot write r/(train.csv|events.*): File too large")
+        self.assertEqual(self.record()["status"], "failed")
+        self.train("--resume", "r")
+        self.assertEqual(comparable(self.cwd / "r/train.csv"), comparable(self.cwd / "whole/train.csv"))
+        self.assertEqual(state(self.cwd / "r"), state(self.cwd / "whole"))
+
+    def test_signals_that_say_stop(self):
+        self.write(TINY_SAC.replace("500", "2000000"))
+        for name in ("SIGHUP", "SIGXCPU", "SIGUSR1", "SIGUSR2"):
+            for ignored in (False, True):
+                with self.subTest(name, ignored=ignored):
+                    number = getattr(signal, name)
+                    run_dir = f"{name}-{ignored}"
+                    process = subprocess.Popen(
+                        [PROGRAM, "train", "c.yaml", "--run-dir", run_dir], cwd=self.cwd, stderr=subprocess.DEVNULL,
+                        preexec_fn=lambda: signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL))
+                    self.addCleanup(process.kill)
+                    log = self.cwd / run_dir / "train.csv"
+                    while not log.exists() or len(rows(log)) < 4:
+                        self.assertIsNone(process.poll())
+                        time.sleep(0.02)
+                    process.send_signal(number)
+                    if ignored:
+                        process.terminate()
+                    self.assertEqual(process.wait(60), 128 + (signal.SIGTERM if ignored else number))
+                    record = self.record(run_dir)
+                    self.assertEqual((record["status"], record["reason"]), ("interrupted", "SIGTERM" if ignored else name))
+                    self.assertTrue((self.cwd / run_dir / f"checkpoints/step-{record['env_steps']:09}.safetensors").exists())
+
+    def test_the_hints_are_commands_of_a_shell(self):
+        self.write(TINY_SAC.replace("500", "6000"))
+        run_dir = "my run's"
+        process = subprocess.Popen([PROGRAM, "train", "c.yaml", "--run-dir", run_dir], cwd=self.cwd, text=True,
+                                   stderr=subprocess.PIPE)
+        log = self.cwd / run_dir / "train.csv"
+        while not log.exists() or len(rows(log)) < 4:
+            self.assertIsNone(process.poll())
+            time.sleep(0.02)
+        process.terminate()
+        hint = process.communicate(timeout=60)[1].split("go on with: ")[1]
+        result = self.shell('reverie() { "$p" "$@"; }; ' + hint)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(self.record(run_dir)["status"], "finished")
+        self.write("base: c.yaml\nout: my $runs\nseeds: [0]\noverrides: {total_steps: 300}\n", "s.yaml")
+        result = run("sweep", "s.yaml", cwd=self.cwd)
+        hint = result.stderr.split("look at them with: ")[1]
+        self.assertEqual(self.shell('reverie() { "$p" "$@"; }; ' + hint).returncode, 0)
+        self.assertTrue((self.cwd / "my $runs/report/index.html").exists())
+
+    def test_links_that_lead_nowhere_or_in_a_circle_are_told_in_words(self):
+        self.write(TINY_SAC)
+        for name, target in (("loop", "loop"), ("gone", "nowhere"), ("loop.yaml", "loop.yaml"), ("gone.yaml", "nowhere")):
+            (self.cwd / name).symlink_to(target)
+        before = sorted(self.cwd.iterdir())
+        for at in ("loop", "gone"):
+            for command in (f"train {at}.yaml", f"train c.yaml --run-dir {at}", f"train c.yaml --run-dir {at} --overwrite",
+                            f"train c.yaml --run-dir {at} --auto-resume", f"train c.yaml --run-dir {at}/r",
+                            f"train --resume {at}", f"eval {at}", f"export {at} --out p.pt", f"record {at} --out v.mp4",
+                            f"compare {at}", f"sweep {at}.yaml", f"config {at}.yaml"):
+                with self.subTest(command):
+                    result = run(*command.split(), cwd=self.cwd)
+                    self.assertIn(result.returncode, (1, 2))
+                    self.assertRegex(result.stderr, rf"^error: .*{at}.*\n$")
+                    self.assertNotRegex(result.stderr, "filesystem error|status:|\\[")
+                    self.assertEqual(sorted(self.cwd.iterdir()), before)
+
+    def test_closed_descriptors_do_not_become_files_of_the_run(self):
+        self.write(TINY_SAC)
+        self.train("c.yaml", "--run-dir", "whole")
+        result = self.shell("$p train c.yaml --run-dir r <&- >&- 2>&-; echo $?")
+        self.assertEqual(result.stdout, "0\n")
+        for name in ("train.csv", "eval.csv"):
+            self.assertEqual(comparable(self.cwd / "r" / name), comparable(self.cwd / "whole" / name))
+        lines = [[line.split(" ", 3)[2] for line in (self.cwd / folder / "log.txt").read_text().splitlines()]
+                 for folder in ("r", "whole")]
+        self.assertEqual(*lines)
+
+    def test_output_that_does_not_arrive_is_a_failure(self):
+        self.write(TINY_SAC)
+        self.train("c.yaml", "--run-dir", "r")
+        for command in ("--version", "--help", "envs", "envs Hopper-v5", "config c.yaml", "config --reference",
+                        "eval r --episodes 1", "eval r --episodes 1 --json", "compare r", "export r --out p.pt"):
+            with self.subTest(command):
+                result = self.shell(f"$p {command} >/dev/full")
+                self.assertEqual(result.returncode, 1)
+                self.assertRegex(result.stderr, "error: standard output cannot be written(: No space left on device)?\n$")
+                reader, writer = os.pipe()
+                os.close(reader)
+                result = subprocess.run([PROGRAM, *command.split()], cwd=self.cwd, stdout=writer, stderr=subprocess.PIPE)
+                os.close(writer)
+                self.assertEqual(result.returncode, 1)
+                self.assertRegex(result.stderr, b"error: standard output cannot be written(: Broken pipe)?\n$")
 
 
 if __name__ == "__main__":

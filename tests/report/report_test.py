@@ -105,6 +105,16 @@ class Numbers(Case):
             self.assertGreaterEqual(len(summary["tasks"][0]["published"]), 2, file)
             self.assertEqual(len(summary["tasks"][0]["groups"]), 2)
 
+    def test_links_are_followed_once(self):
+        self.make_sweep(tasks=["Hopper-v5"], seeds=2)
+        make_run(self.cwd / "elsewhere", "Hopper-v5", "none", 7, [1, 2, 3])
+        for name, target in (("Hopper-v5/none/again", "seed-0"), ("Hopper-v5/up", ".."), ("itself", "itself"),
+                             ("gone", "nowhere"), ("linked", "../elsewhere")):
+            (self.cwd / "sweep" / name).symlink_to(target)
+        runs = json.loads(self.compare("sweep", "--json").stdout)["runs"]
+        self.assertEqual(sorted((run["variant"], run["seed"]) for run in runs),
+                         [("none", 0), ("none", 1), ("none", 7), ("penalty", 0), ("penalty", 1)])
+
     def test_a_run_named_twice_counts_once(self):
         self.make_sweep(tasks=["Hopper-v5"], seeds=2)
         summary = json.loads(self.compare("sweep", "sweep/Hopper-v5/none", "--json").stdout)

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <stdexcept>
+#include <vector>
 
 namespace reverie {
 namespace {
@@ -22,6 +23,32 @@ namespace {
 TEST(StopSignals, NoteSigint) { EXPECT_EXIT(ExitWithNote({SIGINT}), testing::ExitedWithCode(SIGINT), ""); }
 
 TEST(StopSignals, NoteSigterm) { EXPECT_EXIT(ExitWithNote({SIGTERM}), testing::ExitedWithCode(SIGTERM), ""); }
+
+TEST(StopSignals, NoteWhatIsSentBeforeATimeIsUpOrATerminalGone) {
+  for (const int signal : {SIGHUP, SIGXCPU, SIGUSR1, SIGUSR2}) {
+    EXPECT_EXIT(ExitWithNote({signal, signal, SIGTERM}), testing::ExitedWithCode(signal), "");
+  }
+}
+
+TEST(StopSignals, LeaveAloneWhatWasIgnored) {
+  const auto run = [](int ignored) {
+    std::signal(ignored, SIG_IGN);
+    ExitWithNote({ignored, SIGTERM});
+  };
+  for (const int signal : {SIGHUP, SIGXCPU, SIGUSR1, SIGUSR2}) {
+    EXPECT_EXIT(run(signal), testing::ExitedWithCode(SIGTERM), "");
+  }
+  EXPECT_EXIT(run(SIGINT), testing::ExitedWithCode(SIGINT), "");  // as in a script's background
+}
+
+TEST(StopSignals, LetSigquitEndTheProcess) {
+  EXPECT_EXIT(ExitWithNote({SIGQUIT}), testing::KilledBySignal(SIGQUIT), "");
+}
+
+TEST(StopSignals, HaveNames) {
+  EXPECT_EQ(StopSignals::Name(SIGHUP), "SIGHUP");
+  EXPECT_EQ(StopSignals::Name(SIGTERM), "SIGTERM");
+}
 
 TEST(StopSignals, NoteNothingWhereNoneCame) { EXPECT_EXIT(ExitWithNote({}), testing::ExitedWithCode(0), ""); }
 

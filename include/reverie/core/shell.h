@@ -6,7 +6,7 @@
 
 namespace reverie {
 
-// The text as one word of a POSIX shell.
+// The text as one word of a POSIX shell, quoted where it has to be.
 std::string ShellQuoted(const std::string& text);
 
 // What the command prints, errors included, without the last line break. Throws std::runtime_error with that where its
