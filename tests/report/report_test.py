@@ -112,7 +112,7 @@ class Numbers(Case):
                              ("gone", "nowhere"), ("linked", "../elsewhere")):
             (self.cwd / "sweep" / name).symlink_to(target)
         runs = json.loads(self.compare("sweep", "--json").stdout)["runs"]
-        self.assertEqual(sorted((run["variant"], run["seed"]) for run in runs),
+        self.assertEqual(sorted((run["group"], run["seed"]) for run in runs),
                          [("none", 0), ("none", 1), ("none", 7), ("penalty", 0), ("penalty", 1)])
 
     def test_a_run_named_twice_counts_once(self):
