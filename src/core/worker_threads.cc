@@ -1,6 +1,8 @@
 #include "reverie/core/worker_threads.h"
 
 #include <algorithm>
+#include <stdexcept>
+#include <string>
 
 namespace reverie {
 namespace {
@@ -23,19 +25,30 @@ void WaitWhile(const std::atomic<int64_t>& value, int64_t old) {
 }  // namespace
 
 WorkerThreads::WorkerThreads(int64_t threads) {
-  for (int64_t worker = 1; worker < threads; ++worker) {
-    threads_.emplace_back([this, worker] {
-      for (int64_t seen = 0;; ++seen) {
-        WaitWhile(jobs_begun_, seen);
-        if (job_ == nullptr) {
-          return;
-        }
-        Work(worker);
-        if (threads_busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-          threads_busy_.notify_one();
-        }
-      }
-    });
+  threads_.reserve(static_cast<size_t>(threads));
+  try {
+    for (int64_t worker = 1; worker < threads; ++worker) {
+      threads_.emplace_back([this, worker] { WaitAndWork(worker); });
+    }
+  } catch (const std::exception& error) {
+    const size_t started = threads_.size();
+    End();
+    throw std::runtime_error("only " + std::to_string(started + 1) + " of " + std::to_string(threads) +
+                             " threads could be started: " + error.what() +
+                             "; ask for fewer, or raise the limit on processes or memory");
+  }
+}
+
+void WorkerThreads::WaitAndWork(int64_t worker) {
+  for (int64_t seen = 0;; ++seen) {
+    WaitWhile(jobs_begun_, seen);
+    if (job_ == nullptr) {
+      return;
+    }
+    Work(worker);
+    if (threads_busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      threads_busy_.notify_one();
+    }
   }
 }
 
@@ -49,7 +62,9 @@ void WorkerThreads::Begin(int64_t count, const Job* job) {
   jobs_begun_.notify_all();
 }
 
-WorkerThreads::~WorkerThreads() {
+WorkerThreads::~WorkerThreads() { End(); }
+
+void WorkerThreads::End() {
   Begin(0, nullptr);
   for (std::thread& thread : threads_) {
     thread.join();

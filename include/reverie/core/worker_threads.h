@@ -17,7 +17,8 @@ namespace reverie {
 
 class WorkerThreads {
  public:
-  // threads counts the caller's, which works along; at least 1.
+  // threads counts the caller's, which works along; at least 1. Throws std::runtime_error where the system does not
+  // start as many.
   explicit WorkerThreads(int64_t threads);
   ~WorkerThreads();
   WorkerThreads(const WorkerThreads&) = delete;
@@ -32,6 +33,8 @@ class WorkerThreads {
  private:
   using Job = std::function<void(int64_t, int64_t)>;
   void Begin(int64_t count, const Job* job);
+  void End();
+  void WaitAndWork(int64_t worker);
   void Work(int64_t worker);
 
   const Job* job_ = nullptr;  // null: the threads end
