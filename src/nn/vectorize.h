@@ -7,12 +7,17 @@
 #endif
 
 // Before a function: it is compiled once for each of these processors, and the right one is chosen as the program is
-// loaded. Sanitizers cannot stand the choosing.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
-    !defined(__SANITIZE_THREAD__)
-#define REVERIE_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
+// loaded. Clang 14 chooses by single features alone: its second one has AVX2 without fused products. Sanitizers cannot
+// stand the choosing.
+#if !defined(__x86_64__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define REVERIE_CLONES
+#elif !defined(__clang__)
+#define REVERIE_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#elif !__has_attribute(target_clones) || __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+    __has_feature(memory_sanitizer)
+#define REVERIE_CLONES
+#else
+#define REVERIE_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #endif
 
 namespace reverie {
