@@ -18,6 +18,12 @@ set -euo pipefail
 say() { printf 'reverie: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
+# --help of a script is the comment at its head; that of scripts/reverie is the program's.
+if [[ ${1-} == --help && ${0##*/} != reverie ]]; then
+  sed -n '2,/^[^#]/ s/^# \{0,1\}//p' "$0"
+  exit
+fi
+
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 preset=${REVERIE_PRESET:-release}
 build=$root/build/$preset
@@ -30,7 +36,11 @@ state=$build/setup  # what the build folder was configured with, written by conf
 
 # take_lock FILE WHAT: holds the lock until drop_lock or the end of this script.
 take_lock() {
-  mkdir -p "$(dirname "$1")"
+  local folder
+  folder=$(dirname "$1")
+  if ! { mkdir -p "$folder" && : >>"$1"; } 2>/dev/null; then
+    die "$folder cannot be written.$([[ $folder != "$cache" ]] || echo " XDG_CACHE_HOME names another place for what is downloaded.")"
+  fi
   exec 9>"$1"
   if ! flock --nonblock 9; then
     say "Waiting for another start that is $2."
@@ -86,7 +96,7 @@ have_library() { compgen -G "/usr/lib/*/$1" >/dev/null || compgen -G "/usr/lib*/
 # A Python that can make virtual environments.
 find_python() {
   local candidate
-  for candidate in python3 /usr/bin/python3; do
+  for candidate in python3 /usr/bin/python3 python3.{14,13,12,11}; do
     if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
       python=$candidate
       return
@@ -95,9 +105,30 @@ find_python() {
   return 1
 }
 
+# What is there and too old is not made newer by installing the distribution's package.
+refuse_what_is_too_old() {
+  local least version
+  if command -v cmake >/dev/null; then
+    least=$(sed -n 's/^cmake_minimum_required(VERSION \([0-9.]*\).*/\1/p' "$root/CMakeLists.txt")
+    version=$(cmake --version | sed -n '1s/^cmake version //p')
+    if [[ $(printf '%s\n' "$least" "$version" | sort -V | head -n 1) != "$least" ]]; then
+      die "cmake is $version; $least or newer is needed, which Ubuntu 22.04 does not have. Install one, as with
+  python3 -m pip install --user cmake
+put its folder (\$HOME/.local/bin) first on PATH and start again."
+    fi
+  fi
+  if ! find_python && command -v python3 >/dev/null &&
+    ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    die "python3 is $(python3 --version 2>&1); Python 3.11 or newer is needed. On Ubuntu 22.04 run
+  apt-get install python3.11-venv
+as root, elsewhere put a newer python3 first on PATH, and start again."
+  fi
+}
+
 # ensure_packages [tests]
 ensure_packages() {
   local missing=()
+  refuse_what_is_too_old
   command -v cmake >/dev/null || missing+=(cmake)
   command -v ninja >/dev/null || missing+=(ninja-build)
   command -v "${CXX:-c++}" >/dev/null || missing+=(g++)
@@ -120,8 +151,9 @@ ensure_packages() {
   find_python || missing+=(python3-venv)
   if ((${#missing[@]})); then
     install_packages "${missing[@]}"
+    refuse_what_is_too_old
   fi
-  [[ -n $python ]] || find_python || die "Python 3.11 or newer with venv is needed; python3 is $(python3 --version 2>&1)."
+  find_python || die "Python 3.11 or newer with venv is needed."
 }
 
 # --- Packages from PyPI, or the user's own ---------------------------------------------------------------------------
@@ -280,12 +312,55 @@ jobs_at_once() {
     /proc/meminfo
 }
 
+progress_every=30  # seconds from one line to the next where they go to a file
+
+# A number of seconds, roughly.
+about() { if (($1 < 100)); then echo "$((($1 + 9) / 10 * 10)) s"; else echo "$((($1 + 30) / 60)) min"; fi; }
+
+# show_progress FILES: reads what Ninja prints with the status "\001", and says how many of FILES are compiled and when
+# the rest will be, if it goes on as so far: in a line that is rewritten on a terminal, else in a line now and then. What
+# else Ninja and the compilers say is passed on.
+show_progress() {
+  local files=$1 built=0 end=0 start=$SECONDS next=0 line='' part status now text wipe=''
+  [[ ! -t 2 || ${TERM:-dumb} == dumb ]] || wipe=$'\r\033[K'
+  while true; do
+    status=0
+    IFS= read -r -t 1 part || status=$?
+    line+=$part
+    now=$((SECONDS - start))
+    if ((status <= 128)); then  # not the end of the second
+      [[ $status == 0 || -n $line ]] || break
+      case $line in
+        $'\001Building '*) built=$((built + 1)) end=$((now * files / built)) ;;
+        $'\001'* | 'ninja: Entering directory '*) ;;
+        *) printf '%s%s\n' "$wipe" "$line" >&2 ;;
+      esac
+      line=
+    fi
+    text="$built of $files files are compiled"
+    if ((built < files && built > 2)); then
+      text+=", about $(about $((end - now > 10 ? end - now : 10))) left"
+    fi
+    if [[ $wipe ]]; then
+      printf '%sreverie: %s' "$wipe" "$text" >&2
+    elif ((now >= next && built < files)); then
+      say "$text"
+      next=$((now + progress_every))
+    fi
+  done
+  printf '%s' "$wipe" >&2
+}
+
 # build [TARGET...]: silent where nothing is to do.
 build() {
+  local files
   take_lock "$root/build/lock" "building"
   if ! ninja -C "$build" -n "$@" 2>/dev/null 9>&- | grep -q 'no work to do'; then
+    quietly ninja -C "$build" build.ninja  # CMake's talk, where it runs again
+    files=$(ninja -C "$build" -n "$@" 9>&- | grep -c '^\[.*\] Building ' || true)
     say "Building build/$preset."
-    ninja -C "$build" -j "$(jobs_at_once)" "$@" >&2 9>&- </dev/null || die "The build failed."
+    NINJA_STATUS=$'\001' ninja -C "$build" -j "$(jobs_at_once)" "$@" 2>&1 9>&- </dev/null | show_progress "$files" ||
+      die "The build failed."
   fi
   drop_lock
 }
