@@ -28,7 +28,7 @@ StepResult Env::Step(std::span<const double> action, std::span<double> obs) {
     throw std::runtime_error(spec().id + ": the observation or reward of step " + std::to_string(elapsed_steps_) +
                              " is not finite");
   }
-  result.truncated = spec().time_limit > 0 && elapsed_steps_ >= spec().time_limit;
+  result.truncated = result.truncated || (spec().time_limit > 0 && elapsed_steps_ >= spec().time_limit);
   return result;
 }
 

@@ -53,6 +53,42 @@ TEST_P(EnvContract, SpecIsConsistent) {
   }
 }
 
+// An env that cuts an episode off where it is asked to.
+class CutOff final : public Env {
+ public:
+  explicit CutOff(int64_t time_limit) {
+    spec_ = {.id = "CutOff-v0", .obs_low = {0}, .obs_high = {1}, .action_low = {0}, .action_high = {1}};
+    spec_.time_limit = time_limit;
+  }
+  const EnvSpec& spec() const override { return spec_; }
+
+ private:
+  void DoReset(RandomEngine&, std::span<double> obs) override { obs[0] = 0; }
+  StepResult DoStep(std::span<const double> action, std::span<double> obs) override {
+    obs[0] = action[0];
+    return {.truncated = action[0] > 0.5};
+  }
+  void DoSetState(std::span<const double>, std::span<double> obs) override { obs[0] = 0; }
+  std::vector<double> DoSnapshot() const override { return {}; }
+  void DoRestore(std::span<const double>) override {}
+
+  EnvSpec spec_;
+};
+
+TEST(Env, IsTruncatedByItselfOrByTheTimeLimit) {
+  RandomEngine rng = Rng(1).Engine();
+  std::vector<double> obs(1);
+  for (const int64_t time_limit : {0, 3}) {
+    CutOff env(time_limit);
+    env.Reset(rng, obs);
+    std::vector<bool> truncated;
+    for (const double action : {0.0, 1.0, 0.0}) {
+      truncated.push_back(env.Step(std::vector<double>{action}, obs).truncated);
+    }
+    EXPECT_EQ(truncated, (std::vector<bool>{false, true, time_limit == 3}));
+  }
+}
+
 TEST_P(EnvContract, SameSeedSameTrajectoryAndAnotherSeedAnother) {
   std::vector<std::vector<double>> records;
   for (const uint64_t seed : {1, 1, 2}) {

@@ -30,7 +30,7 @@ struct EnvSpec {
 struct StepResult {
   double reward = 0;
   bool terminated = false;  // the task ended: no value beyond
-  bool truncated = false;   // the time limit was reached; says nothing about the task
+  bool truncated = false;   // the episode was cut off, by a time limit or by the env itself; says nothing of the task
 };
 
 // One simulated task, stepped in float64 on the host. Not thread-safe; copies on several threads do not interfere.
@@ -69,7 +69,8 @@ class Env {
 
  private:
   virtual void DoReset(RandomEngine& rng, std::span<double> obs) = 0;
-  virtual StepResult DoStep(std::span<const double> action, std::span<double> obs) = 0;  // `truncated` is set by Step
+  // Step adds the time limit's own `truncated`.
+  virtual StepResult DoStep(std::span<const double> action, std::span<double> obs) = 0;
   virtual void DoSetState(std::span<const double> state, std::span<double> obs) = 0;
   virtual std::vector<double> DoSnapshot() const = 0;
   virtual void DoRestore(std::span<const double> snapshot) = 0;
