@@ -28,7 +28,10 @@ torch::Tensor GradientShooting::Optimize(const SequenceObjective& objective, tor
   torch::Tensor best = sequences.clone();
   torch::Tensor best_scores =
       torch::full({options_.restarts}, -std::numeric_limits<float>::infinity(), plan_.options());
+  // Every iteration meets the same draws. Fresh ones would let the luckiest evaluation win, not the best sequences.
+  const torch::Tensor draws = generator.get_state();
   for (int64_t i = 0;; ++i) {
+    generator.set_state(draws);
     torch::Tensor scores, gradient;
     {
       const torch::AutoGradMode with_gradients(true);

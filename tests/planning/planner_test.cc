@@ -227,6 +227,25 @@ TEST(Mppi, TheDeviationOfItsCandidatesIsSigmaAtEveryStep) {
       generator);
 }
 
+// The return of a whole evaluation is off by a large draw, which says nothing of the actions.
+TEST(GradientShooting, TheBestSequenceWinsNotTheLuckiestEvaluation) {
+  for (const uint64_t seed : {1, 2, 3, 4, 5}) {
+    torch::Generator generator = MakeGenerator(Rng(seed), torch::kCPU);
+    const auto planner = Make("{kind: gradient, options: {restarts: 1, iterations: 40, learning_rate: 0.05}}", {2, 1});
+    std::vector<float> draws;
+    const auto objective = [&](const torch::Tensor& actions) {
+      const torch::Tensor luck = torch::randn({1}, generator);
+      draws.push_back(luck.item<float>());
+      return 100 * luck - (actions - 0.5).square().sum({1, 2});
+    };
+    const torch::Tensor plan = planner->Optimize(objective, generator);
+    EXPECT_LT((plan - 0.5).abs().max().item<float>(), 0.02F) << "seed " << seed;
+    planner->Optimize(objective, generator);
+    EXPECT_EQ(draws[0], draws[40]);
+    EXPECT_NE(draws[0], draws[41]) << "the next search has draws of its own";
+  }
+}
+
 TEST(ColouredNoise, HasUnitVarianceAndItsSpectrum) {
   for (const int64_t horizon : {30, 31}) {
     for (const double beta : {0.0, 1.0, 2.5}) {

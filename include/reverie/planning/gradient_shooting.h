@@ -1,7 +1,8 @@
 // Gradient ascent on the sequence, through the model.
 //
 //   from the last plan, shifted, its last action repeated, and restarts - 1 sequences drawn uniformly from the bounds:
-//   `iterations` steps of Adam along dJ/da, each clipped to the bounds; returns the best sequence met
+//   `iterations` steps of Adam along dJ/da, each clipped to the bounds, J being asked with the same draws in each;
+//   returns the best sequence met
 //
 // Needs an objective with gradients. Source: the lecture notes' shooting by backpropagation (model-based reinforcement
 // learning, versions 0.5 to 1.5); Adam: Kingma and Ba 2015.

@@ -2,8 +2,9 @@
 //
 //   maximise J(a_1 ... a_H)   over a_t in [-1, 1]^A
 //
-// J is asked for many candidates at once and may be noisy. A candidate whose J is not finite counts as -infinity: it
-// shapes nothing that is planned, and where no candidate is finite the plan stays as it was.
+// J is asked for many candidates at once and may be noisy; its draws come from the generator that the search is given,
+// so that a search may ask again with the same draws (common random numbers). A candidate whose J is not finite counts
+// as -infinity: it shapes nothing that is planned, and where no candidate is finite the plan stays as it was.
 #ifndef REVERIE_PLANNING_SEQUENCE_OPTIMIZER_H_
 #define REVERIE_PLANNING_SEQUENCE_OPTIMIZER_H_
 
