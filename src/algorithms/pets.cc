@@ -108,7 +108,12 @@ MpcPolicy Pets::MakePlanner() {
     }
     return simulator_return_->Score(env->Snapshot(), actions);
   };
-  return {config_.planner, collector_.spec().act_dim(), replan_every, std::move(return_of), device_};
+  MpcPolicy::Diagnosis diagnosis = [this](const torch::Tensor& obs, const torch::Tensor& plan,
+                                          torch::Generator& generator) {
+    return learned_ ? learned_->imagined_return.WhatIsNotFinite(obs, plan, generator) : "the simulated return";
+  };
+  return {config_.planner, collector_.spec().act_dim(), replan_every, std::move(return_of),
+          device_,         std::move(diagnosis)};
 }
 
 bool Pets::DueForModel() const {

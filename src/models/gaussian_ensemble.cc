@@ -10,7 +10,9 @@
 #include <utility>
 
 #include "imagination.h"
+#include "nn/safe_sqrt.h"
 #include "reverie/core/log.h"
+#include "reverie/data/column_statistics.h"
 
 namespace reverie {
 namespace {
@@ -18,7 +20,6 @@ namespace {
 constexpr double kInitialMaxLogVar = 0.5;
 constexpr double kInitialMinLogVar = -10;
 constexpr float kBoundPenalty = 0.01F;
-constexpr double kLeastStd = 1e-12;
 
 int64_t TargetDim(const ModelSpec& spec) { return spec.layout.obs_dim + (spec.learn_reward ? 1 : 0); }
 
@@ -39,14 +40,6 @@ std::vector<DecaySegment> DecayOf(const GaussianEnsembleConfig& config, const En
     segments.push_back({begin, begin + mlp.weights()[l].numel(), static_cast<float>(config.weight_decay[l])});
   }
   return segments;
-}
-
-// Mean and population standard deviation by column; a column that does not vary gets std 1. In place, as captured work
-// reads them there.
-void ColumnStatistics(const torch::Tensor& rows, torch::Tensor& mean, torch::Tensor& std) {
-  at::mean_out(mean, rows, {0});
-  at::sqrt_out(std, (rows - mean).square().mean(0));
-  std.masked_fill_(std < kLeastStd, 1);
 }
 
 // A permutation of [0, n) per member, [E, n].
@@ -128,6 +121,8 @@ GaussianEnsemble::GaussianEnsemble(const GaussianEnsembleConfig& config, const M
   input_std_ = torch::ones({input_dim}, options);
   target_mean_ = torch::zeros({target_dim_}, options);
   target_std_ = torch::ones({target_dim_}, options);
+  target_offset_ = torch::zeros({target_dim_}, options);
+  target_scale_ = torch::ones({target_dim_}, options);
   loss_ = torch::zeros({}, options);
   loss_sum_ = torch::zeros({}, options);
   holdout_ = TransitionBatch::Empty(spec.layout, 0, device);
@@ -158,6 +153,33 @@ torch::Tensor GaussianEnsemble::Targets(const TransitionBatch& rows) const {
     target = torch::cat({target, rows.reward().unsqueeze(1)}, 1);
   }
   return target;
+}
+
+void GaussianEnsemble::Standardise(const TransitionBatch& train, const torch::Tensor& inputs) {
+  const ColumnStatistics of_inputs = StatisticsOfColumns(inputs);
+  input_mean_.copy_(of_inputs.mean);
+  input_std_.copy_(ColumnUnits(of_inputs.std));
+  const torch::Tensor targets = Targets(train);
+  torch::Tensor magnitudes = ColumnMagnitudes(targets);
+  if (config_.target == ModelTarget::kDelta) {  // differences of observations, with the rounding of those
+    torch::Tensor of_obs = magnitudes.narrow(0, 0, spec_.layout.obs_dim);
+    of_obs.copy_(torch::maximum(of_obs, ColumnMagnitudes(train.next_obs())));
+  }
+  const ColumnStatistics of_targets = StatisticsOfColumns(targets, magnitudes);
+  target_mean_.copy_(of_targets.mean);
+  target_std_.copy_(of_targets.std);
+  SetTargetScale();
+}
+
+void GaussianEnsemble::SetTargetScale() {
+  const torch::Tensor constant = target_std_ == 0;
+  if (config_.normalize_targets) {
+    target_offset_.copy_(target_mean_);
+    target_scale_.copy_(target_std_);
+  } else {
+    target_offset_.copy_(target_mean_ * constant);
+    target_scale_.copy_(constant.logical_not());
+  }
 }
 
 torch::Tensor GaussianEnsemble::Mean(const torch::Tensor& output) const { return output.slice(-1, 0, target_dim_); }
@@ -216,27 +238,23 @@ std::optional<Metrics> GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng
   holdout_ = {spec_.layout, all.rows.index_select(0, order.narrow(0, 0, holdout_count))};
   const TransitionBatch train{spec_.layout, all.rows.index_select(0, order.narrow(0, holdout_count, train_count))};
 
-  // Statistics of the training split.
   const torch::Tensor train_rows = Inputs(train.obs(), train.action());
-  ColumnStatistics(train_rows, input_mean_, input_std_);
-  torch::Tensor train_targets = Targets(train);
-  ColumnStatistics(train_targets, target_mean_, target_std_);
-  torch::Tensor holdout_targets = Targets(holdout_);
-  if (config_.normalize_targets) {
-    train_targets = (train_targets - target_mean_) / target_std_;
-    holdout_targets = (holdout_targets - target_mean_) / target_std_;
-  }
+  Standardise(train, train_rows);
   const torch::Tensor train_inputs = (train_rows - input_mean_) / input_std_;
   const torch::Tensor holdout_inputs = (Inputs(holdout_.obs(), holdout_.action()) - input_mean_) / input_std_;
+  const torch::Tensor target_unit = ColumnUnits(target_scale_);
+  const torch::Tensor train_targets = (Targets(train) - target_offset_) / target_unit;
+  const torch::Tensor holdout_targets = (Targets(holdout_) - target_offset_) / target_unit;
 
   // Each member's own resample, with replacement.
   const int64_t members = config_.members;
   const torch::Tensor bootstrap =
       torch::randint(train_count, {members, train_count}, bootstrap_generator, index_options);
 
-  const auto holdout_error = [&] {
-    const torch::Tensor output = mlp_.Infer(holdout_inputs);
-    return (Mean(output) - holdout_targets).square().mean({1, 2});  // [E]
+  // What the networks say of targets that do not vary is never read, and no error.
+  const torch::Tensor constant = target_scale_ == 0;
+  const auto square_error = [&](const torch::Tensor& output) {  // [E, B, D]
+    return (Mean(output) - holdout_targets).square().masked_fill(constant, 0);
   };
 
   torch::Tensor best_error = torch::full({members}, std::numeric_limits<float>::infinity(), torch::device(device));
@@ -279,7 +297,7 @@ std::optional<Metrics> GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng
       }
       continue;
     }
-    const torch::Tensor error = holdout_error();
+    const torch::Tensor error = square_error(mlp_.Infer(holdout_inputs)).mean({1, 2});  // [E]
     const torch::Tensor improved = error < best_error * 0.99;
     best_error = torch::where(improved, error, best_error);
     const torch::Tensor gate = improved.view({-1, 1, 1});
@@ -314,7 +332,7 @@ std::optional<Metrics> GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng
     bias.copy_(best_mlp.biases()[l]);
   }
   const torch::Tensor output = mlp_.Infer(holdout_inputs);
-  const torch::Tensor square = (Mean(output) - holdout_targets).square();
+  const torch::Tensor square = square_error(output);
   const torch::Tensor mse = square.mean({1, 2});
   SetElites(mse.argsort().narrow(0, 0, config_.elites).contiguous());
   const auto log_members = [&](const std::string& name, const torch::Tensor& numbers) {
@@ -326,8 +344,8 @@ std::optional<Metrics> GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng
   log_members("holdout_mse_", mse);
   if (spec_.probabilistic) {
     const torch::Tensor log_var = LogVar(output);
-    log_members("holdout_nll_",
-                0.5 * (square * torch::exp(-log_var) + log_var + std::log(2 * std::numbers::pi)).mean({1, 2}));
+    const torch::Tensor nll = 0.5 * (square * torch::exp(-log_var) + log_var + std::log(2 * std::numbers::pi));
+    log_members("holdout_nll_", nll.masked_fill(constant, 0).mean({1, 2}));
   }
   log_members("elite_", elites_);
   return metrics;
@@ -340,14 +358,10 @@ GaussianPrediction GaussianEnsemble::Predict(const torch::Tensor& obs, const tor
   const torch::Tensor output = torch::GradMode::is_enabled() ? (all ? mlp_ : elite_mlp_).Forward(inputs)
                                : all                         ? mlp_.Infer(inputs)
                                                              : packed_elites_.Infer(inputs);
-  GaussianPrediction prediction{.mean = Mean(output)};
-  prediction.var =
-      spec_.probabilistic ? torch::exp(LogVar(output)) : torch::zeros(prediction.mean.sizes(), input_mean_.options());
-  if (config_.normalize_targets) {
-    prediction.mean = prediction.mean * target_std_ + target_mean_;
-    prediction.var = prediction.var * target_std_.square();
-  }
-  return prediction;
+  const torch::Tensor mean = Mean(output) * target_scale_ + target_offset_;
+  return {.mean = mean,
+          .var = spec_.probabilistic ? torch::exp(LogVar(output)) * target_scale_.square()
+                                     : torch::zeros(mean.sizes(), input_mean_.options())};
 }
 
 void GaussianEnsemble::Sample(const torch::Tensor& obs, const torch::Tensor& action, const torch::Tensor& deal,
@@ -362,24 +376,20 @@ void GaussianEnsemble::Sample(const torch::Tensor& obs, const torch::Tensor& act
   const torch::Tensor output = packed_elites_.Infer(inputs);
   if (!spec_.probabilistic) {
     const torch::Tensor dealt = output.view({-1, target_dim_}).narrow(0, 0, rows);
-    torch::Tensor target = torch::empty_like(dealt).index_copy_(0, deal, dealt);
-    if (config_.normalize_targets) {
-      target.mul_(target_std_).add_(target_mean_);
-    }
-    WriteSample(target, obs, sample);
+    const torch::Tensor target = torch::empty_like(dealt).index_copy_(0, deal, dealt);
+    WriteSample(target * target_scale_ + target_offset_, obs, sample);
     const torch::Tensor slots = torch::arange(rows, deal.options());
     sample.member.index_copy_(0, deal, slots.div_(share, "floor"));
     return;
   }
   const torch::Tensor noise = empty(target_dim_).normal_(0, 1, generator);
-  TargetDecoder decoder{.max_log_var = max_log_var_.value,
-                        .min_log_var = min_log_var_.value,
-                        .add_obs = config_.target == ModelTarget::kDelta};
-  if (config_.normalize_targets) {
-    decoder.target_mean = target_mean_;
-    decoder.target_std = target_std_;
-  }
-  DrawTargets(output, noise, deal, decoder, obs, sample);
+  DrawTargets(output, noise, deal,
+              {.max_log_var = max_log_var_.value,
+               .min_log_var = min_log_var_.value,
+               .offset = target_offset_,
+               .scale = target_scale_,
+               .add_obs = config_.target == ModelTarget::kDelta},
+              obs, sample);
 }
 
 void GaussianEnsemble::SampleFrom(const GaussianPrediction& prediction, const torch::Tensor& obs,
@@ -388,7 +398,7 @@ void GaussianEnsemble::SampleFrom(const GaussianPrediction& prediction, const to
   sample.member.random_(0, config_.elites, generator);
   const torch::Tensor index = sample.member.view({1, rows, 1}).expand({1, rows, target_dim_});
   const torch::Tensor mean = prediction.mean.gather(0, index).squeeze(0);
-  const torch::Tensor std = prediction.var.gather(0, index).squeeze(0).sqrt();
+  const torch::Tensor std = SafeSqrt(prediction.var.gather(0, index).squeeze(0));
   const torch::Tensor target = mean + std * torch::randn(mean.sizes(), generator, mean.options());
   WriteSample(target, obs, sample);
 }
@@ -416,6 +426,7 @@ void GaussianEnsemble::VisitState(StateVisitor& state) {
   state.Resizable("holdout", holdout_.rows);
   if (state.loading()) {
     holdout_.rows = holdout_.rows.to(parameters_.values().device());
+    SetTargetScale();
     SetElites(elites_);
   }
 }

@@ -30,10 +30,10 @@ REVERIE_CLONES void StandardiseRow(const float* __restrict from, const float* __
 // In: the mean in `target`. Out: the draw.
 REVERIE_CLONES void DrawTile(float* __restrict target, const float* __restrict raw, const float* __restrict noise,
                              const float* __restrict l_max, const float* __restrict l_min,
-                             const float* __restrict target_mean, const float* __restrict target_std, int64_t n) {
+                             const float* __restrict offset, const float* __restrict scale, int64_t n) {
   for (int64_t i = 0; i < n; ++i) {
     target[i] = DrawTarget(target[i], raw[i], noise[i],
-                           {.l_max = l_max[i], .l_min = l_min[i], .mean = target_mean[i], .std = target_std[i]});
+                           {.l_max = l_max[i], .l_min = l_min[i], .offset = offset[i], .scale = scale[i]});
   }
 }
 
@@ -79,17 +79,16 @@ void DealInputs(const torch::Tensor& obs, const torch::Tensor& action, const tor
 
 void DrawTargets(const torch::Tensor& output, const torch::Tensor& noise, const torch::Tensor& order,
                  const TargetDecoder& decoder, const torch::Tensor& obs, ModelSample& sample) {
-  const auto numbers = [](const torch::Tensor& t) { return t.defined() ? t.data_ptr<float>() : nullptr; };
   const cuda::DrawArguments a{.output = output.data_ptr<float>(),
                               .noise = noise.data_ptr<float>(),
                               .obs = obs.data_ptr<float>(),
                               .max_log_var = decoder.max_log_var.data_ptr<float>(),
                               .min_log_var = decoder.min_log_var.data_ptr<float>(),
-                              .target_mean = numbers(decoder.target_mean),
-                              .target_std = numbers(decoder.target_std),
+                              .offset = decoder.offset.data_ptr<float>(),
+                              .scale = decoder.scale.data_ptr<float>(),
                               .order = order.data_ptr<int64_t>(),
                               .next_obs = sample.next_obs.data_ptr<float>(),
-                              .reward = numbers(sample.reward),
+                              .reward = sample.reward.defined() ? sample.reward.data_ptr<float>() : nullptr,
                               .member = sample.member.data_ptr<int64_t>(),
                               .rows = obs.size(0),
                               .share = noise.size(1),
@@ -114,18 +113,13 @@ void DrawTargets(const torch::Tensor& output, const torch::Tensor& noise, const 
     float* raw = target + tile_size;
     float* l_max = raw + tile_size;
     float* l_min = l_max + tile_size;
-    float* mean = l_min + tile_size;
-    float* std = mean + tile_size;
+    float* offset = l_min + tile_size;
+    float* scale = offset + tile_size;
     for (int64_t i = 0; i < kTileRows; ++i) {
       std::copy_n(a.max_log_var, dim, l_max + i * dim);
       std::copy_n(a.min_log_var, dim, l_min + i * dim);
-      if (a.target_std != nullptr) {
-        std::copy_n(a.target_mean, dim, mean + i * dim);
-        std::copy_n(a.target_std, dim, std + i * dim);
-      } else {
-        std::fill_n(mean + i * dim, dim, 0.0F);
-        std::fill_n(std + i * dim, dim, 1.0F);
-      }
+      std::copy_n(a.offset, dim, offset + i * dim);
+      std::copy_n(a.scale, dim, scale + i * dim);
     }
     for (int64_t tile = first; tile < last; ++tile) {
       const int64_t begin = tile * kTileRows;
@@ -135,7 +129,7 @@ void DrawTargets(const torch::Tensor& output, const torch::Tensor& noise, const 
         std::copy_n(from, dim, target + i * dim);
         std::copy_n(from + dim, dim, raw + i * dim);
       }
-      DrawTile(target, raw, a.noise + begin * dim, l_max, l_min, mean, std, count * dim);
+      DrawTile(target, raw, a.noise + begin * dim, l_max, l_min, offset, scale, count * dim);
       for (int64_t i = 0; i < count; ++i) {
         const int64_t row = a.order[begin + i];
         const float* drawn = target + i * dim;

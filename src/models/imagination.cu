@@ -27,11 +27,9 @@ __global__ void DrawKernel(const __grid_constant__ DrawArguments a) {
   const int64_t d = at % a.dim;
   const int64_t row = a.order[slot];
   const int64_t mean_at = slot * 2 * a.dim + d;
-  const float drawn = DrawTarget(a.output[mean_at], a.output[mean_at + a.dim], a.noise[at],
-                                 {.l_max = a.max_log_var[d],
-                                  .l_min = a.min_log_var[d],
-                                  .mean = a.target_std == nullptr ? 0.0F : a.target_mean[d],
-                                  .std = a.target_std == nullptr ? 1.0F : a.target_std[d]});
+  const float drawn =
+      DrawTarget(a.output[mean_at], a.output[mean_at + a.dim], a.noise[at],
+                 {.l_max = a.max_log_var[d], .l_min = a.min_log_var[d], .offset = a.offset[d], .scale = a.scale[d]});
   if (d < a.obs_dim) {
     a.next_obs[row * a.next_obs_stride + d] = a.add_obs ? a.obs[row * a.obs_stride + d] + drawn : drawn;
   } else {

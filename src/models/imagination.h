@@ -17,7 +17,7 @@ void DealInputs(const torch::Tensor& obs, const torch::Tensor& action, const tor
 // What turns an output of the network into a target of D numbers.
 struct TargetDecoder {
   torch::Tensor max_log_var, min_log_var;  // [1, D], the soft bounds of the log-variance
-  torch::Tensor target_mean, target_std;   // [D], y becomes std y + mean; undefined where y stays
+  torch::Tensor offset, scale;             // [D], y becomes scale y + offset
   bool add_obs = true;                     // whether its first obs_dim numbers are added to obs
 };
 

@@ -21,8 +21,7 @@ void DealInputs(const DealArguments& arguments, CudaStream stream);
 
 struct DrawArguments {
   const float *output, *noise, *obs;
-  const float *max_log_var, *min_log_var;
-  const float *target_mean, *target_std;  // null where targets stay as they are
+  const float *max_log_var, *min_log_var, *offset, *scale;
   const int64_t* order;
   float *next_obs, *reward;  // reward null where none is learned
   int64_t* member;

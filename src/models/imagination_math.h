@@ -13,11 +13,11 @@ REVERIE_HOST_DEVICE inline float Standardised(float x, float mean, float std) { 
 
 // One dimension's own part of TargetDecoder.
 struct TargetScale {
-  float l_max, l_min, mean, std;
+  float l_max, l_min, offset, scale;
 };
-REVERIE_HOST_DEVICE inline float DrawTarget(float mean, float raw, float noise, const TargetScale& scale) {
-  const float log_var = BoundedLogVar(raw, scale.l_max, scale.l_min).value;
-  return (mean + Exp(0.5F * log_var) * noise) * scale.std + scale.mean;
+REVERIE_HOST_DEVICE inline float DrawTarget(float mean, float raw, float noise, const TargetScale& target) {
+  const float log_var = BoundedLogVar(raw, target.l_max, target.l_min).value;
+  return (mean + Exp(0.5F * log_var) * noise) * target.scale + target.offset;
 }
 
 REVERIE_HOST_DEVICE inline bool IsFinite(float x) {

@@ -7,6 +7,7 @@
 
 #include "imagination.h"
 #include "reverie/core/log.h"
+#include "reverie/data/column_statistics.h"
 
 namespace reverie {
 namespace {
@@ -91,7 +92,8 @@ ModelEnv::Verdict ModelEnv::Judge(const torch::Tensor& obs, const torch::Tensor&
 }
 
 torch::Tensor MeanNextObs(const DynamicsModel& model, const torch::Tensor& obs, const torch::Tensor& action) {
-  return model.DecodeObs(model.Predict(obs, action, Members::kElites).mean.mean(0), obs);
+  const torch::Tensor mean = model.Predict(obs, action, Members::kElites).mean;
+  return model.DecodeObs(mean[0] + (mean - mean[0]).mean(0), obs);
 }
 
 Metrics OpenLoopError(const DynamicsModel& model, const TransitionBatch& rows, const std::vector<int64_t>& horizons) {
@@ -101,7 +103,7 @@ Metrics OpenLoopError(const DynamicsModel& model, const TransitionBatch& rows, c
   if (count < 2) {
     return metrics;
   }
-  const torch::Tensor std = rows.obs().std(0, /*unbiased=*/false).clamp_min(1e-6);
+  const torch::Tensor unit = ColumnUnits(StatisticsOfColumns(rows.obs()).std);
   const torch::Tensor ends = torch::logical_or(rows.terminated() > 0, rows.truncated() > 0).to(torch::kInt64);
   const torch::Tensor ended_before = torch::cat({torch::zeros({1}, ends.options()), ends.cumsum(0)});  // [count + 1]
   const int64_t longest = *std::max_element(horizons.begin(), horizons.end());
@@ -113,7 +115,7 @@ Metrics OpenLoopError(const DynamicsModel& model, const TransitionBatch& rows, c
     if (std::find(horizons.begin(), horizons.end(), h) != horizons.end()) {
       // A start is whole where no episode ended between its first transition and the one before its last.
       const torch::Tensor whole = ended_before.narrow(0, h - 1, starts) == ended_before.narrow(0, 0, starts);
-      const torch::Tensor error = ((predicted - rows.next_obs().narrow(0, h - 1, starts)) / std).square().mean(1);
+      const torch::Tensor error = ((predicted - rows.next_obs().narrow(0, h - 1, starts)) / unit).square().mean(1);
       const double mean = torch::where(whole, error, torch::zeros_like(error)).sum().div(whole.sum()).item<double>();
       if (!std::isnan(mean)) {
         metrics.Set("open_loop_error_" + std::to_string(h), std::sqrt(mean));

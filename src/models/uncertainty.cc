@@ -6,8 +6,14 @@
 #include <numbers>
 #include <stdexcept>
 
+#include "nn/safe_sqrt.h"
+
 namespace reverie {
 namespace {
+
+// The prediction for measures that read densities. A dimension that is predicted exactly, with variance 0 by every
+// member, has none: with variance 1 and equal means it adds the same to every term and cancels.
+GaussianPrediction WithDensities(const GaussianPrediction& p) { return {p.mean, p.var.masked_fill(p.var == 0, 1)}; }
 
 // log int N_i N_j = log N(mu_i; mu_j, var_i + var_j), [B]
 torch::Tensor LogOverlap(const GaussianPrediction& p, int64_t i, int64_t j) {
@@ -23,7 +29,7 @@ torch::Tensor MaxPairwise(const GaussianPrediction& p) {
       largest = torch::maximum(largest, (p.mean[i] - p.mean[j]).square().sum(-1));
     }
   }
-  return largest.sqrt();
+  return SafeSqrt(largest);
 }
 
 torch::Tensor JensenRenyi(const GaussianPrediction& p) {
@@ -72,15 +78,15 @@ torch::Tensor Uncertainty(UncertaintyMeasure measure, const GaussianPrediction& 
   }
   switch (measure) {
     case UncertaintyMeasure::kMaxAleatoric:
-      return std::get<0>(prediction.var.sum(-1).max(0)).sqrt();
+      return SafeSqrt(std::get<0>(prediction.var.sum(-1).max(0)));
     case UncertaintyMeasure::kEnsembleStd:
-      return prediction.mean.var(0, /*unbiased=*/false).sum(-1).sqrt();
+      return SafeSqrt(prediction.mean.var(0, /*unbiased=*/false).sum(-1));
     case UncertaintyMeasure::kMaxPairwise:
       return MaxPairwise(prediction);
     case UncertaintyMeasure::kJensenRenyi:
-      return JensenRenyi(prediction);
+      return JensenRenyi(WithDensities(prediction));
     case UncertaintyMeasure::kOneVsRest:
-      return OneVsRest(prediction, member);
+      return OneVsRest(WithDensities(prediction), member);
   }
   throw std::logic_error("unknown uncertainty measure");
 }

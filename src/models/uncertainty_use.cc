@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "reverie/core/text.h"
+#include "reverie/data/column_statistics.h"
 
 namespace reverie {
 
@@ -70,8 +71,8 @@ torch::Tensor ScaledUncertainty(UncertaintyMeasure measure, const UncertaintyCon
   if (config.scale == UncertaintyScale::kRaw) {
     return Uncertainty(measure, prediction, member);
   }
-  const torch::Tensor& std = model.target_std();
-  return Uncertainty(measure, {prediction.mean / std, prediction.var / std.square()}, member);
+  const torch::Tensor unit = ColumnUnits(model.target_std());
+  return Uncertainty(measure, {prediction.mean / unit, prediction.var / unit.square()}, member);
 }
 
 UncertaintyRule::UncertaintyRule(const UncertaintyConfig& config)

@@ -72,11 +72,8 @@ std::string ModelSource(const GaussianEnsemble& model, bool has_features) {
   } else {
     source << "  var = torch.zeros_like(mean)\n";
   }
-  if (elites.normalised) {
-    source << "  mean = mean * self.target_std + self.target_mean\n"
-           << "  var = var * torch.square(self.target_std)\n";
-  }
-  source << "  return (mean, var)\n"
+  source << "  mean = mean * self.target_scale + self.target_offset\n"
+         << "  return (mean, var * torch.square(self.target_scale))\n"
          << "def predict(self, obs: Tensor, action: Tensor) -> Tuple[Tensor, Tensor]:\n"
          << "  dtype = self.input_mean.dtype\n"
          << "  x = self._inputs(obs.detach().to(dtype), action.detach().to(dtype))\n"
@@ -128,15 +125,18 @@ std::string MoveSource(Propagation kind) {
   mean, var = self.predict(state, action)
   by_candidate = [self.elites * self.particles, -1, self.target_dim]
   means = self._decoded(mean, state).reshape(by_candidate)
-  matched_var = var.reshape(by_candidate).mean(0) + torch.var(means, [0], False, False)
-  std = torch.sqrt(torch.clamp_min(matched_var, 1e-12)).repeat([self.particles, 1])
+  spread = means - means.select(0, 0)
+  matched_var = var.reshape(by_candidate).mean(0) + torch.var(spread, [0], False, False)
+  small = matched_var <= 1e-12
+  std = torch.sqrt(matched_var).masked_fill(small, 0.0).repeat([self.particles, 1])
   noise = std.new_empty(std.size()).normal_(0.0, 1.0, generator=generator)
-  return means.mean(0).repeat([self.particles, 1]) + std * noise
+  return (means.select(0, 0) + spread.mean(0)).repeat([self.particles, 1]) + std * noise
 )";
     case Propagation::kE:
       return head + R"(
   mean, var = self.predict(state, action)
-  return self._decoded(mean, state).mean(0)
+  means = self._decoded(mean, state)
+  return means.select(0, 0) + (means - means.select(0, 0)).mean(0)
 )";
   }
   throw std::logic_error("unknown propagation");
@@ -332,13 +332,11 @@ torch::jit::Module ModuleOf(const PlannerParts& parts, const EnvSpec& spec, cons
   integer("cpu_rows", ImaginedReturn::kCpuRows);
   const GaussianEnsemble::EliteParts elites = parts.model.elite_parts();
   integer("elites", elites.mlp.shape().members);
-  integer("target_dim", elites.target_mean.size(0));
+  integer("target_dim", elites.target_scale.size(0));
   buffer("input_mean", elites.input_mean);
   buffer("input_std", elites.input_std);
-  if (elites.normalised) {
-    buffer("target_mean", elites.target_mean);
-    buffer("target_std", elites.target_std);
-  }
+  buffer("target_offset", elites.target_offset);
+  buffer("target_scale", elites.target_scale);
   if (elites.max_log_var.defined()) {
     parameter("max_log_var", elites.max_log_var);
     parameter("min_log_var", elites.min_log_var);

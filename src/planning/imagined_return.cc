@@ -8,6 +8,9 @@
 #include <limits>
 #include <stdexcept>
 
+#include "nn/safe_sqrt.h"
+#include "reverie/core/text.h"
+
 namespace reverie {
 namespace {
 
@@ -16,7 +19,7 @@ constexpr float kLeast = -std::numeric_limits<float>::infinity();
 constexpr int64_t kLeastCpuRows = 128;
 // Of transitions whose rewards and ends are asked for at once, as small steps cost more in calls than in work.
 constexpr int64_t kJudgedNumbers = 1 << 20;
-// Keeps the square root's derivative finite where all particles are one.
+// A moment-matched variance up to here is rounding: particles that are all one have none.
 constexpr double kLeastVar = 1e-12;
 
 }  // namespace
@@ -93,6 +96,45 @@ torch::Tensor ImaginedReturn::ScoreOnThreads(const torch::Tensor& obs, const tor
     }
   });
   return scores;
+}
+
+std::string ImaginedReturn::WhatIsNotFinite(const torch::Tensor& obs, const torch::Tensor& plan,
+                                            torch::Generator& generator) const {
+  const torch::NoGradGuard no_grad;
+  const DynamicsModel& model = model_env_.model();
+  const UncertaintyConfig& config = uncertainty_.config();
+  // The first column of x [N, n] with a number that is not finite, or -1.
+  const auto culprit = [](const torch::Tensor& x) {
+    const torch::Tensor bad = torch::isfinite(x).all(0).logical_not().nonzero();
+    return bad.numel() == 0 ? -1 : bad[0].item<int64_t>();
+  };
+  if (const int64_t j = culprit(obs.unsqueeze(0)); j >= 0) {
+    return Text("number ", j, " of the observation");
+  }
+  const TransitionLayout layout{.obs_dim = obs.size(0), .act_dim = plan.size(1)};
+  TransitionBatch step = TransitionBatch::Empty(layout, propagation_.particles, plan.device());
+  step.next_obs().copy_(obs.expand({propagation_.particles, layout.obs_dim}));
+  for (int64_t t = 0; t < plan.size(0); ++t) {
+    step.obs().copy_(step.next_obs().clone());
+    step.action().copy_(plan[t].expand({propagation_.particles, layout.act_dim}));
+    const torch::Tensor member = model_env_.Step(step, generator).member;
+    if (const int64_t j = culprit(step.next_obs()); j >= 0) {
+      return Text("number ", j, " of the observation that the model imagines after ", t + 1, " steps");
+    }
+    if (culprit(step.reward().unsqueeze(1)) >= 0) {
+      return Text(model.learns_reward() ? "the reward that the model predicts for imagined step "
+                                        : "the task's reward for imagined step ",
+                  t + 1);
+    }
+    if (config.use != UncertaintyUse::kNone) {
+      const GaussianPrediction prediction = model.Predict(step.obs(), step.action(), config.over);
+      const torch::Tensor u = ScaledUncertainty(config.measure, config, model, prediction, member);
+      if (culprit(u.unsqueeze(1)) >= 0) {
+        return Text("the model's uncertainty at imagined step ", t + 1);
+      }
+    }
+  }
+  return "";
 }
 
 torch::Tensor ImaginedReturn::MeanReturn(const Steps& steps) const {
@@ -193,20 +235,23 @@ torch::Tensor ImaginedReturn::Moved(const GaussianPrediction& next, const torch:
     return torch::randn({rows, dim}, generator, torch::dtype(torch::kFloat32).device(mean.device()));
   };
   switch (propagation_.kind) {
+    // Means are taken of the differences from the first: where all are the same, so is their mean, to the bit.
     case Propagation::kE:
-      return mean.mean(0);
+      return mean[0] + (mean - mean[0]).mean(0);
     case Propagation::kDs: {
       const std::vector<int64_t> by_candidate{mean.size(0) * propagation_.particles, rows / propagation_.particles,
                                               dim};
       const torch::Tensor means = mean.reshape(by_candidate);
-      const torch::Tensor matched_var = var.reshape(by_candidate).mean(0) + means.var(0, /*unbiased=*/false);
-      const torch::Tensor std = matched_var.clamp_min(kLeastVar).sqrt();
-      return means.mean(0).repeat({propagation_.particles, 1}) + std.repeat({propagation_.particles, 1}) * noise();
+      const torch::Tensor spread = means - means[0];
+      const torch::Tensor matched_var = var.reshape(by_candidate).mean(0) + spread.var(0, /*unbiased=*/false);
+      const torch::Tensor std = SafeSqrt(matched_var, kLeastVar);
+      return (means[0] + spread.mean(0)).repeat({propagation_.particles, 1}) +
+             std.repeat({propagation_.particles, 1}) * noise();
     }
     case Propagation::kTs1:
     case Propagation::kTsInf: {
       const torch::Tensor index = elite.view({1, rows, 1}).expand({1, rows, dim});
-      return mean.gather(0, index).squeeze(0) + var.gather(0, index).squeeze(0).sqrt() * noise();
+      return mean.gather(0, index).squeeze(0) + SafeSqrt(var.gather(0, index).squeeze(0)) * noise();
     }
   }
   throw std::logic_error("unknown propagation");

@@ -8,17 +8,20 @@
 #include <utility>
 
 #include "reverie/core/log.h"
+#include "reverie/core/text.h"
 
 namespace reverie {
 
 MpcPolicy::MpcPolicy(const PlannerConfig& planner, int64_t act_dim, int64_t replan_every, ReturnOf return_of,
-                     const torch::Device& device)
+                     const torch::Device& device, Diagnosis diagnosis)
     : planner_(planner),
       shape_{.horizon = planner.horizon, .act_dim = act_dim},
       replan_every_(replan_every),
       return_of_(std::move(return_of)),
+      diagnosis_(std::move(diagnosis)),
       device_(device),
-      tally_(torch::zeros({3}, torch::dtype(torch::kInt64).device(device))) {
+      tally_(torch::zeros({3}, torch::dtype(torch::kInt64).device(device))),
+      fruitless_(torch::zeros({}, torch::dtype(torch::kInt64).device(device))) {
   if (replan_every < 1 || replan_every > planner.horizon) {
     throw std::logic_error("MpcPolicy: replan_every " + std::to_string(replan_every) + ", expected 1 to the horizon, " +
                            std::to_string(planner.horizon));
@@ -79,10 +82,26 @@ torch::Tensor MpcPolicy::Next(Plan& plan, const torch::Tensor& obs, torch::Gener
         },
         generator);
     tally_[2].add_(none_finite);
+    fruitless_.add_(1).mul_(none_finite);
     ++searches_;
+    RefuseFruitlessSearches(plan, obs, generator);
     plan.acted = 0;
   }
   return plan.actions[plan.acted++];
+}
+
+void MpcPolicy::RefuseFruitlessSearches(const Plan& plan, const torch::Tensor& obs, torch::Generator& generator) {
+  ++since_look_;
+  if (!device_.is_cpu() && since_look_ < kMostFruitlessSearches) {
+    return;
+  }
+  since_look_ = 0;
+  if (fruitless_.item<int64_t>() < kMostFruitlessSearches) {
+    return;
+  }
+  const std::string culprit = diagnosis_ ? diagnosis_(obs, plan.actions, generator) : "";
+  throw std::runtime_error(Text("in ", kMostFruitlessSearches, " searches in a row no candidate's return was finite",
+                                culprit.empty() ? "" : ": " + culprit + " is not finite"));
 }
 
 Metrics MpcPolicy::DrainMetrics() {

@@ -311,6 +311,15 @@ class Planning(Case):
                         self.assertEqual(float(last["planner/share_not_finite"]), 0)
                         self.assertEqual(int(last["updates"]), 0 if model == "simulator" else 1)
 
+    def test_columns_that_do_not_vary_leave_plans_finite(self):
+        # Pusher's goal stands in its observation and never moves.
+        for propagation in ("ts1", "tsinf", "ds", "e"):
+            last = self.last("env.id=Pusher-v5", "exploration_steps=500", "total_steps=505", "log.every_steps=505",
+                             f"propagation.kind={propagation}", f"propagation.particles={1 if propagation == 'e' else 2}",
+                             "planner.horizon=25", "eval.every_steps=1000")
+            self.assertEqual((propagation, float(last["planner/searches"])), (propagation, 5))
+            self.assertEqual((propagation, float(last["planner/share_not_finite"])), (propagation, 0))
+
     def test_the_ladder(self):
         for ladder, searches, fits in (("v0.5", 0, 3), ("v1.0", 44, 3), ("v1.5", 130, 3)):
             last = self.last(f"ladder={ladder}", "log.every_steps=330")

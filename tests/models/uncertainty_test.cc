@@ -129,6 +129,44 @@ TEST(Uncertainty, JensenRenyiIsTheIntegralItStandsFor) {
       expected, 1e-6);
 }
 
+TEST(Uncertainty, GradientsAreFiniteWhereMembersAgree) {
+  torch::manual_seed(4);
+  const torch::Tensor one = torch::randn({1, 5, 3});
+  const torch::Tensor var_of_one = torch::rand({1, 5, 3}) + 0.1;
+  const torch::Tensor member = torch::zeros({5}, torch::kInt64);
+  for (const auto& [name, measure] : EnumNames(UncertaintyMeasure{})) {
+    torch::Tensor mean = one.repeat({4, 1, 1});
+    mean.slice(1, 2).add_(0.1 * torch::randn({4, 3, 3}));  // two rows agree, three do not
+    mean.requires_grad_();
+    torch::Tensor var = var_of_one.repeat({4, 1, 1});
+    var.select(2, 1).zero_();  // predicted exactly
+    var.requires_grad_();
+    Uncertainty(measure, {mean, var}, member).sum().backward();
+    for (const torch::Tensor& grad : {mean.grad(), var.grad()}) {
+      EXPECT_TRUE(!grad.defined() || torch::isfinite(grad).all().item<bool>()) << name << "\n" << grad;
+    }
+    if (mean.grad().defined()) {
+      EXPECT_LT(mean.grad().slice(1, 0, 2).abs().max().item<double>(), 1e-5) << name;
+      EXPECT_GT(mean.grad().slice(1, 2).abs().max().item<double>(), 1e-3) << name;
+    }
+  }
+}
+
+// A dimension that all members predict exactly leaves every measure as it is without that dimension.
+TEST(Uncertainty, AKnownDimensionSaysNothing) {
+  torch::manual_seed(5);
+  const torch::Tensor mean = torch::randn({4, 6, 3});
+  const torch::Tensor var = torch::rand({4, 6, 3}) + 0.1;
+  const torch::Tensor member = torch::tensor({0, 1, 2, 3, 1, 0}, torch::kInt64);
+  const torch::Tensor known = torch::randn({1, 6, 1}).expand({4, 6, 1});
+  for (const auto& [name, measure] : EnumNames(UncertaintyMeasure{})) {
+    const torch::Tensor without = Uncertainty(measure, {mean, var}, member);
+    const torch::Tensor with =
+        Uncertainty(measure, {torch::cat({mean, known}, 2), torch::cat({var, torch::zeros({4, 6, 1})}, 2)}, member);
+    EXPECT_LT((with - without).abs().max().item<double>(), 1e-5) << name;
+  }
+}
+
 TEST(Uncertainty, MembersThatAgreeDisagreeNot) {
   const torch::Tensor mean = torch::randn({1, 5, 3}).expand({4, 5, 3});
   const torch::Tensor var = (torch::rand({1, 5, 3}) + 0.1).expand({4, 5, 3});

@@ -321,10 +321,8 @@ TEST_F(CudaOnHost, ImaginedRowsAreThoseOfTheCpu) {
         const torch::Tensor noise = Draw({3, share, dim});
         TargetDecoder decoder{
             .max_log_var = 0.5 + 0.1 * Draw({1, dim}), .min_log_var = -4 + 0.1 * Draw({1, dim}), .add_obs = rows != 41};
-        if (normalized) {
-          decoder.target_mean = Draw({dim});
-          decoder.target_std = 0.5 + torch::rand({dim}, generator_);
-        }
+        decoder.offset = normalized ? Draw({dim}) : torch::zeros({dim});
+        decoder.scale = normalized ? 0.5 + torch::rand({dim}, generator_) : torch::ones({dim});
         const TransitionBatch theirs{layout, batch.rows.clone()};
         ModelSample expected{.next_obs = theirs.next_obs(),
                              .reward = learn_reward ? theirs.reward() : torch::Tensor(),
@@ -337,8 +335,8 @@ TEST_F(CudaOnHost, ImaginedRowsAreThoseOfTheCpu) {
                            .obs = Data(ours.obs()),
                            .max_log_var = Data(decoder.max_log_var),
                            .min_log_var = Data(decoder.min_log_var),
-                           .target_mean = normalized ? Data(decoder.target_mean) : nullptr,
-                           .target_std = normalized ? Data(decoder.target_std) : nullptr,
+                           .offset = Data(decoder.offset),
+                           .scale = Data(decoder.scale),
                            .order = order.data_ptr<int64_t>(),
                            .next_obs = Data(ours.next_obs()),
                            .reward = learn_reward ? Data(ours.reward()) : nullptr,

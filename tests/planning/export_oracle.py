@@ -70,7 +70,7 @@ class Ensemble:
         numbers = {name: tensor.double().numpy() for name, tensor in planner.state_dict().items()}
         self.__dict__.update(numbers)
         self.layers = [(numbers[f"weight_{i}"], numbers[f"bias_{i}"]) for i in range(sum("weight" in n for n in numbers))]
-        self.features, self.normalised = features, "target_std" in numbers
+        self.features = features
 
     def __call__(self, obs, action):
         x = np.concatenate([self.features(obs), action], -1)
@@ -79,7 +79,7 @@ class Ensemble:
             h = h @ weight + bias
             h = h / (1 + np.exp(-h))
         mean = h @ self.layers[-1][0] + self.layers[-1][1]
-        return mean * self.target_std + self.target_mean if self.normalised else mean
+        return mean * self.target_scale + self.target_offset
 
 
 def quadratic(obs, action, next_obs):

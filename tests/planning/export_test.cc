@@ -77,6 +77,9 @@ struct Subject {
       draw("input_std", 0.7, 1.4);
       draw("target_mean", -0.1, 0.1);
       draw("target_std", 0.3, 0.6);
+      if (choices.normalise) {
+        tensors.at("target_std")[1] = 0;  // did not vary
+      }
       tensors.at("elites") = torch::tensor({3, 0, 2}, torch::kInt64);
     });
     if (choices.probabilistic) {

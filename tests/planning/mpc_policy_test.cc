@@ -148,6 +148,32 @@ TEST_F(MpcPolicyTest, CountsCandidatesWithoutAReturn) {
   EXPECT_EQ(policy.DrainMetrics().Find("searches"), 0);
 }
 
+TEST_F(MpcPolicyTest, AHundredSearchesInARowWithoutAReturnEndIt) {
+  MpcPolicy policy(
+      Planner("{kind: random_shooting, horizon: 2, options: {population: 3}}"), 1, 1,
+      [this](const torch::Tensor&, const Env*, const torch::Tensor& actions, torch::Generator&) {
+        return torch::full({actions.size(0)}, broken_ > 0 ? std::nanf("") : 1.0F);
+      },
+      torch::kCPU,
+      [](const torch::Tensor& obs, const torch::Tensor& plan, torch::Generator&) {
+        return "number " + std::to_string(obs.item<int64_t>() + plan.size(0)) + " of it";
+      });
+  const auto act = [&](int64_t searches) {
+    for (int64_t i = 0; i < searches; ++i) {
+      Act(policy, {40}, {first_.get()});
+    }
+  };
+  broken_ = 1;
+  act(99);
+  broken_ = 0;
+  act(1);
+  broken_ = 1;
+  act(99);
+  EXPECT_THAT([&] { act(1); }, testing::ThrowsMessage<std::runtime_error>(testing::StrEq(
+                                   "in 100 searches in a row no candidate's return was finite: number 42 of it is not "
+                                   "finite")));
+}
+
 // The task's return where it is solved, on the true simulator: the pole is up for most of the 200 steps.
 constexpr double kSolved = 160;
 

@@ -66,7 +66,8 @@ class DynamicsModel {
   // The observation and reward that a target [..., B, D] stands for, at obs [B, obs_dim].
   virtual torch::Tensor DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const = 0;
 
-  // Standard deviation of the training targets, [D]: puts their dimensions on one scale.
+  // Standard deviation of the training targets, [D]: puts their dimensions on one scale. 0 where a target did not vary,
+  // which is then predicted exactly, with variance 0.
   virtual const torch::Tensor& target_std() const = 0;
 
   // Elites among the members, [elites] int64, best first.

@@ -1,11 +1,15 @@
 // Bootstrap ensemble of probabilistic neural networks.
 //
 //   member i:  y ~ N(mu_i(z), diag exp(l_i(z))),   z = ((s, a) - mean) / std over the training rows
+//   target = offset + scale y, which is y itself, or y in units of the training targets' deviation (normalize_targets)
 //   l = l_min + softplus(t - l_min),  t = l_max - softplus(l_max - raw)      softly bounded, bounds [1, D] learned
 //   loss = sum_i mean_{rows, dims} [ (mu_i - y)^2 exp(-l_i) + l_i ]
 //          + 0.01 (sum l_max - sum l_min) + sum_layers decay_layer 0.5 |W_layer|^2
 //
 // A deterministic one has no l and predicts mu itself: loss = sum_i mean (mu_i - y)^2 and the decay.
+//
+// A target that does not vary over the training rows (data/column_statistics.h) is predicted exactly: its scale is 0,
+// its offset its value, its variance 0. A goal that an observation repeats stays where it is in imagination.
 //
 // One fit: a new random split, each member its own bootstrap resample, reshuffled each epoch; after each epoch the
 // members' hold-out MSE; a member improved if it is 1 % below its best of this fit; the fit stops when more than
@@ -94,12 +98,11 @@ class GaussianEnsemble final : public DynamicsModel {
   const EnsembleMlp& mlp() const { return mlp_; }
   // All that the elites predict with, for whoever writes it elsewhere. Borrows from this.
   struct EliteParts {
-    const EnsembleMlp& mlp;                          // best first
-    const torch::Tensor &input_mean, &input_std;     // [in]
-    const torch::Tensor &max_log_var, &min_log_var;  // [1, D]; undefined where it is deterministic
-    const torch::Tensor &target_mean, &target_std;   // [D]
-    bool normalised;                                 // targets are in units of those
-    bool adds_obs;                                   // a target is the change of the observation
+    const EnsembleMlp& mlp;                             // best first
+    const torch::Tensor &input_mean, &input_std;        // [in]
+    const torch::Tensor &max_log_var, &min_log_var;     // [1, D]; undefined where it is deterministic
+    const torch::Tensor &target_offset, &target_scale;  // [D]
+    bool adds_obs;                                      // a target is the change of the observation
   };
   EliteParts elite_parts() const {
     return {.mlp = elite_mlp_,
@@ -107,9 +110,8 @@ class GaussianEnsemble final : public DynamicsModel {
             .input_std = input_std_,
             .max_log_var = max_log_var_.value,
             .min_log_var = min_log_var_.value,
-            .target_mean = target_mean_,
-            .target_std = target_std_,
-            .normalised = config_.normalize_targets,
+            .target_offset = target_offset_,
+            .target_scale = target_scale_,
             .adds_obs = config_.target == ModelTarget::kDelta};
   }
   const torch::Tensor& max_log_var() const { return max_log_var_.value; }
@@ -123,6 +125,9 @@ class GaussianEnsemble final : public DynamicsModel {
   torch::Tensor LogVar(const torch::Tensor& output) const;
   void WriteSample(const torch::Tensor& target, const torch::Tensor& obs, ModelSample& sample) const;
   void SetElites(const torch::Tensor& elites);
+  // Takes the statistics of the training rows, whose inputs [N, in] are given.
+  void Standardise(const TransitionBatch& train, const torch::Tensor& inputs);
+  void SetTargetScale();  // from the targets' statistics
 
   GaussianEnsembleConfig config_;
   ModelSpec spec_;
@@ -142,8 +147,10 @@ class GaussianEnsemble final : public DynamicsModel {
   torch::Tensor input_rows_, target_rows_;  // [E, B, in], [E, B, D], a whole minibatch
   torch::Tensor loss_sum_;                  // [], over an epoch
   torch::Tensor input_mean_, input_std_;    // [in]
-  torch::Tensor target_mean_, target_std_;  // [D]
-  torch::Tensor elites_;                    // [elites] int64, best first
+  // The statistics and what follows from them; written in place, as captured work reads them.
+  torch::Tensor target_mean_, target_std_;      // [D]
+  torch::Tensor target_offset_, target_scale_;  // [D]
+  torch::Tensor elites_;                        // [elites] int64, best first
   TransitionBatch holdout_;
 };
 

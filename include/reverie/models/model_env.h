@@ -77,7 +77,7 @@ class ModelEnv {
 torch::Tensor MeanNextObs(const DynamicsModel& model, const torch::Tensor& obs, const torch::Tensor& action);
 
 // Root mean square error of open-loop prediction after each of `horizons` steps, observations in units of their
-// standard deviation over `rows`.
+// standard deviation over `rows`, or as they are where they do not vary there.
 //
 // rows: consecutive real transitions in the order they happened, which the model was not fitted to. From every start
 // whose next h steps stay inside one episode the real actions are fed to the model, each step's prediction being

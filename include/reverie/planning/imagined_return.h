@@ -52,6 +52,10 @@ class ImaginedReturn {
   // all elites where gradients, ds, e or the uncertainty want them.
   torch::Tensor Score(const torch::Tensor& obs, const torch::Tensor& actions, torch::Generator& generator) const;
 
+  // What is not finite first when the model imagines a plan [H, A] from obs [obs_dim], as MpcPolicy::Diagnosis wants
+  // it. Each particle's elites are drawn as under ts1, whatever the propagation.
+  std::string WhatIsNotFinite(const torch::Tensor& obs, const torch::Tensor& plan, torch::Generator& generator) const;
+
   // Call after each fit (UncertaintyRule).
   void UpdateThreshold(torch::Generator& generator) { uncertainty_.UpdateThreshold(model_env_.model(), generator); }
 

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "reverie/core/metrics.h"
@@ -26,18 +27,28 @@ class MpcPolicy final : public Policy {
   using ReturnOf = std::function<torch::Tensor(const torch::Tensor& obs, const Env* env, const torch::Tensor& actions,
                                                torch::Generator& generator)>;
 
+  // What makes the return of a plan [H, A] from obs not finite, such as "the predicted reward of step 3"; "" where it
+  // cannot tell.
+  using Diagnosis =
+      std::function<std::string(const torch::Tensor& obs, const torch::Tensor& plan, torch::Generator& generator)>;
+  // So many searches in a row may end without a candidate whose return is finite.
+  static constexpr int64_t kMostFruitlessSearches = 100;
+
   // Throws std::logic_error where replan_every is not in [1, planner.horizon].
   MpcPolicy(const PlannerConfig& planner, int64_t act_dim, int64_t replan_every, ReturnOf return_of,
-            const torch::Device& device);
+            const torch::Device& device, Diagnosis diagnosis = {});
 
-  // Both modes act as planned. Cost: a search for each row that is due for one.
+  // Both modes act as planned. Cost: a search for each row that is due for one. A search without a candidate whose
+  // return is finite acts out the plan that was there. Throws std::runtime_error with the diagnosis after
+  // kMostFruitlessSearches of those in a row, and on a GPU, where that is looked at after every so many searches, at
+  // most as many later.
   torch::Tensor Act(const torch::Tensor& obs, ActMode mode, torch::Generator& generator) override;
   void Watch(std::span<const Env* const> envs) override { watched_.assign(envs.begin(), envs.end()); }
   void Reset() override { plans_.clear(); }
   torch::Device device() const override { return device_; }
 
   // Since the last call: searches, the share of their candidates whose return was not finite, and how many searches
-  // found none that was, of which the log warns: those acted out the plan that was there. One copy to the host.
+  // found none that was, of which the log warns. One copy to the host.
   Metrics DrainMetrics();
 
   // Plans and counts; the environments are to be watched in the same order when it goes on.
@@ -54,16 +65,20 @@ class MpcPolicy final : public Policy {
   Plan& PlanFor(const Env* env);
   // The next action of the plan, [A], after a search where it is due.
   torch::Tensor Next(Plan& plan, const torch::Tensor& obs, torch::Generator& generator);
+  void RefuseFruitlessSearches(const Plan& plan, const torch::Tensor& obs, torch::Generator& generator);
 
   PlannerConfig planner_;
   SequenceShape shape_;
   int64_t replan_every_;
   ReturnOf return_of_;
+  Diagnosis diagnosis_;
   torch::Device device_;
   std::vector<const Env*> watched_;  // of the next Act
   std::vector<Plan> plans_;
   int64_t searches_ = 0;
-  torch::Tensor tally_;  // [3] int64: candidates, those not finite, searches without one that is
+  torch::Tensor tally_;      // [3] int64: candidates, those not finite, searches without one that is
+  torch::Tensor fruitless_;  // [] int64: the latter, in a row up to now
+  int64_t since_look_ = 0;   // searches since the host looked at it
 };
 
 }  // namespace reverie
