@@ -1,0 +1,189 @@
+// The order of operations of each algorithm, seen from the environment and its task: who is asked what, and what the
+// algorithm's state holds when it acts.
+#include <ATen/Parallel.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <optional>
+
+#include "oracle.h"
+#include "reverie/algorithms/registry.h"
+#include "reverie/config/reader.h"
+#include "reverie/run/run_context.h"
+
+namespace reverie {
+namespace {
+
+using testing::ElementsAreArray;
+
+// What happened in the run of the test, in order.
+struct Journal {
+  std::vector<std::string> events;
+  Algorithm* algorithm = nullptr;  // the one that trains
+  int64_t steps = 0;               // real steps so far; a step's observation is its number
+
+  void Note(const std::string& event) {
+    if (events.empty() || events.back() != event) {
+      events.push_back(event);
+    }
+  }
+  // A whole number in the algorithm's state, or 0 where it has none of that name.
+  int64_t Number(const std::string& name) const {
+    const StateTree state = SaveState(*algorithm);
+    const auto found = state.values().tensors.find(name);
+    return found == state.values().tensors.end() ? 0 : found->second.item<int64_t>();
+  }
+};
+Journal* journal = nullptr;
+
+// Counts its steps in its observation. Episodes of seven.
+class JournalEnv final : public Env {
+ public:
+  struct Options {
+    void Visit(Fields&) {}
+  };
+  JournalEnv(const std::string& id, const Options&) {
+    spec_ = {.id = id, .obs_low = {0}, .obs_high = {1e6}, .action_low = {-1}, .action_high = {1}, .time_limit = 7};
+  }
+  const EnvSpec& spec() const override { return spec_; }
+
+  // A fit asks for the features of all real rows at once, imagination for those of its own.
+  static TaskFunctions MakeTaskFunctions(const Options&) {
+    TaskFunctions task;
+    task.features = [](const torch::Tensor& obs) {
+      if (journal != nullptr && obs.size(0) == journal->steps) {
+        journal->Note("fit to steps 0 to " + std::to_string(obs.max().item<int64_t>()));
+      }
+      return obs;
+    };
+    task.reward = [](const torch::Tensor& obs, const torch::Tensor&, const torch::Tensor&) {
+      journal->Note("imagine");
+      return obs.select(1, 0);
+    };
+    return task;
+  }
+
+ private:
+  void DoReset(RandomEngine&, std::span<double> obs) override { obs[0] = static_cast<double>(journal->steps); }
+  StepResult DoStep(std::span<const double>, std::span<double> obs) override {
+    journal->Note("act " + std::to_string(journal->steps) + " after " + std::to_string(journal->Number("fits")) +
+                  " fits, " + std::to_string(journal->Number("learner/updates")) + " updates");
+    obs[0] = static_cast<double>(++journal->steps);
+    return {};
+  }
+  void DoSetState(std::span<const double>, std::span<double>) override {}
+  std::vector<double> DoSnapshot() const override { return {}; }
+  void DoRestore(std::span<const double>) override {}
+
+  EnvSpec spec_;
+};
+
+class OrderTest : public testing::Test {
+ protected:
+  OrderTest() {
+    at::set_num_threads(1);
+    journal = &journal_;
+    envs_.Add<JournalEnv>("Journal-v0", "counts its steps");
+  }
+  ~OrderTest() override { journal = nullptr; }
+
+  // Trains for 42 steps, the first 20 of them random.
+  void Train(const std::string& yaml) {
+    const ConfigDocument document = ConfigDocument::FromText(
+        "total_steps: 42\nexploration_steps: 20\nenv: {id: Journal-v0}\neval: {every_steps: 1000}\n" + yaml,
+        "test.yaml");
+    const AlgorithmMaker maker = ReadAlgorithm(document, envs_);
+    const std::unique_ptr<Algorithm> algorithm = maker.make(torch::kCPU);
+    journal_.algorithm = algorithm.get();
+    const RunFacts facts{.algorithm = "test", .env = "Journal-v0", .device = "cpu", .threads = 1};
+    RunDirectory directory = RunDirectory::Create(folder_.path() / "run", "", facts, false);
+    RunContext run(maker.run(), directory,
+                   {.evaluate = [](int64_t) { return EvalResult{.returns = {0}, .lengths = {1}}; },
+                    .visit_state = [&](StateVisitor& state) { state("algorithm", *algorithm); },
+                    .export_policy = [] {}});
+    run.Begin(/*resume=*/false);
+    algorithm->Train(run);
+    updates_ = journal_.Number("learner/updates");
+    fits_ = journal_.Number("fits");
+  }
+
+  std::vector<std::string> expected_;
+  void ExpectAct(int64_t step, int64_t fits, int64_t updates) {
+    expected_.push_back("act " + std::to_string(step) + " after " + std::to_string(fits) + " fits, " +
+                        std::to_string(updates) + " updates");
+  }
+  void ExpectFit(int64_t steps) { expected_.push_back("fit to steps 0 to " + std::to_string(steps - 1)); }
+
+  TemporaryFolder folder_;
+  EnvRegistry envs_;
+  Journal journal_;
+  int64_t updates_ = 0, fits_ = 0;  // at the end
+};
+
+constexpr const char* kModel =
+    "model: {members: 2, elites: 2, hidden: [8], weight_decay: [0, 0], holdout_ratio: 0, max_epochs: 1, "
+    "retrain_every: 10}\n";
+
+TEST_F(OrderTest, SacActsThenUpdates) {
+  Train("algorithm: sac\nupdates_per_step: 2\nsac: {hidden: [8]}\n");
+  for (int64_t step = 0; step < 42; ++step) {
+    ExpectAct(step, 0, 2 * std::max<int64_t>(0, step - 20));
+  }
+  EXPECT_THAT(journal_.events, ElementsAreArray(expected_));
+  EXPECT_EQ(updates_, 2 * 22);
+}
+
+TEST_F(OrderTest, MbpoFitsThenRollsThenActsThenUpdates) {
+  Train(std::string("algorithm: mbpo\nupdates_per_step: 3\nsac: {hidden: [8]}\n") + kModel +
+        "rollout: {start_states: 64, length: 2}\n");
+  int64_t fits = 0;
+  for (int64_t step = 0; step < 42; ++step) {
+    if (step >= 20 && step % 10 == 0) {
+      ExpectFit(step);
+      expected_.push_back("imagine");
+      ++fits;
+    }
+    ExpectAct(step, fits, 3 * std::max<int64_t>(0, step - 20));
+  }
+  EXPECT_THAT(journal_.events, ElementsAreArray(expected_));
+  EXPECT_EQ(updates_, 3 * 22);
+  EXPECT_EQ(fits_, 3);
+}
+
+// Steps at which a plan is searched for: all of them (v1.5), or those that begin a plan of five in an episode of seven.
+std::vector<std::string> PetsEvents(const std::vector<std::string>& acts, int64_t replan_every, bool plans) {
+  std::vector<std::string> events;
+  for (int64_t step = 0; step < 42; ++step) {
+    if (step >= 20 && step % 10 == 0) {
+      events.push_back("fit to steps 0 to " + std::to_string(step - 1));
+    }
+    const int64_t in_episode = step % 7 - (step < 21 ? 20 % 7 : 0);  // the first plan begins at step 20
+    if (plans && step >= 20 && in_episode % replan_every == 0) {
+      events.push_back("imagine");
+    }
+    events.push_back(acts[static_cast<size_t>(step)]);
+  }
+  return events;
+}
+
+TEST_F(OrderTest, PetsFitsThenPlansThenActs) {
+  const std::string rest = std::string("algorithm: pets\n") + kModel +
+                           "propagation: {kind: ts1, particles: 5}\n"
+                           "planner: {kind: cem, horizon: 5, options: {population: 11, elites: 2, iterations: 2}}\n";
+  for (const std::string ladder : {"v0.5", "v1.0", "v1.5"}) {
+    journal_ = {};
+    expected_.clear();
+    std::filesystem::remove_all(folder_.path() / "run");
+    Train(rest + "ladder: " + ladder + "\n");
+    for (int64_t step = 0; step < 42; ++step) {
+      ExpectAct(step, step < 20 ? 0 : step / 10 - 1, 0);
+    }
+    EXPECT_THAT(journal_.events,
+                ElementsAreArray(PetsEvents(expected_, ladder == "v1.5" ? 1 : 5, /*plans=*/ladder != "v0.5")))
+        << ladder;
+    EXPECT_EQ(fits_, 3) << ladder;
+  }
+}
+
+}  // namespace
+}  // namespace reverie
