@@ -5,7 +5,6 @@ usage: chroot_test.py BUILD_DIR SOURCE_DIR
 Root, or a kernel that lets a user have namespaces, is needed to mount the torch package there.
 """
 import contextlib
-import csv
 import json
 import os
 import pathlib
@@ -17,6 +16,9 @@ import unittest
 
 BUILD = pathlib.Path(sys.argv[1]).resolve()
 SOURCE = pathlib.Path(sys.argv[2]).resolve()
+
+sys.path.append(str(SOURCE / "scripts/lib"))
+import tables  # noqa: E402
 
 # Mounts vanish with the namespace, whatever happens. $1 is the root folder, $2 the torch package, the rest the command.
 INSIDE = """set -e
@@ -46,9 +48,8 @@ def cached(name):
 
 
 def evaluations(path):
-    with open(path, newline="") as file:
-        return [{k: v for k, v in row.items() if not k.startswith(("time/", "rate/", "memory/")) and k != "wall_s"}
-                for row in csv.DictReader(file)]
+    return [{k: v for k, v in row.items() if not k.startswith(("time/", "rate/", "memory/")) and k != "wall_s"}
+            for row in tables.rows(path)]
 
 
 class Chroot(unittest.TestCase):

@@ -5,7 +5,6 @@
 Needs matplotlib (scripts/peers/requirements.txt has it).
 """
 
-import csv
 import glob
 import sys
 
@@ -15,10 +14,11 @@ matplotlib.use("svg")
 matplotlib.rcParams["svg.hashsalt"] = "reverie"  # equal data gives an equal file
 import matplotlib.pyplot as plt
 
+from lib.tables import rows
+
 
 def read(path):
-    with open(path, newline="") as file:
-        return {int(row["env_step"]): float(row["return_mean"]) for row in csv.DictReader(file)}
+    return {int(row["env_step"]): float(row["return_mean"]) for row in rows(path)}
 
 
 def main():

@@ -1,5 +1,4 @@
 """What the tests that run the program share; they get its path and that of the sources as their first two arguments."""
-import csv
 import json
 import pathlib
 import subprocess
@@ -9,6 +8,9 @@ import unittest
 
 PROGRAM = pathlib.Path(sys.argv[1]).resolve()
 SOURCE = pathlib.Path(sys.argv[2]).resolve()
+
+sys.path.append(str(SOURCE / "scripts/lib"))
+from tables import rows  # noqa: E402
 
 # A run small enough for a test: everything happens, nothing takes long.
 TINY_MBPO = """algorithm: mbpo
@@ -57,11 +59,6 @@ log: {every_steps: 50}
 
 def run(*arguments, cwd, timeout=300):
     return subprocess.run([PROGRAM, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=timeout)
-
-
-def rows(path):
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def comparable(path):

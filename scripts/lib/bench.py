@@ -1,7 +1,6 @@
 """Runs reverie_bench and the peers in turn and prints how they compare. Called by scripts/bench."""
 
 import argparse
-import csv
 import json
 import os
 import pathlib
@@ -11,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import tables
 
 PARTS = ["learning", "planning", "env", "mbpo", "phases", "start"]
 PHASES = ["model_fit", "rollout", "env", "updates"]
@@ -112,9 +113,9 @@ class Bench:
                 if status != 0:
                     output.seek(0)
                     sys.exit(f"{' '.join(map(str, command))} failed:\n{output.read()[-2000:]}")
-            rows = {int(row["env_step"]): row for row in csv.DictReader(open(run / "train.csv"))}
-        seconds = {phase: float(rows[explore + learn][f"time/{phase}_s"]) for phase in PHASES}
-        seconds["all"] = float(rows[explore + learn]["time/wall_s"]) - float(rows[explore]["time/wall_s"])
+            log = {int(row["env_step"]): row for row in tables.rows(run / "train.csv")}
+        seconds = {phase: float(log[explore + learn][f"time/{phase}_s"]) for phase in PHASES}
+        seconds["all"] = float(log[explore + learn]["time/wall_s"]) - float(log[explore]["time/wall_s"])
         return seconds, usage.ru_maxrss / 1024
 
     def mbpo(self):

@@ -3,7 +3,6 @@
 usage: reliability.py PROGRAM SOURCE_DIR {kill-loop|long-run} [arguments]
 """
 import argparse
-import csv
 import datetime
 import json
 import os
@@ -15,6 +14,8 @@ import statistics
 import subprocess
 import sys
 import time
+
+import tables
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "tests"))
 from program import PROGRAM, TINY_MBPO, TINY_SAC, comparable, state  # noqa: E402
@@ -132,8 +133,7 @@ def long_run(args):
 
 
 def judge(name, run_dir, samples, args):
-    with open(run_dir / "train.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = tables.rows(run_dir / "train.csv")
     number = lambda row, column: float(row[column] or 0)
     tenth = len(rows) // 10
     tenths = [rows[i * tenth:(i + 1) * tenth] for i in range(10)]

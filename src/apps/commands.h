@@ -1,6 +1,7 @@
 // The sub-commands, one file each. Each function adds its options and a callback to the program.
 //
-// A callback throws std::invalid_argument for bad input (exit code 2) and anything else for a failure (exit code 1).
+// A callback throws std::invalid_argument for bad input (exit code 2), what is declared below for an exit code of its
+// own, and anything else for a failure (exit code 1).
 #ifndef REVERIE_SRC_APPS_COMMANDS_H_
 #define REVERIE_SRC_APPS_COMMANDS_H_
 
@@ -44,6 +45,9 @@ struct StoppedBySignal {
 
 // Thrown by a callback that failed while running and has said why.
 struct FailureLogged {};
+
+// Thrown by a callback that has done its work without a part of the input, and has said which (exit code 3).
+struct Incomplete {};
 
 }  // namespace reverie
 

@@ -53,15 +53,21 @@ CompareOptions ReadOptions(const CompareArguments& arguments) {
 
 Comparison CompareRuns(const CompareArguments& arguments, const CompareOptions& options) {
   std::vector<RunData> runs;
+  std::vector<DamagedRun> damaged;
   std::set<std::filesystem::path> known;
   for (const std::string& path : arguments.paths) {
     for (const std::filesystem::path& run : FindRuns(path)) {
-      if (known.insert(std::filesystem::canonical(run)).second) {
+      if (!known.insert(std::filesystem::canonical(run)).second) {
+        continue;
+      }
+      try {
         runs.push_back(ReadRun(run));
+      } catch (const std::exception& error) {
+        damaged.push_back({.path = run, .reason = error.what()});
       }
     }
   }
-  return Compare(std::move(runs), options);
+  return Compare(std::move(runs), options, std::move(damaged));
 }
 
 // Until a signal comes.
@@ -85,6 +91,14 @@ void RunComparison(const CompareArguments& arguments) {
   }
   if (arguments.live) {
     Follow(arguments, options);
+  }
+  if (!comparison.damaged.empty()) {
+    std::vector<std::string> paths;
+    for (const DamagedRun& run : comparison.damaged) {
+      paths.push_back(run.path.string());
+    }
+    LogError("compared without what cannot be read: " + Joined(paths));
+    throw Incomplete();
   }
 }
 

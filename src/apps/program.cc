@@ -71,6 +71,8 @@ int RunCommand(int argc, char** argv, const EnvRegistry& envs) {
     return 128 + stopped.signal;
   } catch (const FailureLogged&) {
     return 1;
+  } catch (const Incomplete&) {
+    return 3;
   } catch (const std::invalid_argument& error) {
     LogError(error.what());
     return 2;

@@ -1,15 +1,13 @@
 #include <array>
-#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
-#include <string_view>
-#include <system_error>
 
 #include "commands.h"
 #include "reverie/config/reader.h"
 #include "reverie/core/text.h"
+#include "reverie/run/csv_table.h"
 
 namespace reverie {
 namespace {
@@ -32,50 +30,17 @@ struct TraceConfig {
   void Visit(Fields& fields) { fields("env", env, "the environment"); }
 };
 
-double FiniteNumber(std::string_view text, const std::string& where) {
-  const size_t begin = text.find_first_not_of(" \t\r");
-  const size_t end = text.find_last_not_of(" \t\r");
-  text = begin == std::string_view::npos ? "" : text.substr(begin, end - begin + 1);
-  std::string_view digits = text;
-  if (digits.starts_with('+')) {
-    digits.remove_prefix(1);
+// Rows of `columns` numbers, without a header. Throws std::invalid_argument "FILE:LINE: ...".
+std::vector<std::vector<double>> ReadRows(const std::string& path, size_t columns) {
+  const CsvTable table(path, {.header = false});
+  if (table.rows() > 0 && table.columns().size() != columns) {
+    table.Fail(0, Text("expected ", columns, " numbers, got ", table.columns().size()));
   }
-  const std::optional<double> value = ParseNumber<double>(digits);
-  if (!value || !std::isfinite(*value)) {
-    throw std::invalid_argument(where + ": expected a finite number, got '" + std::string(text) + "'");
-  }
-  return *value;
-}
-
-// Rows of `columns` numbers; blank lines may follow the last. Throws std::invalid_argument "FILE:LINE: ...".
-std::vector<std::vector<double>> ReadCsv(const std::string& path, size_t columns) {
-  std::ifstream file(path);
-  if (!file || std::filesystem::is_directory(path)) {
-    throw std::invalid_argument(path + ": cannot be read");
-  }
-  std::vector<std::vector<double>> rows;
-  std::string line;
-  bool ended = false;
-  for (int64_t number = 1; std::getline(file, line); ++number) {
-    const std::string where = path + ":" + std::to_string(number);
-    if (line.find_first_not_of(" \t\r") == std::string::npos) {
-      ended = true;
-      continue;
+  std::vector<std::vector<double>> rows(table.rows(), std::vector<double>(columns));
+  for (size_t row = 0; row < rows.size(); ++row) {
+    for (size_t column = 0; column < columns; ++column) {
+      rows[row][column] = table.FiniteNumber(row, column);
     }
-    if (ended) {
-      throw std::invalid_argument(where + ": a row after a blank line");
-    }
-    std::vector<double> row;
-    for (size_t begin = 0; begin <= line.size();) {
-      const size_t comma = std::min(line.find(',', begin), line.size());
-      row.push_back(FiniteNumber(std::string_view(line).substr(begin, comma - begin), where));
-      begin = comma + 1;
-    }
-    if (row.size() != columns) {
-      throw std::invalid_argument(where + ": expected " + std::to_string(columns) + " numbers, got " +
-                                  std::to_string(row.size()));
-    }
-    rows.push_back(std::move(row));
   }
   return rows;
 }
@@ -104,11 +69,11 @@ void Trace(const TraceArguments& arguments, const EnvRegistry& envs) {
 
   const std::unique_ptr<Env> env = maker.make();
   const EnvSpec& spec = env->spec();
-  const std::vector<std::vector<double>> state = ReadCsv(arguments.state_file, spec.state_names.size());
+  const std::vector<std::vector<double>> state = ReadRows(arguments.state_file, spec.state_names.size());
   if (state.size() != 1) {
     throw std::invalid_argument(arguments.state_file + ": expected one row, got " + std::to_string(state.size()));
   }
-  const std::vector<std::vector<double>> actions = ReadCsv(arguments.actions_file, spec.action_low.size());
+  const std::vector<std::vector<double>> actions = ReadRows(arguments.actions_file, spec.action_low.size());
   const std::filesystem::path folder = std::filesystem::path(arguments.out_file).parent_path();
   if (!folder.empty() && !std::filesystem::is_directory(folder)) {
     throw std::invalid_argument("--out " + arguments.out_file + ": no such folder: " + folder.string());

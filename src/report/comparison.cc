@@ -443,9 +443,12 @@ void Check(const CompareOptions& options) {
 
 }  // namespace
 
-Comparison Compare(std::vector<RunData> runs, CompareOptions options) {
+Comparison Compare(std::vector<RunData> runs, CompareOptions options, std::vector<DamagedRun> damaged) {
   Check(options);
-  Comparison comparison{.options = std::move(options)};
+  Comparison comparison{.options = std::move(options), .damaged = std::move(damaged)};
+  for (const DamagedRun& run : comparison.damaged) {
+    comparison.warnings.push_back(run.path.string() + " cannot be read and is left out: " + run.reason + ".");
+  }
   for (RunData& run : runs) {
     if (comparison.options.finished_only && !run.finished()) {
       comparison.warnings.push_back(run.path.string() + " has not finished and is left out.");

@@ -1,8 +1,5 @@
 #include "reverie/report/references.h"
 
-#include <cmath>
-#include <stdexcept>
-
 #include "reverie/config/reader.h"
 #include "reverie/run/csv_table.h"
 
@@ -16,20 +13,14 @@ std::vector<PublishedMark> ReadPublishedMarks(const std::filesystem::path& file)
   const size_t mean = table.Column("return_mean");
   const size_t deviation = table.Column("return_std");
   const size_t source = table.Column("source");
-  const auto finite = [&](size_t row, size_t column) {
-    const std::optional<double> value = table.Number(row, column);
-    if (!value || !std::isfinite(*value)) {
-      table.Fail(row, table.columns()[column] + ": expected a number");
-    }
-    return *value;
-  };
   std::vector<PublishedMark> marks;
   for (size_t row = 0; row < table.rows(); ++row) {
+    const bool has_deviation = !table.Text(row, deviation).empty();
     marks.push_back({.task = std::string(table.Text(row, task)),
                      .algorithm = std::string(table.Text(row, algorithm)),
-                     .env_step = finite(row, step),
-                     .return_mean = finite(row, mean),
-                     .return_std = table.Number(row, deviation),
+                     .env_step = table.FiniteNumber(row, step),
+                     .return_mean = table.FiniteNumber(row, mean),
+                     .return_std = has_deviation ? std::optional(table.FiniteNumber(row, deviation)) : std::nullopt,
                      .source = std::string(table.Text(row, source))});
   }
   return marks;

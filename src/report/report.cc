@@ -14,6 +14,7 @@
 #include "reverie/config/writer.h"
 #include "reverie/core/file.h"
 #include "reverie/core/version.h"
+#include "reverie/run/csv_table.h"
 
 namespace reverie {
 namespace {
@@ -237,8 +238,7 @@ void Replace(std::string& text, const std::string& marker, const std::string& co
   text.replace(place, marker.size(), content);
 }
 
-// --- Text
-// -------------------------------------------------------------------------------------------------------------
+// --- Text ------------------------------------------------------------------------------------------------------------
 
 // Five digits, as many as a return of a simulator is worth.
 std::string Short(double value) {
@@ -278,27 +278,8 @@ std::string Aligned(const std::vector<std::vector<std::string>>& rows) {
   return text;
 }
 
-// A cell of a CSV file, in quotes where its text would be taken for more than one.
-std::string Cell(const std::string& text) {
-  if (text.find_first_of(",\"\n") == std::string::npos) {
-    return text;
-  }
-  std::string quoted = "\"";
-  for (const char c : text) {
-    quoted += c == '"' ? "\"\"" : std::string(1, c);
-  }
-  return quoted + "\"";
-}
-
+// A cell of a CSV file; empty if the number is not known.
 std::string Cell(double value) { return std::isfinite(value) ? ShortestDouble(value) : std::string(); }
-
-std::string Line(const std::vector<std::string>& cells) {
-  std::string line;
-  for (const std::string& cell : cells) {
-    line += line.empty() ? cell : ',' + cell;
-  }
-  return line + '\n';
-}
 
 }  // namespace
 
@@ -319,11 +300,10 @@ std::string SummaryCsv(const Comparison& comparison) {
   if (!options.reach.empty()) {
     header.insert(header.end(), {"reach", "runs_reached", "median_steps", "median_hours"});
   }
-  std::string text = Line(header);
+  std::string text = CsvLine(header);
   for (const TaskReport& task : comparison.tasks) {
     for (const GroupReport& group : task.groups) {
-      std::vector<std::string> cells{Cell(task.name), Cell(group.name), std::to_string(group.runs.size()),
-                                     Cell(task.horizon)};
+      std::vector<std::string> cells{task.name, group.name, std::to_string(group.runs.size()), Cell(task.horizon)};
       std::vector<Estimate> estimates{group.iqm, group.mean, group.area};
       estimates.insert(estimates.end(), group.at_steps.begin(), group.at_steps.end());
       for (const Estimate& estimate : estimates) {
@@ -334,7 +314,7 @@ std::string SummaryCsv(const Comparison& comparison) {
                                    Cell(group.reached->median_steps), Cell(group.reached->median_hours)});
       }
       cells.resize(header.size());
-      text += Line(cells);
+      text += CsvLine(cells);
     }
   }
   return text;

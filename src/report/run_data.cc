@@ -1,7 +1,6 @@
 #include "reverie/report/run_data.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <optional>
 #include <set>
@@ -40,20 +39,16 @@ void NoteTornLine(const CsvTable& table, const fs::path& file, RunData& run) {
 
 void ReadEvaluations(RunData& run) {
   const fs::path file = run.path / "eval.csv";
-  const CsvTable table(file);
+  const CsvTable table(file, {.grows = true});
   run.returns.x = EnvSteps(table);
   const size_t wall = table.Column("wall_s");
   const size_t mean = table.Column("return_mean");
   for (size_t row = 0; row < table.rows(); ++row) {
     const std::optional<double> wall_s = table.Number(row, wall);
-    const std::optional<double> value = table.Number(row, mean);
-    if (!value || !std::isfinite(*value)) {
-      table.Fail(row, "return_mean: expected a finite number, got " + (value ? std::to_string(*value) : "nothing"));
-    }
     if (!wall_s || !(*wall_s >= (run.wall_s.empty() ? 0 : run.wall_s.back()))) {
       table.Fail(row, "wall_s: expected at least what the row before has");
     }
-    run.returns.y.push_back(*value);
+    run.returns.y.push_back(table.FiniteNumber(row, mean));
     run.wall_s.push_back(*wall_s);
   }
   NoteTornLine(table, file, run);
@@ -64,7 +59,7 @@ void ReadTraining(RunData& run) {
   if (!fs::exists(file)) {  // kept results may leave it out
     return;
   }
-  const CsvTable table(file);
+  const CsvTable table(file, {.grows = true});
   const std::vector<double> steps = EnvSteps(table);
   for (size_t column = 0; column < table.columns().size(); ++column) {
     const std::string& name = table.columns()[column];

@@ -30,19 +30,23 @@ std::string Number(double value) {
 }
 
 CsvTable ReadLog(const std::filesystem::path& path) {
-  CsvTable table(path);
+  CsvTable table(path, {.grows = true});
   if (table.columns().empty() || table.columns()[0] != "env_step") {
     throw std::invalid_argument(path.string() + " is no log of a run: its first column is not env_step");
   }
   return table;
 }
 
-// The lines of the rows that `keep` says yes to.
-std::vector<std::string> Lines(const CsvTable& table, const std::function<bool(size_t row)>& keep) {
-  std::vector<std::string> lines;
+// The lines of the rows that `keep` says yes to, of `width` fields each.
+std::string Lines(const CsvTable& table, size_t width, const std::function<bool(size_t row)>& keep) {
+  std::string lines;
   for (size_t row = 0; row < table.rows(); ++row) {
     if (keep(row)) {
-      lines.emplace_back(table.Line(row));
+      std::vector<std::string> fields(width);
+      for (size_t column = 0; column < table.columns().size(); ++column) {
+        fields[column] = table.Text(row, column);
+      }
+      lines += CsvLine(fields);
     }
   }
   return lines;
@@ -53,7 +57,7 @@ std::vector<std::string> Lines(const CsvTable& table, const std::function<bool(s
 CsvLog CsvLog::Create(const std::filesystem::path& path, const std::vector<std::string>& columns) {
   CsvLog log(path);
   log.columns_ = columns;
-  log.Rewrite({});
+  log.Rewrite("");
   return log;
 }
 
@@ -61,7 +65,7 @@ CsvLog CsvLog::Resume(const std::filesystem::path& path, int64_t last_step) {
   const CsvTable table = ReadLog(path);
   CsvLog log(path);
   log.columns_.assign(table.columns().begin() + 1, table.columns().end());
-  log.Rewrite(Lines(table, [&](size_t row) {
+  log.Rewrite(Lines(table, table.columns().size(), [&](size_t row) {
     const std::optional<int64_t> step = ParseNumber<int64_t>(table.Text(row, 0));
     if (!step) {
       table.Fail(row, "env_step: expected a whole number, got " + std::string(table.Text(row, 0)));
@@ -71,18 +75,11 @@ CsvLog CsvLog::Resume(const std::filesystem::path& path, int64_t last_step) {
   return log;
 }
 
-void CsvLog::Rewrite(const std::vector<std::string>& rows) {
-  std::string text = "env_step";
-  for (const std::string& column : columns_) {
-    text += "," + column;
-  }
-  text += "\n";
-  for (const std::string& row : rows) {
-    const auto cells = static_cast<size_t>(std::count(row.begin(), row.end(), ','));
-    text += row + std::string(columns_.size() - cells, ',') + "\n";
-  }
+void CsvLog::Rewrite(const std::string& lines) {
+  std::vector<std::string> header{"env_step"};
+  header.insert(header.end(), columns_.begin(), columns_.end());
   file_ = std::ofstream();
-  WriteFileWhole(path_, text);
+  WriteFileWhole(path_, CsvLine(header) + lines);
   file_.open(path_, std::ios::binary | std::ios::app);
   if (!file_) {
     throw std::runtime_error("cannot write " + path_.string());
@@ -102,7 +99,7 @@ void CsvLog::Append(int64_t env_step, const Metrics& metrics) {
   }
   if (wider) {
     const CsvTable table = ReadLog(path_);
-    Rewrite(Lines(table, [](size_t) { return true; }));
+    Rewrite(Lines(table, columns_.size() + 1, [](size_t) { return true; }));
   }
   file_ << env_step;
   for (const std::string& column : columns_) {

@@ -186,7 +186,7 @@ void CheckExisting(const SweepRun& run, const std::string& yaml) {
 // The last value of a column in a CSV file of a run; nothing where there is none.
 std::optional<double> LastValue(const fs::path& path, const std::string& column) {
   try {
-    const CsvTable table(path);
+    const CsvTable table(path, {.grows = true});
     return table.rows() > 0 ? table.Number(table.rows() - 1, table.Column(column)) : std::nullopt;
   } catch (const std::invalid_argument&) {
     return std::nullopt;  // not there yet, or damaged, which a comparison tells

@@ -2,7 +2,10 @@
 
 usage: report_test.py PROGRAM SOURCE_DIR CLASS [unittest arguments]
 """
+import csv
 import http.client
+import io
+import itertools
 import json
 import os
 import pathlib
@@ -18,7 +21,11 @@ import time
 import unittest
 
 PROGRAM = pathlib.Path(sys.argv[1]).resolve()
-MARKS = pathlib.Path(sys.argv[2]).resolve() / "configs/references"
+SOURCE = pathlib.Path(sys.argv[2]).resolve()
+MARKS = SOURCE / "configs/references"
+
+sys.path.append(str(SOURCE / "scripts/lib"))
+import tables  # noqa: E402
 
 
 def make_run(folder, task, variant, seed, returns, every=100, status="finished", **facts):
@@ -115,6 +122,31 @@ class Numbers(Case):
         self.assertEqual(sorted((run["group"], run["seed"]) for run in runs),
                          [("none", 0), ("none", 1), ("none", 7), ("penalty", 0), ("penalty", 1)])
 
+    def test_marks_and_runs_that_a_spreadsheet_program_saved_are_the_same(self):
+        self.make_sweep(tasks=["Hopper-v5"], seeds=1)
+        marks = [["task", "algorithm", "env_step", "return_mean", "return_std", "source"],
+                 ["Hopper-v5", "MBPO", "1000", "-12.5", "3", 'Janner, "When to\nTrust"'],
+                 ["Hopper-v5", "SAC", "2000", "7", "", "last line"]]
+        expected = [{"algorithm": "MBPO", "env_step": 1000, "return_mean": -12.5, "return_std": 3, "source": marks[1][5]},
+                    {"algorithm": "SAC", "env_step": 2000, "return_mean": 7, "return_std": None, "source": "last line"}]
+        logs = [path for name in ("eval.csv", "train.csv") for path in self.cwd.rglob(name)]
+        plain = {path: path.read_text().splitlines() for path in logs}
+        for line_break, quoting, encoding in itertools.product(("\n", "\r\n"), (csv.QUOTE_MINIMAL, csv.QUOTE_ALL),
+                                                               ("utf-8", "utf-8-sig")):
+            def write(path, rows, end):
+                text = io.StringIO()
+                csv.writer(text, lineterminator=line_break, quoting=quoting).writerows(rows)
+                path.write_bytes((text.getvalue().rstrip() + end).encode(encoding))
+
+            for path, lines in plain.items():
+                write(path, csv.reader(lines), line_break)
+                self.assertEqual(tables.rows(path), list(csv.DictReader(lines)))
+            for end in ("", line_break, 2 * line_break):
+                write(self.cwd / "m.csv", marks, end)
+                task = json.loads(self.compare("sweep", "--json", "--published", "m.csv").stdout)["tasks"][0]
+                self.assertEqual(task["published"], expected)
+                self.assertEqual([group["scores"] for group in task["groups"]], [[195], [390]])
+
     def test_a_run_named_twice_counts_once(self):
         self.make_sweep(tasks=["Hopper-v5"], seeds=2)
         summary = json.loads(self.compare("sweep", "sweep/Hopper-v5/none", "--json").stdout)
@@ -122,7 +154,7 @@ class Numbers(Case):
 
 
 class Broken(Case):
-    """A clear word each, and never a wrong number."""
+    """A clear word each, and never a wrong number. What is wrong with one run does not keep the others from being compared."""
 
     def setUp(self):
         super().setUp()
@@ -136,6 +168,20 @@ class Broken(Case):
         self.assertEqual(result.stdout, "")
         self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
         self.assertFalse((self.cwd / "report").exists())
+
+    def leave_out(self, *words):
+        """The bad run is named, with what is wrong, and the good one compared."""
+        for arguments in (["runs"], [self.good.relative_to(self.cwd), self.bad.relative_to(self.cwd)]):
+            result = self.compare(*arguments, "--json", "--out", "report", code=3)
+            self.assertEqual(result.stderr.splitlines()[-1], "error: compared without what cannot be read: runs/seed-1")
+            summary = json.loads(result.stdout)
+            self.assertEqual([run["seed"] for run in summary["runs"]], [0])
+            warning = [warning for warning in summary["warnings"] if "cannot be read and is left out" in warning]
+            self.assertEqual(len(warning), 1)
+            for word in words:
+                self.assertIn(word, warning[0])
+            self.assertEqual(json.loads((self.cwd / "report/summary.json").read_text()), summary)
+            shutil.rmtree(self.cwd / "report")
 
     def accept(self, *words, seeds):
         result = json.loads(self.compare("runs", "--json").stdout)
@@ -152,15 +198,17 @@ class Broken(Case):
 
     def test_a_run_without_evaluations_file(self):
         (self.bad / "eval.csv").unlink()
-        self.refuse("runs/seed-1/eval.csv: no such file")
+        self.leave_out("runs/seed-1/eval.csv: no such file")
+        (self.good / "eval.csv").unlink()
+        self.refuse("there is nothing to compare", "runs/seed-0/eval.csv: no such file", "runs/seed-1/eval.csv: no such file")
 
     def test_an_empty_file(self):
         (self.bad / "eval.csv").write_text("")
-        self.refuse("runs/seed-1/eval.csv: has no column env_step")
+        self.leave_out("runs/seed-1/eval.csv: has no column env_step")
 
     def test_a_line_that_is_cut_in_the_middle(self):
         (self.bad / "eval.csv").write_text("env_step,wall_s,return_mean\n0,0,1\n100,1\n200,2,3\n")
-        self.refuse("runs/seed-1/eval.csv:3: has 2 fields, the header 3")
+        self.leave_out("runs/seed-1/eval.csv:3: has 2 fields, the header 3")
 
     def test_a_run_that_is_being_written(self):
         (self.bad / "run.json").write_text((self.bad / "run.json").read_text().replace("finished", "running"))
@@ -171,18 +219,18 @@ class Broken(Case):
 
     def test_a_missing_column(self):
         (self.bad / "eval.csv").write_text("env_step,wall_s\n0,0\n")
-        self.refuse("runs/seed-1/eval.csv: has no column return_mean")
+        self.leave_out("runs/seed-1/eval.csv: has no column return_mean")
 
     def test_a_return_that_is_no_number(self):
         for word in ("nan", "inf", ""):
             (self.bad / "eval.csv").write_text(f"env_step,wall_s,return_mean\n0,0,1\n100,1,{word}\n")
-            self.refuse("runs/seed-1/eval.csv:3: return_mean: expected a finite number")
+            self.leave_out("runs/seed-1/eval.csv:3: return_mean: expected a finite number")
         (self.bad / "eval.csv").write_text("env_step,wall_s,return_mean\n0,0,1\n100,1,1O0\n")
-        self.refuse("runs/seed-1/eval.csv:3: return_mean: expected a number, got 1O0")
+        self.leave_out("runs/seed-1/eval.csv:3: return_mean: expected a finite number, got '1O0'")
 
     def test_steps_that_do_not_rise(self):
         (self.bad / "eval.csv").write_text("env_step,wall_s,return_mean\n100,0,1\n100,1,1\n")
-        self.refuse("runs/seed-1/eval.csv:3: env_step: expected more than in the row before")
+        self.leave_out("runs/seed-1/eval.csv:3: env_step: expected more than in the row before")
 
     def test_two_runs_of_one_seed(self):
         make_run(self.cwd / "runs/again", "Hopper-v5", "none", 1, [1, 2, 3])
@@ -195,7 +243,7 @@ class Broken(Case):
 
     def test_a_record_that_is_torn(self):
         (self.bad / "run.json").write_text('{"version": "0.')
-        self.refuse("runs/seed-1/run.json does not describe a run")
+        self.leave_out("runs/seed-1/run.json does not describe a run")
 
 
 class Browser(Case):
@@ -328,7 +376,9 @@ class Live(Browser):
         self.assertTrue(all(asked.startswith((url, "data:", "blob:")) for asked in self.asked), self.asked)
 
         (run / "eval.csv").write_text("env_step,wall_s\n")
-        self.wait_until(page, "document.querySelector('#live').textContent.includes('has no column return_mean')")
+        self.wait_until(page, "document.querySelector('.warnings').textContent.includes('has no column return_mean')")
+        (self.cwd / "r/seed-1/eval.csv").unlink()
+        self.wait_until(page, "document.querySelector('#live').textContent.includes('there is nothing to compare')")
         process.send_signal(signal.SIGINT)
         self.assertEqual(process.wait(timeout=30), 0)
         self.wait_until(page, "document.querySelector('#live').textContent.includes('has ended')")

@@ -97,6 +97,13 @@ TEST_F(CsvLogTest, ResumingDropsALineThatWasNotWrittenToItsEnd) {
   EXPECT_EQ(Text(path_), "env_step,a\n10,1\n20,2\n");
 }
 
+TEST_F(CsvLogTest, ALogThatASpreadsheetProgramHasSavedGoesOnAsItWas) {
+  std::ofstream(path_, std::ios::binary) << "\xef\xbb\xbf\"env_step\",\"a\"\r\n10,\"1\"\r\n\"20\",2\r\n30,3\r\n";
+  CsvLog log = CsvLog::Resume(path_, 20);
+  log.Append(30, Row({{"b", 4}}));
+  EXPECT_EQ(Text(path_), "env_step,a,b\n10,1,\n20,2,\n30,,4\n");
+}
+
 TEST_F(CsvLogTest, ResumingRefusesARowThatDoesNotFitTheHeader) {
   std::ofstream(path_) << "env_step,a\n10,1\n20,2,3\n";
   EXPECT_THAT([&] { CsvLog::Resume(path_, 1000); }, ThrowsMessage<std::invalid_argument>(HasSubstr("log.csv:3: ")));

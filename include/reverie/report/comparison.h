@@ -92,15 +92,16 @@ struct OverallReport {
 struct Comparison {
   CompareOptions options;
   std::vector<RunData> runs;
+  std::vector<DamagedRun> damaged;  // left out
   std::vector<TaskReport> tasks;
   std::optional<OverallReport> overall;  // where tasks are several and something can be said of all
   std::vector<std::string> warnings;     // whole sentences
 };
 
-// Tasks and groups stand in the order in which the runs name them. Runs without an evaluation are left out, which is
-// said. Throws std::invalid_argument where no run is left, two runs of a group have the same seed, or an option is out
-// of its range. Cost: 200 runs of 1,000 evaluations in some seconds.
-Comparison Compare(std::vector<RunData> runs, CompareOptions options);
+// Tasks and groups stand in the order in which the runs name them. Runs without an evaluation are left out, which the
+// warnings say, as they do of the damaged ones. Throws std::invalid_argument if no run is left, two runs of a group
+// have the same seed, or an option is out of its range. Cost: 200 runs of 1,000 evaluations in some seconds.
+Comparison Compare(std::vector<RunData> runs, CompareOptions options, std::vector<DamagedRun> damaged = {});
 
 }  // namespace reverie
 

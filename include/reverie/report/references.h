@@ -20,8 +20,8 @@ struct PublishedMark {
   std::string source;
 };
 
-// Reads a CSV of task,algorithm,env_step,return_mean,return_std,source; return_std may be empty. Throws
-// std::invalid_argument naming file and line.
+// Reads a CSV (run/csv_table.h) with the columns task, algorithm, env_step, return_mean, return_std and source, in any
+// order; return_std may be empty. Throws std::invalid_argument naming file and line.
 std::vector<PublishedMark> ReadPublishedMarks(const std::filesystem::path& file);
 
 // By task the returns that count as 0 and 1: {low, high}.

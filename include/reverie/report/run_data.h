@@ -42,6 +42,12 @@ struct RunData {
   bool finished() const { return record.status == RunStatus::kFinished; }
 };
 
+// A run that cannot be read, and why.
+struct DamagedRun {
+  std::filesystem::path path;
+  std::string reason;
+};
+
 // The folders of runs at and below `path`, sorted. Throws std::invalid_argument where there is none.
 std::vector<std::filesystem::path> FindRuns(const std::filesystem::path& path);
 

@@ -30,7 +30,8 @@ class CsvLog {
 
  private:
   explicit CsvLog(std::filesystem::path path) : path_(std::move(path)) {}
-  void Rewrite(const std::vector<std::string>& rows);
+  // Replaces the file by the header and these lines.
+  void Rewrite(const std::string& lines);
 
   std::filesystem::path path_;
   std::vector<std::string> columns_;  // without env_step
