@@ -22,6 +22,7 @@ struct CompareArguments {
   bool json = false;
   bool live = false;
   uint16_t port = 8787;
+  std::vector<std::string> hosts;
   CompareOptions options;
 };
 
@@ -73,7 +74,7 @@ Comparison CompareRuns(const CompareArguments& arguments, const CompareOptions& 
 // Until a signal comes.
 void Follow(const CompareArguments& arguments, const CompareOptions& options) {
   const LivePage page([&] { return ReportPage(CompareRuns(arguments, options), /*live=*/true); },
-                      [&] { return ReportData(CompareRuns(arguments, options)); }, arguments.port);
+                      [&] { return ReportData(CompareRuns(arguments, options)); }, arguments.port, arguments.hosts);
   LogInfo("following at " + page.url() + "; Ctrl-C ends it");
   const StopSignals signals;
   while (StopSignals::Received() == 0) {
@@ -128,6 +129,11 @@ void AddCompareCommand(CLI::App& program) {
   CLI::Option* live =
       command->add_flag("--live", arguments->live, "Serve the page to this machine's browser and follow the runs");
   command->add_option("--port", arguments->port, "Port of --live; 0: any free one")->capture_default_str()->needs(live);
+  command
+      ->add_option("--allow-host", arguments->hosts,
+                   "Name of --live's page besides 127.0.0.1 and localhost, as that of a proxy before it")
+      ->allow_extra_args(false)
+      ->needs(live);
   command->callback([arguments] { RunComparison(*arguments); });
 }
 

@@ -3,16 +3,21 @@
 #include <arpa/inet.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <strings.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
 #include <utility>
 
+#include "reverie/core/text.h"
+
 namespace reverie {
 
 struct LivePage::Server {
   std::function<std::string()> page, data;
+  std::vector<std::string> names;
   uint16_t port = 0;
   MHD_Daemon* daemon = nullptr;
 
@@ -29,13 +34,12 @@ struct LivePage::Server {
     return result;
   }
 
-  bool IsOurName(const char* host) const {
-    for (std::string name : {"127.0.0.1:", "localhost:"}) {
-      if (host != nullptr && host == name.append(std::to_string(port))) {
-        return true;
-      }
-    }
-    return false;
+  // `host`: NAME or NAME:PORT. Names are compared as DNS does, whatever their case.
+  bool IsOurName(const std::string& host) const {
+    const size_t bracket = host.rfind(']');  // of an IPv6 address, which has colons of its own
+    const std::string name = host.substr(0, host.find(':', bracket == std::string::npos ? 0 : bracket));
+    return std::any_of(names.begin(), names.end(),
+                       [&](const std::string& ours) { return strcasecmp(ours.c_str(), name.c_str()) == 0; });
   }
 
   static MHD_Result Handle(void* self, MHD_Connection* connection, const char* url, const char* method, const char*,
@@ -45,8 +49,11 @@ struct LivePage::Server {
     if (std::strcmp(method, MHD_HTTP_METHOD_GET) != 0 && std::strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
       return server.Answer(connection, MHD_HTTP_METHOD_NOT_ALLOWED, kText, "only GET and HEAD\n");
     }
-    if (!server.IsOurName(MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST))) {
-      return server.Answer(connection, MHD_HTTP_FORBIDDEN, kText, "only for this machine\n");
+    const char* host = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST);
+    if (host == nullptr || !server.IsOurName(host)) {
+      return server.Answer(
+          connection, MHD_HTTP_FORBIDDEN, kText,
+          "This page is shown under the names " + Joined(server.names) + "; --allow-host NAME adds another.\n");
     }
     try {
       if (std::strcmp(url, "/") == 0) {
@@ -62,8 +69,11 @@ struct LivePage::Server {
   }
 };
 
-LivePage::LivePage(std::function<std::string()> page, std::function<std::string()> data, uint16_t port)
+LivePage::LivePage(std::function<std::string()> page, std::function<std::string()> data, uint16_t port,
+                   std::vector<std::string> names)
     : server_(std::make_unique<Server>()) {
+  server_->names = std::move(names);
+  server_->names.insert(server_->names.begin(), {"127.0.0.1", "[::1]", "localhost"});
   server_->page = std::move(page);
   server_->data = std::move(data);
   sockaddr_in address{};

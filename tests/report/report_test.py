@@ -3,6 +3,7 @@
 usage: report_test.py PROGRAM SOURCE_DIR CLASS [unittest arguments]
 """
 import csv
+import functools
 import http.client
 import io
 import itertools
@@ -17,6 +18,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -247,15 +249,20 @@ class Broken(Case):
 
 
 class Browser(Case):
-    def open_page(self, url, dark=False):
-        """The page in headless Chromium; self.wrong and self.asked have what went wrong and what it asked for."""
+    @functools.cached_property
+    def browser(self):
         from playwright.sync_api import sync_playwright
 
         playwright = sync_playwright().start()
         self.addCleanup(playwright.stop)
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         self.addCleanup(browser.close)
-        page = browser.new_page(viewport={"width": 1200, "height": 900}, color_scheme="dark" if dark else "light")
+        return browser
+
+    def open_page(self, url, dark=False, width=1200, touch=False):
+        """The page in headless Chromium; self.wrong and self.asked have what went wrong and what it asked for."""
+        page = self.browser.new_page(viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light",
+                                     has_touch=touch, is_mobile=touch)
         self.wrong, self.asked = [], []
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
         page.on("console", lambda message: message.type in ("error", "warning") and self.wrong.append(message.text))
@@ -275,17 +282,17 @@ class Browser(Case):
 class Page(Browser):
     """The page in a real browser: every chart drawn, no error, and nothing asked of any network."""
 
-    def open(self, folder, dark=False):
-        return self.open_page((self.cwd / folder / "index.html").as_uri(), dark)
+    def open(self, folder, **how):
+        return self.open_page((self.cwd / folder / "index.html").as_uri(), **how)
 
     def check_quiet(self):
         self.assertEqual(self.wrong, [])
         self.assertEqual([url for url in self.asked[1:] if not url.startswith(("data:", "blob:"))], [])
 
     def traces(self, page):
-        """The number of lines and bars drawn in each chart."""
+        """The number of lines and groups of points drawn in each chart."""
         return page.eval_on_selector_all(
-            ".chart", "charts => charts.map(c => c.querySelectorAll('.scatterlayer .trace, .barlayer .point').length)")
+            ".chart", "charts => charts.map(c => c.querySelectorAll('.scatterlayer .trace').length)")
 
     def test_everything_is_drawn_and_nothing_is_fetched(self):
         self.make_sweep(every=3000)
@@ -328,15 +335,107 @@ class Page(Browser):
         self.assertEqual(page.query_selector_all("img"), [])
         self.check_quiet()
 
+    def test_scores_are_points_with_intervals_on_a_scale_of_their_own(self):
+        for seed in range(5):
+            make_run(self.cwd / f"r/good/{seed}", "Pendulum-v1", "good", seed, [-1000, -150 - seed])
+            make_run(self.cwd / f"r/bad/{seed}", "Pendulum-v1", "bad", seed, [-1000, -170 - seed])
+        (self.cwd / "n.yaml").write_text("Pendulum-v1: [-1000, -150]\n")
+        self.compare("r", "--out", "report", "--normalise", "n.yaml")
+        page = self.open("report")
+        chart = "document.querySelectorAll('.chart')[1]"
+        self.assertEqual(page.evaluate(f"{chart}.querySelectorAll('.barlayer .point').length"), 0)
+        low, high = page.evaluate(f"{chart}._fullLayout.xaxis.range")
+        self.assertTrue(-180 < low < -174 and -150 < high < -144, (low, high))
+        # The better group is further to the right, each diamond within the ends of its interval, as it was drawn.
+        lefts = {}
+        for name in ("good", "bad"):
+            drawn = page.evaluate(f"""(() => {{
+                const trace = {chart}.calcdata.findIndex(([point]) => point.trace.error_x.visible && point.trace.y[0] == '{name}');
+                const node = {chart}.querySelectorAll('.scatterlayer .trace')[trace];
+                const box = (what) => node.querySelector(what).getBoundingClientRect().toJSON();
+                return [box('.point'), box('.xerror')];
+            }})()""")
+            point, interval = drawn
+            self.assertLess(interval["left"], point["left"] + point["width"] / 2)
+            self.assertGreater(interval["right"], point["left"] + point["width"] / 2)
+            self.assertGreater(interval["width"], 10)
+            lefts[name] = point["left"]
+        self.assertGreater(lefts["good"], lefts["bad"] + 100)
+        self.check_quiet()
+
+    def test_groups_named_by_numbers_are_names(self):
+        for variant in ("10", "2"):
+            make_run(self.cwd / "r" / variant, "Pendulum-v1", variant, 0, [1, 2])
+        self.compare("r", "--out", "report")
+        page = self.open("report")
+        ticks = "[...document.querySelectorAll('.chart')[1].querySelectorAll('.ytick')].map(tick => tick.textContent)"
+        self.assertEqual(sorted(page.evaluate(ticks)), ["10", "2"])
+
+    def test_tables_are_not_cut_off(self):
+        self.make_sweep(variants=("a_rather_long_name_of_a_variant", "b"))
+        self.compare("sweep", "--out", "report", "--at", "1000,2000", "--reach", "200")
+        page = self.open("report", width=1110)
+        page.click("summary")
+        too_wide = "[...document.querySelectorAll('.scroll')].filter(box => box.scrollWidth > box.clientWidth).length"
+        self.assertEqual(page.evaluate(too_wide), 0)
+        narrow = self.open("report", width=400, touch=True)
+        self.assertEqual(narrow.evaluate("document.documentElement.scrollWidth"), 400)
+        # What does not fit is scrolled to, beside the names.
+        name, last = narrow.evaluate("""(() => {
+            const box = document.querySelector('.scroll');
+            box.scrollLeft = box.scrollWidth;
+            const row = box.querySelector('tbody tr');
+            return [row.firstChild, row.lastChild].map((cell) => cell.getBoundingClientRect().toJSON());
+        })()""")
+        self.assertGreaterEqual(name["left"], 0)
+        self.assertLessEqual(last["right"], 400)
+        self.check_quiet()
+
+    def test_nothing_lies_over_anything_else(self):
+        self.make_sweep(tasks=["Hopper-v5"], variants=("none", "penalty", "another_variant", "yet_another_variant"), every=3000)
+        self.compare("sweep", "--out", "report", "--published", MARKS / "mbpo.csv")
+        for how in ({"width": 400, "touch": True}, {"width": 1110, "touch": True}, {"width": 1110}, {"width": 1600, "touch": True}):
+            with self.subTest(**how):
+                page = self.open("report", **how)
+                charts = page.evaluate("""[...document.querySelectorAll('.chart')].map((chart) => {
+                    const boxes = {};
+                    for (const what of ['.modebar', '.legend', '.xtitle', '.nsewdrag', 'figcaption']) {
+                        const node = chart.parentNode.querySelector(what);
+                        if (!node) continue;
+                        const range = document.createRange();  // of a caption its words, not its box
+                        range.selectNodeContents(node);
+                        boxes[what] = (what == 'figcaption' ? range : node).getBoundingClientRect().toJSON();
+                    }
+                    return boxes;
+                })""")
+                self.assertGreaterEqual(len(charts), 4)
+                self.assertGreaterEqual(sum(".legend" in boxes for boxes in charts), 2)
+                for boxes in charts:
+                    self.assertIn(".modebar", boxes)
+                    for (one, a), (other, b) in itertools.combinations(boxes.items(), 2):
+                        apart = (a["right"] <= b["left"] or b["right"] <= a["left"] or a["bottom"] <= b["top"]
+                                 or b["bottom"] <= a["top"])
+                        self.assertTrue(apart, f"{one} {a} lies over {other} {b}")
+                    for what, box in boxes.items():
+                        self.assertTrue(0 <= box["left"] and box["right"] <= how["width"], (what, box))
+
+    def test_nothing_offers_to_send_a_chart_away(self):
+        make_run(self.cwd / "r", "Hopper-v5", "", 0, [1, 2])
+        self.compare("r", "--out", "report")
+        page = self.open("report")
+        buttons = page.evaluate("[...document.querySelectorAll('.modebar-btn')].map(button => button.dataset.title)")
+        self.assertIn("Zoom in", buttons)
+        self.assertEqual([title for title in buttons if "Share" in title or "loud" in title], [])
+
     def test_dark_mode_and_print_have_colours_of_their_own(self):
         self.make_sweep(tasks=["Hopper-v5"], seeds=2)
         self.compare("sweep", "--out", "report")
         page = self.open("report", dark=True)
-        ink = "() => getComputedStyle(document.querySelector('.gtitle')).fill"
+        ink = "() => getComputedStyle(document.querySelector('.xtitle')).fill"
         self.assertEqual(page.evaluate(ink), "rgb(230, 233, 238)")
         self.assertEqual(page.evaluate("getComputedStyle(document.body).backgroundColor"), "rgb(20, 23, 27)")
         page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-        self.wait_until(page, "getComputedStyle(document.querySelector('.gtitle')).fill == 'rgb(27, 31, 36)'")
+        self.wait_until(page, "getComputedStyle(document.querySelector('.xtitle')).fill == 'rgb(27, 31, 36)'")
         page.emulate_media(media="print")
         self.assertEqual(page.evaluate("getComputedStyle(document.body).backgroundColor"), "rgb(255, 255, 255)")
         self.check_quiet()
@@ -388,12 +487,55 @@ class Live(Browser):
         _, _, port = self.follow("r")
         status, text = self.ask(port)
         self.assertEqual((status, json.loads(text)["runs"][0]["seed"]), (200, 0))
-        self.assertEqual(self.ask(port, host=f"localhost:{port}")[0], 200)
-        self.assertEqual(self.ask(port, host="evil.example")[0], 403)
+        # Under the names of this machine, whatever port of whose was forwarded here.
+        for host in (f"localhost:{port}", "localhost:9999", "LocalHost", "127.0.0.1", "127.0.0.1:80", "[::1]:9999", "[::1]"):
+            self.assertEqual(self.ask(port, host=host)[0], 200, host)
+        # Under no other, which a foreign page may have led here.
+        for host in ("evil.example", f"evil.example:{port}", "localhost.evil.example", "127.0.0.1.evil.example:80", "evil-localhost",
+                     "[::2]", "[::1", "::1", "0.0.0.0", "node7"):
+            status, text = self.ask(port, host=host)
+            self.assertEqual(status, 403, host)
+            self.assertIn("--allow-host NAME", text)
         self.assertEqual(self.ask(port, method="POST")[0], 405)
         self.assertEqual(self.ask(port, path="/../etc/passwd")[0], 404)
         listening = pathlib.Path("/proc/net/tcp").read_text().splitlines()
         self.assertTrue(any(line.split()[1] == f"0100007F:{port:04X}" for line in listening[1:]))  # 127.0.0.1
+
+    def test_other_names_are_allowed_by_name(self):
+        make_run(self.cwd / "r", "Hopper-v5", "a", 0, [1, 2, 3])
+        _, _, port = self.follow("r", "--allow-host", "node7", "--allow-host", "proxy.example")
+        for host, status in (("node7:8787", 200), ("proxy.example", 200), ("localhost", 200), ("example", 403)):
+            self.assertEqual(self.ask(port, host=host)[0], status, host)
+
+    def test_the_page_works_behind_a_forwarded_port(self):
+        make_run(self.cwd / "r", "Hopper-v5", "a", 0, [1, 2, 3])
+        _, _, port = self.follow("r")
+        ours = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(ours.close)
+
+        def forward():
+            while True:
+                try:
+                    browser, _ = ours.accept()
+                except OSError:
+                    return
+                server = socket.create_connection(("127.0.0.1", port))
+                for one, other in ((browser, server), (server, browser)):
+                    threading.Thread(target=pump, args=(one, other), daemon=True).start()
+
+        def pump(source, target):
+            try:
+                while block := source.recv(65536):
+                    target.sendall(block)
+                target.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
+
+        threading.Thread(target=forward, daemon=True).start()
+        page = self.open_page(f"http://localhost:{ours.getsockname()[1]}/")
+        self.assertIn("up to step 200", page.inner_text("main"))
+        self.wait_until(page, "document.querySelector('#live').textContent.includes('last looked at')")
+        self.assertEqual(self.wrong, [])
 
     def test_a_port_that_is_taken_is_an_error(self):
         make_run(self.cwd / "r", "Hopper-v5", "a", 0, [1, 2, 3])

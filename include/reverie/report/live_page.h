@@ -6,16 +6,20 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace reverie {
 
 // Serves `page` at / and `data` at /data.json, each made anew when asked for, one at a time, on a thread of its own.
-// Only GET and HEAD are answered, and only under the names 127.0.0.1 and localhost: a page from elsewhere in the same
-// browser gets nothing. What either function throws is answered with status 500 and its words.
+// Only GET and HEAD are answered, and only if the browser asks for this machine by name: 127.0.0.1, [::1], localhost,
+// or one of `names`. A foreign page whose own name was made to lead here (DNS rebinding) gets status 403. The port that
+// the browser names is its own affair: it may have been forwarded. What either function throws is answered with status
+// 500 and its words.
 class LivePage {
  public:
-  // Port 0: any free one. Throws std::runtime_error where the port cannot be had.
-  LivePage(std::function<std::string()> page, std::function<std::string()> data, uint16_t port);
+  // Port 0: any free one. `names` are host names without a port. Throws std::runtime_error if the port cannot be had.
+  LivePage(std::function<std::string()> page, std::function<std::string()> data, uint16_t port,
+           std::vector<std::string> names = {});
   ~LivePage();
   LivePage(const LivePage&) = delete;
   LivePage& operator=(const LivePage&) = delete;

@@ -12,6 +12,7 @@ const chosen = {axis: 'steps', seeds: false, column: {}};
 let printing = false;
 
 const dark = window.matchMedia('(prefers-color-scheme: dark)');
+const pointer = window.matchMedia('(hover: hover)');  // a mouse, not a finger
 
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -73,29 +74,34 @@ function table(head, rows, textHead = false) {
 
 // --- Charts ----------------------------------------------------------------------------------------------------------
 
-function layoutOf(title, x, y, more = {}) {
+function layoutOf(x, y, more = {}) {
   const light = printing || !dark.matches;
   const ink = light ? '#1b1f24' : '#e6e9ee';
   const line = light ? '#d9dee5' : '#333a44';
   const axis = (text) => ({title: {text}, gridcolor: line, linecolor: line, zerolinecolor: line, automargin: true});
   return {
-    title: {text: title, font: {size: 15}, x: 0, xref: 'paper'},
     paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)',
     font: {color: ink, family: 'system-ui, Segoe UI, Liberation Sans, sans-serif', size: 13},
-    margin: {l: 60, r: 10, t: 40, b: 50}, hovermode: 'closest', legend: {orientation: 'h', x: 1, xanchor: 'right', y: 1.02, yanchor: 'bottom'},
+    margin: {l: 60, r: 10, t: 36, b: 50}, hovermode: 'closest', dragmode: pointer.matches ? 'zoom' : false,
+    // Above the plot is the toolbar's place, which stays there if there is no pointer to hover.
+    legend: {orientation: 'h', x: 0, y: 0, yref: 'container', yanchor: 'bottom'},
+    modebar: {bgcolor: 'rgba(0,0,0,0)', color: light ? '#5d6673' : '#9aa4b2', activecolor: ink},
     ...more, xaxis: {...axis(x), ...more.xaxis}, yaxis: {...axis(y), ...more.yaxis},
   };
 }
 
-// `rows`: a chart of so many bars or points one below the other.
-function chart(traces, layout, rows) {
-  const made = element('div', {class: 'chart', ...(rows && {style: `height: ${7 + 2 * rows}rem`})});
-  charts.push({element: made, traces, layout});
-  return made;
+// `rows`: a chart of so many points one below the other.
+function chart(title, traces, layout, rows) {
+  const caption = element('figcaption');
+  const made = element('div', {class: 'chart', ...(rows && {style: `height: ${8 + 2 * rows}rem`})});
+  charts.push({element: made, caption, title, traces, layout});
+  return element('figure', {}, caption, made);
 }
 
-function draw({element: target, traces, layout}) {
-  return Plotly.react(target, traces(), layout(), {displaylogo: false, responsive: true, modeBarButtonsToRemove: ['lasso2d', 'select2d']});
+function draw({element: target, caption, title, traces, layout}) {
+  caption.textContent = title();
+  return Plotly.react(target, traces(), layout(), {displaylogo: false, responsive: true,
+    modeBarButtonsToRemove: ['lasso2d', 'select2d', 'sendChartToCloud']});  // nothing leaves this page
 }
 
 function drawAll() {
@@ -150,45 +156,47 @@ function returnTraces(task) {
   return steps ? [...traces, ...publishedTraces(task)] : traces;
 }
 
-function returnLayout(task) {
-  return layoutOf(`${task.name}: evaluation return`, chosen.axis === 'steps' ? 'env steps' : 'hours of training', 'return');
+function returnLayout() {
+  return layoutOf(chosen.axis === 'steps' ? 'env steps' : 'hours of training', 'return');
 }
 
-function barTraces(groups, dots) {
-  return groups.flatMap((group) => {
-    const colour = colourOf(group.name);
-    const {value, low, high} = group.iqm;
-    const bar = {type: 'bar', orientation: 'h', y: [group.name], x: [value], name: group.name, showlegend: false,
-      marker: {color: transparent(colour, 0.55)}, hovertemplate: 'IQM %{x:.5g}<extra>%{fullData.name}</extra>'};
-    if (low !== null) {
-      bar.error_x = {type: 'data', symmetric: false, array: [high - value], arrayminus: [value - low], color: colour, thickness: 2};
-    }
-    const points = {x: dots ? group.scores : [], y: (dots ? group.scores : []).map(() => group.name), mode: 'markers', showlegend: false,
-      marker: {color: colour, size: 7, line: {width: 1, color: 'rgba(255,255,255,.8)'}},
-      text: (dots ? group.seeds : []).map((seed) => `seed ${seed}`), hovertemplate: '%{text}: %{x:.5g}<extra></extra>'};
-    return [bar, points];
-  });
+// A point with its interval for each estimate, at its place in `y`.
+function estimateTrace(estimates, y, colours, lines, hover) {
+  return {x: estimates.map(({value}) => value), y, mode: 'markers', showlegend: false, marker: {size: 11, symbol: 'diamond', color: colours},
+    error_x: {type: 'data', symmetric: false, array: estimates.map(({value, high}) => high === null ? 0 : high - value),
+      arrayminus: estimates.map(({value, low}) => low === null ? 0 : value - low), thickness: 2, width: 6, color: lines},
+    hovertemplate: hover};
+}
+
+// Single runs are faint dots under the estimate.
+function scoreTraces(groups) {
+  return groups.flatMap(({name, iqm, scores = [], seeds = []}) => [
+    {x: scores, y: scores.map(() => name), mode: 'markers', showlegend: false, marker: {color: transparent(colourOf(name), 0.45), size: 9},
+      text: seeds.map((seed) => `seed ${seed}`), hovertemplate: '%{text}: %{x:.5g}<extra></extra>'},
+    estimateTrace([iqm], [name], colourOf(name), colourOf(name), 'IQM %{x:.5g}<extra>%{y}</extra>'),
+  ]);
+}
+
+function scoreChart(title, groups, x) {
+  return chart(() => title, () => scoreTraces(groups), () => layoutOf(x, '', {yaxis: {type: 'category', autorange: 'reversed'}}));
 }
 
 function improvementTraces(groups, improvements) {
   const pairs = improvements.filter(({x, y}) => x < y).reverse();
   const label = ({x, y}) => `${groups[x].name} > ${groups[y].name}`;
-  return [{x: pairs.map((pair) => pair.value), y: pairs.map(label), mode: 'markers', showlegend: false,
-    marker: {size: 9, color: pairs.map(({x}) => colourOf(groups[x].name))},
-    error_x: {type: 'data', symmetric: false, array: pairs.map(({value, high}) => high === null ? 0 : high - value),
-      arrayminus: pairs.map(({value, low}) => low === null ? 0 : value - low), thickness: 2, color: '#888888'},
-    hovertemplate: 'P(%{y}) = %{x:.3f}<extra></extra>'}];
+  return [estimateTrace(pairs, pairs.map(label), pairs.map(({x}) => colourOf(groups[x].name)), '#888888', 'P(%{y}) = %{x:.3f}<extra></extra>')];
 }
 
 function improvementChart(groups, improvements) {
   const pairs = groups.length * (groups.length - 1) / 2;
-  return chart(() => improvementTraces(groups, improvements), () => layoutOf('Probability of improvement', 'P(X > Y)', '',
+  return chart(() => 'Probability of improvement', () => improvementTraces(groups, improvements), () => layoutOf('P(X > Y)', '',
     {xaxis: {range: [-0.03, 1.03]}, shapes: [{type: 'line', x0: 0.5, x1: 0.5, y0: 0, y1: 1, yref: 'paper', line: {dash: 'dot', width: 1, color: '#888'}}]}), pairs);
 }
 
 function profileChart(groups, x) {
-  return chart(() => groups.flatMap((group) => band(group.name, group.profile, colourOf(group.name), 'above %{x:.5g}: %{y:.3f}')),
-    () => layoutOf('Performance profile', x, 'share of runs above', {yaxis: {range: [-0.03, 1.03]}}));
+  return chart(() => 'Performance profile',
+    () => groups.flatMap((group) => band(group.name, group.profile, colourOf(group.name), 'above %{x:.5g}: %{y:.3f}')),
+    () => layoutOf(x, 'share of runs above', {yaxis: {range: [-0.03, 1.03]}}));
 }
 
 // --- Sections --------------------------------------------------------------------------------------------------------
@@ -220,10 +228,10 @@ function modelChart(task) {
   }
   const select = element('select', {'aria-label': 'model measure'}, ...columns.map((column) => element('option', {}, column)));
   select.value = chosen.column[task.name];
-  const made = chart(
+  const made = chart(() => `${task.name}: ${chosen.column[task.name]}`,
     () => task.groups.filter((group) => chosen.column[task.name] in group.training)
       .flatMap((group) => band(group.name, group.training[chosen.column[task.name]], colourOf(group.name), '%{x}: %{y:.5g}')),
-    () => layoutOf(`${task.name}: ${chosen.column[task.name]}`, 'env steps', '', {yaxis: {type: 'log', dtick: 'D2', tickformat: '~g'}}));
+    () => layoutOf('env steps', '', {yaxis: {type: 'log', dtick: 'D2', tickformat: '~g'}}));
   const drawing = charts[charts.length - 1];
   select.addEventListener('change', () => {
     chosen.column[task.name] = select.value;
@@ -251,9 +259,9 @@ function taskSection(task) {
     element('p', {class: 'note'}, `Scores: the mean of a run's evaluations after step ${number(task.score_after)} and up to step ` +
       `${number(task.env_step)}, which all runs have reached. Interquartile means over runs with 95 % bootstrap intervals.`),
     numbersTable(task),
-    chart(() => returnTraces(task), () => returnLayout(task)),
+    chart(() => `${task.name}: evaluation return`, () => returnTraces(task), returnLayout),
     element('div', {class: 'pair'},
-      chart(() => barTraces(task.groups, true), () => layoutOf('Score: IQM and single runs', 'return', '', {yaxis: {autorange: 'reversed'}})),
+      scoreChart('Score: IQM and single runs', task.groups, 'return'),
       profileChart(task.groups, 'return')),
     ...(task.groups.length > 1 ? [improvementChart(task.groups, task.probability_of_improvement)] : []),
     ...modelChart(task), ...differencesTable(task));
@@ -267,7 +275,7 @@ function overallSection() {
     parts.push(table(['', 'normalised IQM', 'mean'],
       groups.map((group) => [element('td', {}, ...named(group.name)), estimateCell(group.iqm), estimateCell(group.mean)])),
     element('div', {class: 'pair'},
-      chart(() => barTraces(groups, false), () => layoutOf('Normalised score: IQM', 'score', '', {yaxis: {autorange: 'reversed'}})),
+      scoreChart('Normalised score: IQM', groups, 'score'),
       profileChart(groups, 'normalised score')));
   }
   if (groups.length > 1) {
@@ -278,14 +286,21 @@ function overallSection() {
       : 'Without reference returns scores are not normalised: only the probability of improvement, the mean over tasks, can be said of all.'), ...parts);
 }
 
+// What all runs have in common is said once, in a sentence.
 function runsTable() {
   const libraries = [...new Set(data.runs.flatMap((run) => Object.keys(run.libraries)))];
+  const facts = [['machine', (run) => run.hostname], ['device', (run) => run.device], ['threads', (run) => String(run.threads)],
+    ['Reverie', (run) => `${run.version} (${run.git_revision})`],
+    ...libraries.map((library) => [library, (run) => run.libraries[library] || '–'])];
+  const same = ([, fact]) => data.runs.every((run) => fact(run) === fact(data.runs[0]));
+  const differing = facts.filter((fact) => !same(fact));
+  const text = (content) => element('td', {class: 'text'}, content);
   return element('section', {}, element('h2', {}, 'Runs'), element('details', {},
     element('summary', {}, `${data.runs.length} runs: machines and versions`),
-    table(['run', 'task', 'group', 'seed', 'status', 'steps', 'hours', 'machine', 'device', 'threads', 'Reverie', ...libraries],
-      data.runs.map((run) => [element('td', {}, run.path), element('td', {class: 'text'}, run.task), element('td', {class: 'text'}, run.group),
-        String(run.seed), run.status, number(run.env_steps), number(run.wall_s / 3600), run.hostname, run.device, String(run.threads),
-        `${run.version} (${run.git_revision})`, ...libraries.map((library) => run.libraries[library] || '–')]))));
+    element('p', {class: 'note'}, `In all of them: ${facts.filter(same).map(([name, fact]) => `${name} ${fact(data.runs[0])}`).join(', ') || 'nothing'}.`),
+    table(['run', 'task', 'group', 'seed', 'status', 'steps', 'hours', ...differing.map(([name]) => name)],
+      data.runs.map((run) => [text(run.path), text(run.task), text(run.group), String(run.seed), run.status, number(run.env_steps),
+        number(run.wall_s / 3600), ...differing.map(([, fact]) => text(fact(run)))]))));
 }
 
 function controls() {
