@@ -1,13 +1,15 @@
 #include "reverie/run/tensorboard.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <stdexcept>
-#include <string>
+#include <utility>
 
 #include "reverie/core/host.h"
 
@@ -59,18 +61,54 @@ void AppendBytes(std::string& out, uint32_t field, std::string_view bytes) {
   out += bytes;
 }
 
+constexpr std::string_view kFileName = "events.out.tfevents.";
+
 double UnixTime() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
-// Event: wall_time = 1, step = 2.
-std::string NewEvent(int64_t step) {
-  std::string event;
-  AppendKey(event, 1, kFixed64);
-  AppendLittleEndian(event, std::bit_cast<uint64_t>(UnixTime()));
-  AppendInt(event, 2, step);
-  return event;
+// Digits of one length, so that names are in the order of their times.
+std::string TimeInName(double time) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%017.6f", time);
+  return text.data();
+}
+
+// The event file that is read last, by its name; empty if there is none.
+std::filesystem::path LastFile(const std::filesystem::path& folder) {
+  std::filesystem::path last;
+  std::error_code missing;  // then writing there will say so
+  for (const auto& entry : std::filesystem::directory_iterator(folder, missing)) {
+    if (entry.path().filename().string().starts_with(kFileName)) {
+      last = std::max(last, entry.path());
+    }
+  }
+  return last;
 }
 
 uint32_t MaskedCrc(std::string_view bytes) { return std::rotr(Crc32c(bytes), 15) + 0xa282ead8U; }
+
+// The latest wall time in an event file, up to where it is damaged; 0 if there is none.
+double LatestWallTime(const std::filesystem::path& path) {
+  constexpr uint64_t kLongest = 1U << 30U;  // of what a damaged length may say
+  constexpr char kWallTimeKey = 1U << 3U | kFixed64;
+  std::ifstream file(path, std::ios::binary);
+  const auto read = [&file](auto& number) { return bool(file.read(reinterpret_cast<char*>(&number), sizeof number)); };
+  double latest = 0;
+  uint64_t length = 0;
+  uint32_t length_crc = 0;
+  uint32_t crc = 0;
+  for (std::string event; read(length) && read(length_crc) && length < kLongest;) {
+    event.resize(length);
+    if (!file.read(event.data(), static_cast<std::streamsize>(length)) || !read(crc) || crc != MaskedCrc(event)) {
+      break;
+    }
+    double time = 0;
+    if (event.size() > sizeof time && event[0] == kWallTimeKey) {  // it comes first in an event
+      std::memcpy(&time, event.data() + 1, sizeof time);
+      latest = std::max(latest, time);
+    }
+  }
+  return latest;
+}
 
 }  // namespace
 
@@ -82,11 +120,20 @@ uint32_t Crc32c(std::string_view bytes) {
   return ~crc;
 }
 
-TensorBoardWriter::TensorBoardWriter(const std::filesystem::path& folder, std::optional<int64_t> restart_step) {
-  // Readers order files by name: the time, in digits of one length, makes that the order of beginning.
-  std::array<char, 32> time{};
-  std::snprintf(time.data(), time.size(), "%017.6f", UnixTime());
-  path_ = folder / ("events.out.tfevents." + std::string(time.data()) + "." + HostName());
+TensorBoardWriter::TensorBoardWriter(const std::filesystem::path& folder, std::optional<int64_t> restart_step,
+                                     std::function<double()> clock)
+    : clock_(clock ? std::move(clock) : UnixTime) {
+  const std::filesystem::path last = LastFile(folder);
+  time_ = LatestWallTime(last);
+  ahead_ = std::max(0.0, time_ - clock_());
+  double begin = Now();
+  // Readers order files by name, which has to be beyond the last one's.
+  const std::string name_of_last = last.filename().string();
+  if (std::string(kFileName) + TimeInName(begin) <= name_of_last) {
+    std::from_chars(name_of_last.data() + kFileName.size(), name_of_last.data() + name_of_last.size(), begin);
+    begin += 1;
+  }
+  path_ = folder / (std::string(kFileName) + TimeInName(begin) + "." + HostName());
   file_.open(path_, std::ios::binary | std::ios::trunc);
   std::string version = NewEvent(0);
   AppendBytes(version, 3, "brain.Event:2");
@@ -99,6 +146,20 @@ TensorBoardWriter::TensorBoardWriter(const std::filesystem::path& folder, std::o
     AppendBytes(event, 7, session_log);
     WriteRecord(event);
   }
+}
+
+double TensorBoardWriter::Now() {
+  time_ = std::max(time_, clock_() + ahead_);
+  return time_;
+}
+
+// Event: wall_time = 1, step = 2.
+std::string TensorBoardWriter::NewEvent(int64_t step) {
+  std::string event;
+  AppendKey(event, 1, kFixed64);
+  AppendLittleEndian(event, std::bit_cast<uint64_t>(Now()));
+  AppendInt(event, 2, step);
+  return event;
 }
 
 void TensorBoardWriter::Append(int64_t step, const Metrics& scalars) {

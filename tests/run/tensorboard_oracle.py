@@ -46,6 +46,22 @@ def restart(folder):
     assert [(e.step, e.value) for e in loss] == [(0, 1), (100, 1), (200, 1), (300, 1), (400, 2)], loss
 
 
+def clocks(folder):
+    loss = read(folder).Scalars("sac/loss")
+    assert [(e.step, e.value) for e in loss] == [(i, i) for i in range(1, 9)] + [(9, -1)], loss
+    times = [e.wall_time for e in loss]
+    assert times == sorted(times), times
+    # Where a clock is right its time is taken as it is; where it is behind, time goes on from what was last.
+    assert times[:2] == [1.7e9, 1.7e9 + 1000], times
+    assert 0 < times[5] - times[1] < 2000, times
+    assert times[6:8] == [1.71e9, 1.71e9 + 1000], times
+
+
+def damaged(folder):
+    loss = read(folder).Scalars("sac/loss")
+    assert [(e.step, e.value) for e in loss] == [(1, 1), (2, 2), (3, 3)], loss
+
+
 def rows(folder):
     accumulator = read(folder)
     train = accumulator.Scalars("learner/steps")

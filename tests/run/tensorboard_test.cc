@@ -61,6 +61,42 @@ TEST(TensorBoardWriter, AfterARestartTheStepsBeyondItAreThoseOfTheNewFile) {
   EXPECT_EQ(RunPython("run/tensorboard_oracle.py", folder.path(), "restart ."), 0);
 }
 
+TEST(TensorBoardWriter, AClockThatIsBehindFoldsNothingBack) {
+  const TemporaryFolder folder;
+  double now = 0;
+  const auto clock = [&now] { return now; };
+  // A machine whose clock is right; one a year behind, which is set back further while it writes; one that is hours
+  // behind the first; one whose clock is right again.
+  int64_t step = 0;
+  for (const std::vector<double>& times : std::vector<std::vector<double>>{
+           {1.7e9, 1.7e9 + 1000}, {1.67e9, 1.66e9}, {1.69999e9, 1.69999e9 + 500}, {1.71e9, 1.71e9 + 1000}}) {
+    now = times[0];
+    TensorBoardWriter writer(folder.path(), step == 0 ? std::nullopt : std::optional(step + 1), clock);
+    for (const double time : times) {
+      now = time;
+      ++step;
+      writer.Append(step, Loss(static_cast<double>(step)));
+    }
+    writer.Append(step + 1, Loss(-1));  // beyond the checkpoint that the next one goes on from
+  }
+  EXPECT_EQ(RunPython("run/tensorboard_oracle.py", folder.path(), "clocks ."), 0);
+}
+
+TEST(TensorBoardWriter, ADamagedFileIsGoneOnFrom) {
+  const TemporaryFolder folder;
+  const auto clock = [] { return 1.7e9; };
+  for (int64_t step = 1; step <= 3; ++step) {
+    std::filesystem::path path;
+    {
+      TensorBoardWriter writer(folder.path(), step, clock);
+      writer.Append(step, Loss(static_cast<double>(step)));
+      path = writer.path();
+    }
+    std::ofstream(path, std::ios::binary | std::ios::app) << std::string(static_cast<size_t>(7 * step), '\xff');
+  }
+  EXPECT_EQ(RunPython("run/tensorboard_oracle.py", folder.path(), "damaged ."), 0);
+}
+
 TEST(TensorBoardWriter, ADiskWithoutRoomIsAnErrorThatNamesTheFile) {
   const TemporaryFolder folder;
   TensorBoardWriter writer(folder.path());

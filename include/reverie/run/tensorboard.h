@@ -9,7 +9,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "reverie/core/metrics.h"
@@ -18,10 +20,13 @@ namespace reverie {
 
 class TensorBoardWriter {
  public:
-  // Begins a new events.out.tfevents.* file in `folder`; files of several writers there are read in the order in which
-  // they were begun. `restart_step`: readers drop what earlier files say of that step and later ones (a resumed run).
-  // Throws std::runtime_error naming the file where it cannot be written.
-  explicit TensorBoardWriter(const std::filesystem::path& folder, std::optional<int64_t> restart_step = std::nullopt);
+  // Begins a new events.out.tfevents.* file in `folder`. Files of several writers there are read in the order in which
+  // they were begun, and their times do not go back, whatever the clocks of their machines say: a clock that is behind
+  // the last event there is taken to go on from that event. `restart_step`: readers drop what earlier files say of that
+  // step and later ones (a resumed run). `clock`: seconds since 1970; the system's if empty. Throws std::runtime_error
+  // naming the file if it cannot be written. Cost: the last event file there is read.
+  explicit TensorBoardWriter(const std::filesystem::path& folder, std::optional<int64_t> restart_step = std::nullopt,
+                             std::function<double()> clock = {});
 
   // One point per metric, as float32, stamped with the present time; readable when this returns. Throws as the
   // constructor does.
@@ -30,8 +35,13 @@ class TensorBoardWriter {
   const std::filesystem::path& path() const { return path_; }
 
  private:
+  double Now();
+  std::string NewEvent(int64_t step);
   void WriteRecord(std::string_view payload);
 
+  std::function<double()> clock_;
+  double time_ = 0;   // of the last event
+  double ahead_ = 0;  // of the clock, at the first
   std::filesystem::path path_;
   std::ofstream file_;
 };
