@@ -47,19 +47,23 @@ VideoFile::VideoFile(const fs::path& path, int64_t width, int64_t height, double
     }
     how = "-f image2";
   } else {
-    throw std::invalid_argument(path.string() + ": expected a name ending in .mp4 or .gif, or a folder for PNG files");
+    throw std::invalid_argument(path.string() +
+                                ": expected a name ending in .mp4 or .gif, or a folder for PNG files, as NAME/");
   }
   const std::string ffmpeg = Ffmpeg();
-  fs::path target;
+  std::string target;
   if (ending.empty()) {
     MakeFolder(path);
-    target = path / "%06d.png";
+    for (const char c : path.string()) {  // ffmpeg takes a % for the beginning of a pattern
+      target += c == '%' ? "%%" : std::string(1, c);
+    }
+    target += "/%06d.png";
   } else {
     if (path.has_parent_path()) {
       MakeFolder(path.parent_path());
     }
     file_ = std::make_unique<PartialFile>(path);
-    target = file_->partial();
+    target = file_->partial().string();
   }
   std::string said = (fs::temp_directory_path() / "reverie-ffmpeg-XXXXXX").string();
   const int said_file = mkstemp(said.data());
@@ -70,7 +74,8 @@ VideoFile::VideoFile(const fs::path& path, int64_t width, int64_t height, double
   said_ = said;
   std::ostringstream command;
   command << ShellQuoted(ffmpeg) << " -v error -y -f rawvideo -pixel_format rgb24 -video_size " << width << "x"
-          << height << " -framerate " << frames_per_second << " -i - " << how << " " << ShellQuoted(target.string())
+          << height << " -framerate " << frames_per_second << " -i - " << how << " "
+          << ShellQuoted("file:" + target)  // else it takes what stands before a colon for a protocol
           << " 2> " << ShellQuoted(said_.string());
   pipe_ = popen(command.str().c_str(), "w");
   if (pipe_ == nullptr) {

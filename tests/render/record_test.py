@@ -79,6 +79,14 @@ class Record(unittest.TestCase):
         self.assertEqual(gif.shape[:3], (6, 240, 320))
         self.assertLess(np.abs(gif[3][..., :3].astype(int) - pictures[3][..., :3]).mean(), 8)
 
+    def test_any_name_may_be_that_of_a_folder_or_a_file(self):
+        for out in ("50%", "a%d/%03d", "%%", "50%d:b c'd/e", "a.b/", "file:x"):
+            self.record("cheetah", f"--out={out}", "--steps", "2", "--width", "64", "--height", "64")
+            self.assertEqual(sorted(path.name for path in (self.cwd / out).iterdir()), [f"{i:06}.png" for i in range(1, 4)], out)
+        for out in ("50%d.mp4", "n/a:b c'.gif"):
+            self.record("cheetah", f"--out={out}", "--steps", "2", "--width", "64", "--height", "64")
+            self.assertGreater((self.cwd / out).stat().st_size, 100, out)
+
     def test_what_the_model_imagined_stands_beside_it(self):
         self.record("mbpo", "--out", "imagined", "--steps", "6", "--imagine", "3", "--width", "320", "--height", "240")
         pictures = [imageio.imread(path).astype(int)[..., :3] for path in sorted((self.cwd / "imagined").glob("*.png"))]
