@@ -52,6 +52,28 @@ def evaluations(path):
             for row in tables.rows(path)]
 
 
+# What may be in lib/, by the beginning of its name: the folder of its notice in licenses/, as that begins, and words in it.
+NOTICES_OF_LIBRARIES = {
+    "ld-linux": ("libc6", "GNU C Library"), "libbenchmark.": ("libbenchmark", "Google"), "libc.": ("libc6", "GNU C Library"),
+    "libdl.": ("libc6", "GNU C Library"), "libffi.": ("libffi", "Anthony Green"), "libfmt.": ("libfmt", "Victor Zverovich"),
+    "libgcc_s.": ("libgcc-s1", "GNU Compiler Collection"), "libgmp.": ("libgmp", "GMP"), "libgnutls.": ("libgnutls", "GnuTLS"),
+    "libgomp.": ("libgomp", "GNU Compiler Collection"), "libhogweed.": ("libhogweed", "Nettle"), "libidn2.": ("libidn2", "libidn2"),
+    "libm.": ("libc6", "GNU C Library"), "libmicrohttpd.": ("libmicrohttpd", "microhttpd"), "libmujoco.": ("mujoco", "Apache License"),
+    "libnettle.": ("libnettle", "Nettle"), "libp11-kit.": ("libp11-kit", "p11-kit"), "libpthread.": ("libc6", "GNU C Library"),
+    "libresolv.": ("libc6", "GNU C Library"), "librt.": ("libc6", "GNU C Library"), "libspdlog.": ("libspdlog", "Gabi Melman"),
+    "libstdc++.": ("libstdc++6", "GNU Compiler Collection"), "libtasn1.": ("libtasn1", "libtasn1"),
+    "libunistring.": ("libunistring", "libunistring"), "libutil.": ("libc6", "GNU C Library"), "libyaml-cpp.": ("libyaml-cpp", "Jesse Beder"),
+}
+# The same for what is compiled into the programs, by bytes that show it there, and for files.
+NOTICES_OF_CODE = {
+    b"N8nlohmann": ("nlohmann-json", "Niels Lohmann"), b"N3CLI": ("libcli11", "University of Cincinnati"),
+    b"N7testing8internal": ("libgtest", "Google"), b"N7testing": ("libgmock", "Google"), b"N4YAML": ("libyaml-cpp", "Jesse Beder"),
+    b"N6spdlog": ("libspdlog", "Gabi Melman"), b"N5torch": ("torch", "Facebook"), b"xxh3_64": ("libxxhash", "Yann Collet"),
+    b"": ("libstdc++", "GNU Compiler Collection"),
+}
+NOTICES_OF_FILES = {"models/half_cheetah.xml": ("gymnasium", "Farama"), "plotly.min.js": ("plotly", "MIT")}
+
+
 class Chroot(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -190,6 +212,42 @@ class Chroot(unittest.TestCase):
                 result = self.start("reverie", "train", self.inside / "configs/quickstart.yaml", "--device", "cuda",
                                     "--run-dir", "/tmp/none", environment=environment)
                 self.assertRegex(result.stderr, rf"(?m)calling init: /{folder}/libcuda\.so\.1$")
+
+    def test_all_that_it_carries_has_its_notice(self):
+        notices = {path.relative_to(self.bundle / "licenses"): path.read_text(errors="replace")
+                   for path in (self.bundle / "licenses").rglob("*") if path.is_file()}
+        self.assertNotIn("", notices.values())
+
+        def check(what, folder, words):
+            texts = [text for path, text in notices.items() if path.parts[0].startswith(folder)]
+            self.assertTrue(any(words in text for text in texts), f"{what}: no notice in licenses/{folder}* has the words {words}")
+
+        for library in (self.bundle / "lib").iterdir():
+            known = [notice for name, notice in NOTICES_OF_LIBRARIES.items() if library.name.startswith(name)]
+            self.assertEqual(len(known), 1, f"{library.name}: which notice has it?")
+            check(library.name, *known[0])
+        programs = b"".join(path.read_bytes() for path in [*self.bundle.glob("bin/*"), *self.bundle.glob("tests/*_test")])
+        for mark, notice in NOTICES_OF_CODE.items():
+            self.assertIn(mark, programs)
+            check(mark, *notice)
+        for file, notice in NOTICES_OF_FILES.items():
+            self.assertTrue((self.bundle / file).exists(), file)
+            check(file, *notice)
+        everything = "\n".join(notices.values())
+        for text in ("GNU GENERAL PUBLIC LICENSE\n +Version 3", "GNU LESSER GENERAL PUBLIC LICENSE\n +Version 2.1",
+                     "GNU LESSER GENERAL PUBLIC LICENSE\n +Version 3"):
+            self.assertRegex(everything, text)
+        for text in re.findall(r"/usr/share/common-licenses/([\w.+-]*\w)", everything):
+            if pathlib.Path("/usr/share/common-licenses", text).is_file():
+                self.assertIn(pathlib.Path("common-licenses", text), notices)
+        # Of a wheel with several notices each is there, as it is in the wheel.
+        libmujoco = pathlib.Path(cached("MuJoCo_LIBRARY")).resolve()
+        for info in libmujoco.parents[1].glob("mujoco*.dist-info"):
+            if f"mujoco/{libmujoco.name}" in (info / "RECORD").read_text():
+                files = [path.read_text() for path in (info / "licenses").iterdir()]
+                self.assertGreater(len(files), 1)
+                for text in files:
+                    self.assertIn(text, notices.values())
 
     def test_nothing_is_looked_for_where_it_was_built(self):
         for program in [*self.bundle.glob("bin/*"), *self.bundle.glob("tests/*_test")]:

@@ -7,10 +7,11 @@ Needs a finished build with tests. Layout of the bundle, reverie-<version>/:
     lib/                      loader, C and C++ libraries, what the programs link beside torch
     models/, configs/         model files of the MuJoCo tasks, configurations
     plotly.min.js             what draws the charts of a report
-    LICENSE, licenses/        ours, and those of what is in lib/ and models/
+    LICENSE, licenses/        ours, and those of every package of which something is in the bundle, a folder each
 """
 
 import argparse
+import functools
 import gzip
 import json
 import pathlib
@@ -147,24 +148,72 @@ class Bundle:
         shutil.copyfile(self.root / "LICENSE", self.folder / "LICENSE")
 
     def add_licenses(self):
-        """Debian's copyright pages for its libraries; for files from wheels, the licences in their metadata."""
+        """The notices of every package of which something is in the bundle: a library, a file, or what a compiler has read,
+        which is in the programs, by Ninja's record of it."""
+        read = output_of(self.cache["CMAKE_MAKE_PROGRAM"], "-C", self.build, "-t", "deps")
+        compiled = {(self.build / line.strip()).resolve() for line in read.splitlines() if line.startswith(" ")}
+        carried = {path.resolve() for path in self.libraries.values()}
+        carried |= {path for path in compiled if path.exists() and not path.is_relative_to(self.root)
+                    and not path.is_relative_to(self.build)}
+        carried |= {pathlib.Path(self.cache[name]).resolve() for name in ("REVERIE_MODEL_DIR", "REVERIE_PLOTLY_JS")}
         licenses = self.folder / "licenses"
-        licenses.mkdir()
-        for path in {path.resolve() for path in self.libraries.values()}:
-            # dpkg may know the file by its name from before /lib became a link to /usr/lib.
-            for name in (path, str(path).removeprefix("/usr")):
-                known = subprocess.run(["dpkg-query", "--search", name], capture_output=True, text=True)
-                if known.returncode == 0:
-                    package = known.stdout.split(":")[0]
-                    shutil.copyfile(f"/usr/share/doc/{package}/copyright", licenses / package)
-                    break
-        for start in (self.cache["MuJoCo_LIBRARY"], self.cache["REVERIE_MODEL_DIR"], self.cache["REVERIE_PLOTLY_JS"]):
-            for folder in pathlib.Path(start).parents:
-                for path in [*folder.glob("mujoco-*.dist-info/**/LICENSE*"),
-                             *folder.glob("gymnasium-*.dist-info/**/LICENSE*"),
-                             *folder.glob("plotly-*.dist-info/**/LICENSE*")]:
-                    package = path.relative_to(folder).parts[0].split("-")[0]
-                    shutil.copyfile(path, licenses / package)
+        packages = packages_of(carried)
+        texts = set()
+        for package, notices in packages.items():
+            for name, notice in notices.items():
+                target = licenses / package / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(notice, target)
+                texts |= set(re.findall(r"/usr/share/common-licenses/([\w.+-]*\w)", target.read_text(errors="replace")))
+        (licenses / "common-licenses").mkdir()
+        for text in texts:  # a copyright page names some that no package has
+            if (source := pathlib.Path("/usr/share/common-licenses") / text).is_file():
+                shutil.copyfile(source, licenses / "common-licenses" / text)
+
+
+def packages_of(paths):
+    """The packages that the files belong to, each with its notices: {package: {name there: file}}. A package is Debian's, or
+    a wheel, or else the nearest folder above the file in which a notice lies."""
+    packages, owned = {}, set()
+    # dpkg may know the file by its name from before /lib became a link to /usr/lib.
+    names = {name: path for path in paths for name in (str(path), str(path).removeprefix("/usr"))}
+    known = subprocess.run(["dpkg-query", "--search", *names], capture_output=True, text=True)
+    for line in known.stdout.splitlines():
+        owners, _, name = line.rpartition(": ")
+        if name in names and not owners.startswith("diversion"):
+            owned.add(names[name])
+            for package in (owner.split(":")[0] for owner in owners.split(", ")):
+                packages[package] = {"copyright": pathlib.Path("/usr/share/doc") / package / "copyright"}
+    for path in sorted(paths - owned):
+        for folder in path.parents:
+            if wheel := wheels_in(folder).get(str(path.relative_to(folder))):
+                packages[wheel.name.split("-")[0]] = notices_below(wheel, "**/*")
+                break
+            if notices := notices_below(folder, "*"):
+                packages[folder.name] = notices
+                break
+        else:
+            fail(f"{path} is in the bundle without a license: it is of no package, and none lies in a folder above it")
+    return packages
+
+
+@functools.cache
+def wheels_in(folder):
+    """The wheel of each file and folder in a folder into which wheels were unpacked: {name: its .dist-info}."""
+    wheels = {}
+    for info in [*folder.glob("*.dist-info"), *folder.glob("dist-info/*.dist-info")]:
+        for line in (info / "RECORD").read_text().splitlines():
+            name = pathlib.PurePosixPath(line.split(",")[0])
+            if info.parent != folder:  # CUDA's packages, unpacked as one toolkit: without "nvidia/cu13/"
+                name = name.relative_to(*name.parts[:2]) if len(name.parts) > 2 else name
+            wheels |= {str(part): info for part in (name, *name.parents)}
+    return wheels
+
+
+@functools.cache
+def notices_below(folder, pattern):
+    return {str(path.relative_to(folder)): path for path in sorted(folder.glob(pattern))
+            if path.is_file() and re.match("licen[cs]e|copying|copyright|notice|eula|third.?party", path.name, re.IGNORECASE)}
 
 
 def pack(folder, output):
