@@ -12,8 +12,8 @@
 
 namespace reverie {
 
-// Returns the exit code: 0 done, 1 failed while running, 2 bad input, 3 done without runs that cannot be read, 130 or 143
-// stopped by a signal with a checkpoint written. Throws nothing; what went wrong is one line on stderr.
+// Returns the exit code: 0 done, 1 failed while running, 2 bad input, 3 done without runs that cannot be read, 130 or
+// 143 stopped by a signal with a checkpoint written. Throws nothing; what went wrong is one line on stderr.
 int RunProgram(int argc, char** argv, const EnvRegistry& envs);
 
 }  // namespace reverie

@@ -14,18 +14,19 @@
 
 namespace reverie {
 
-// By the name: .mp4 (H.264), .gif, or none: a folder with 000001.png, ... A file is there whole, once Finish has
-// returned, or not at all. ffmpeg is the one on PATH, or what the environment variable REVERIE_FFMPEG names.
+// The ending of the name says which: .mp4 (H.264), .gif, or none for a folder with 000001.png, ... (NAME/ for a folder
+// with a dot in its name). A video is there whole once Finish has returned, or not at all. ffmpeg is the one on PATH,
+// or what the environment variable REVERIE_FFMPEG names.
 class VideoFile {
  public:
-  // Throws std::invalid_argument where the name has another ending, the size is odd for .mp4, or the folder is there
-  // and not empty; std::runtime_error where there is no ffmpeg.
+  // Throws std::invalid_argument if the name has another ending, the size is odd for .mp4, or the folder is there and
+  // not empty; std::runtime_error if there is no ffmpeg.
   VideoFile(const std::filesystem::path& path, int64_t width, int64_t height, double frames_per_second);
   ~VideoFile();
   VideoFile(const VideoFile&) = delete;
   VideoFile& operator=(const VideoFile&) = delete;
 
-  // rgb [height, width, 3]. Throws std::runtime_error with what ffmpeg said where it takes no more.
+  // rgb [height, width, 3]. Throws std::runtime_error with what ffmpeg said if it takes no more.
   void Add(std::span<const uint8_t> rgb);
   void Finish();
 

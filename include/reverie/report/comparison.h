@@ -1,8 +1,8 @@
 // Runs side by side: by task, and within a task by group (a variant, or an algorithm).
 //
-// Everything is said at one horizon a task: the last evaluated step that all its runs have reached. The score of a run
-// is the mean of its evaluations in the last part of that span, never its best. Intervals are 95 % bootstrap intervals
-// over runs (statistics.h); evaluation episodes are not resampled.
+// Each task has one horizon at which its runs are compared: the last evaluated step that all of them have reached. The
+// score of a run is the mean of its evaluations in the last part of that span, never its best. Intervals are 95 %
+// bootstrap intervals over runs (statistics.h); evaluation episodes are not resampled.
 #ifndef REVERIE_REPORT_COMPARISON_H_
 #define REVERIE_REPORT_COMPARISON_H_
 
@@ -81,7 +81,7 @@ struct TaskReport {
 struct OverallReport {
   struct Group {
     std::string name;
-    std::optional<Estimate> iqm, mean;  // normalised by the reference returns, where they are given for every task
+    std::optional<Estimate> iqm, mean;  // normalised by the reference returns, if they are given for every task
     std::vector<Estimate> profile;
   };
   std::vector<Group> groups;
@@ -94,7 +94,7 @@ struct Comparison {
   std::vector<RunData> runs;
   std::vector<DamagedRun> damaged;  // left out
   std::vector<TaskReport> tasks;
-  std::optional<OverallReport> overall;  // where tasks are several and something can be said of all
+  std::optional<OverallReport> overall;  // if there are several tasks, and a group with runs in each
   std::vector<std::string> warnings;     // whole sentences
 };
 

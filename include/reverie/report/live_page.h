@@ -1,4 +1,4 @@
-// A page of this machine that follows something: read-only, on the loopback interface.
+// A web page that is made anew whenever it is asked for, on this machine's loopback interface.
 #ifndef REVERIE_REPORT_LIVE_PAGE_H_
 #define REVERIE_REPORT_LIVE_PAGE_H_
 

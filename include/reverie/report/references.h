@@ -1,4 +1,4 @@
-// What others reached, and what counts as nothing and as everything: numbers that comparisons are held against.
+// Numbers that comparisons are held against: returns that others published, and returns that count as 0 and as 1.
 #ifndef REVERIE_REPORT_REFERENCES_H_
 #define REVERIE_REPORT_REFERENCES_H_
 
@@ -11,7 +11,7 @@
 
 namespace reverie {
 
-// A published summary at one step: a line beside ours, never a seed.
+// A published summary at one step. A report draws it as a line beside ours; it never counts as a seed.
 struct PublishedMark {
   std::string task, algorithm;
   double env_step = 0;
@@ -24,10 +24,10 @@ struct PublishedMark {
 // order; return_std may be empty. Throws std::invalid_argument naming file and line.
 std::vector<PublishedMark> ReadPublishedMarks(const std::filesystem::path& file);
 
-// By task the returns that count as 0 and 1: {low, high}.
+// The returns of each task that count as 0 and as 1: {low, high}.
 using ReferenceReturns = std::map<std::string, std::array<double, 2>>;
 
-// Reads YAML of lines "TASK: [LOW, HIGH]". Throws std::invalid_argument naming file and line, also where low is not
+// Reads YAML of lines "TASK: [LOW, HIGH]". Throws std::invalid_argument naming file and line, also if low is not
 // below high.
 ReferenceReturns ReadReferenceReturns(const std::filesystem::path& file);
 

@@ -16,12 +16,12 @@ struct Series {
   std::vector<double> x, y;
 };
 
-// The value at x, by a straight line between neighbours; beyond an end, the value there. Throws std::logic_error where
-// the series is empty.
+// The value at x: on a straight line between the neighbours, or that of the nearest end beyond it. Throws
+// std::logic_error if the series is empty.
 double ValueAt(const Series& series, double x);
 
-// The mean height of the series from `begin` to `end`, by the trapezoidal rule. Throws std::logic_error where the
-// interval is empty or the series does not span it.
+// The mean height of the series from `begin` to `end`, by the trapezoidal rule. Throws std::logic_error if the interval
+// is empty or the series does not span it.
 double MeanHeight(const Series& series, double begin, double end);
 
 struct RunData {
@@ -35,7 +35,7 @@ struct RunData {
   std::vector<std::string> remarks;  // what was left out, in words
 
   const std::string& task() const { return record.facts.env; }
-  // The variant's name, or the algorithm's where there is none.
+  // The variant's name, or the algorithm's if there is none.
   const std::string& group() const {
     return record.facts.variant.empty() ? record.facts.algorithm : record.facts.variant;
   }
@@ -48,11 +48,11 @@ struct DamagedRun {
   std::string reason;
 };
 
-// The folders of runs at and below `path`, sorted. Throws std::invalid_argument where there is none.
+// The folders of runs at and below `path`, sorted. Throws std::invalid_argument if there is none.
 std::vector<std::filesystem::path> FindRuns(const std::filesystem::path& path);
 
-// Reads run.json, config.yaml, eval.csv and train.csv. A last line that is not yet whole is left out, and said so.
-// Throws std::invalid_argument naming file and line where a file is missing, a column of eval.csv is missing, a line
+// Reads run.json, config.yaml, eval.csv and train.csv. A last line that is not yet whole is left out, which the remarks
+// say. Throws std::invalid_argument naming file and line if a file is missing, a column of eval.csv is missing, a line
 // has another number of fields than the header, a field is no number, steps do not rise, or a return is not finite.
 RunData ReadRun(const std::filesystem::path& path);
 

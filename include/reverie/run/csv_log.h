@@ -12,20 +12,20 @@
 
 namespace reverie {
 
-// The first column is env_step. A name that first appears in a later row widens the file, which is replaced whole for
-// that, the earlier rows empty there. Whole numbers are written as such, others in the shortest form that reads back to
-// the same float64; inf, -inf, nan. Every row is flushed.
-// Throws std::runtime_error naming the file where it cannot be written.
+// The first column is env_step. A name that first appears in a later row adds a column: the file is replaced whole, and
+// the column is empty in the earlier rows. Whole numbers are written as such, others in the shortest form that reads
+// back to the same float64; inf, -inf, nan. Every row is flushed. Throws std::runtime_error naming the file if it
+// cannot be written.
 class CsvLog {
  public:
   // A new file with these columns after env_step.
   static CsvLog Create(const std::filesystem::path& path, const std::vector<std::string>& columns);
 
-  // Goes on with an existing file, cutting off every row beyond `last_step` and a last line that was not written to its
-  // end. Throws std::invalid_argument where it is no log of a run, or a row does not fit the header.
+  // Goes on with an existing file. Rows beyond `last_step` and a last line that was not written to its end are cut off.
+  // Throws std::invalid_argument if the file is no log of a run, or a row does not fit the header.
   static CsvLog Resume(const std::filesystem::path& path, int64_t last_step);
 
-  // Throws std::logic_error where a new name has a comma, quote or line break in it.
+  // Throws std::logic_error if a new name has a comma, quote or line break in it.
   void Append(int64_t env_step, const Metrics& metrics);
 
  private:

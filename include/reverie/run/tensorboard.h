@@ -28,7 +28,7 @@ class TensorBoardWriter {
   explicit TensorBoardWriter(const std::filesystem::path& folder, std::optional<int64_t> restart_step = std::nullopt,
                              std::function<double()> clock = {});
 
-  // One point per metric, as float32, stamped with the present time; readable when this returns. Throws as the
+  // Writes one point per metric, as float32, with the present time; readers find it when this returns. Throws as the
   // constructor does.
   void Append(int64_t step, const Metrics& scalars);
 
