@@ -1,60 +1,206 @@
 #include "reverie/core/repeated_work.h"
 
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <limits>
+#include <optional>
+#include <stdexcept>
 #include <utility>
 
 #include "reverie/core/log.h"
+#include "reverie/core/text.h"
 
 #if REVERIE_WITH_CUDA
+#include <ATen/core/CachingHostAllocator.h>
+#include <ATen/cuda/CUDAGeneratorImpl.h>
 #include <ATen/cuda/CUDAGraph.h>
+#include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 #endif
 
 namespace reverie {
+namespace {
+
+constexpr const char* kCheckVariable = "REVERIE_CHECK_GRAPHS";
+
+// How far a replay may be from the work, of a tensor's largest number: sums may be taken in another order.
+constexpr double kTolerance = 1e-3;
+
+int64_t CheckEvery() {
+  const char* text = std::getenv(kCheckVariable);
+  if (text == nullptr || *text == '\0') {
+    return 0;
+  }
+  const std::optional<int64_t> every = ParseNumber<int64_t>(text);
+  if (!every || *every < 1) {
+    throw std::invalid_argument(std::string(kCheckVariable) + ": expected a positive integer, got " + text);
+  }
+  return *every;
+}
+
+std::string FirstLine(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+RepeatedWork::NamedTensors Copies(const RepeatedWork::NamedTensors& tensors) {
+  RepeatedWork::NamedTensors copies;
+  for (const auto& [name, tensor] : tensors) {
+    copies[name] = tensor.clone();
+  }
+  return copies;
+}
+
+// How far apart they are, of the largest number expected; infinite where only one of two numbers is finite.
+double Distance(const torch::Tensor& tensor, const torch::Tensor& expected) {
+  if (tensor.numel() == 0) {
+    return 0;
+  }
+  const torch::Tensor ours = tensor.to(torch::kFloat64);
+  const torch::Tensor theirs = expected.to(torch::kFloat64);
+  const torch::Tensor both = ours.isfinite().logical_and(theirs.isfinite());
+  if (!ours.isfinite().equal(theirs.isfinite())) {
+    return std::numeric_limits<double>::infinity();
+  }
+  const torch::Tensor apart = at::where(both, ours - theirs, 0).abs().max();
+  const torch::Tensor largest = at::where(both, theirs, 0).abs().max();
+  return (apart / largest.clamp_min(1e-30)).item<double>();
+}
 
 #if REVERIE_WITH_CUDA
 
-struct RepeatedWork::Graph {
-  at::cuda::CUDAGraph graph;
-};
-
-void RepeatedWork::Capture(c10::function_ref<void()> work) {
-  auto captured = std::make_unique<Graph>();
-  for (const torch::Generator& generator : generators_) {
-    captured->graph.register_generator_state(generator);
-  }
-  bool begun = false;
+// What throws here is no news: the capture has failed already.
+template <class Call>
+bool Succeeds(const Call& call) {
   try {
-    const c10::cuda::CUDAStreamGuard side(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device_.index()));
-    captured->graph.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
-    begun = true;
-    work();
-    begun = false;
-    captured->graph.capture_end();
-  } catch (const std::exception& error) {
-    if (begun) {
-      try {
-        captured->graph.capture_end();
-      } catch (const std::exception&) {
-        // That the capture is void is known already.
-      }
-    }
-    const std::string reason = error.what();
-    LogWarning(name_ + " cannot be captured as a CUDA graph and goes on operation by operation: " +
-               reason.substr(0, reason.find('\n')));
-    capturable_ = false;
-    work();
-    return;
+    call();
+    return true;
+  } catch (const std::exception&) {
+    return false;
   }
-  if (!graph_) {
-    LogInfo(name_ + ": captured as a CUDA graph");
-  }
-  graph_ = std::move(captured);
-  graph_->graph.replay();
 }
 
-void RepeatedWork::Run(const std::vector<int64_t>& key, c10::function_ref<void()> work) {
-  if (!capturable_) {
+class CudaGraph final : public Recording, private at::cuda::CUDAGraph {
+ public:
+  void Replay() override { replay(); }
+
+ private:
+  friend class CudaCapture;
+};
+
+// While it lives, work that is queued on the device's current stream, which it sets, is captured in `graph`.
+class CudaCapture {
+ public:
+  CudaCapture(CudaGraph& graph, const torch::Device& device, const std::vector<torch::Generator>& generators)
+      : graph_(graph), stream_(CaptureStream(device)) {
+    for (const torch::Generator& generator : generators) {
+      graph_.register_generator_state(generator);
+    }
+    try {
+      graph_.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
+    } catch (const std::exception&) {
+      Abandon();
+      throw;
+    }
+  }
+
+  void End() {
+    graph_.capture_end();
+    stream_.current_stream().synchronize();  // generators queued what a replay on another stream relies on
+  }
+
+  // Still on the stream of the capture, which alone can end it.
+  ~CudaCapture() {
+    if (!graph_.capture_ended_) {
+      Abandon();
+    }
+  }
+  CudaCapture(const CudaCapture&) = delete;
+  CudaCapture& operator=(const CudaCapture&) = delete;
+
+ private:
+  // One for a process: each stream that anything was captured on keeps a workspace of the matrix products.
+  static c10::cuda::CUDAStream CaptureStream(const torch::Device& device) {
+    static std::map<c10::DeviceIndex, c10::cuda::CUDAStream> streams;
+    const auto known = streams.find(device.index());
+    return known != streams.end()
+               ? known->second
+               : streams.emplace(device.index(), c10::cuda::getStreamFromPool(false, device.index())).first->second;
+  }
+
+  // LibTorch ends a capture that has become invalid on the stream alone: allocators would go on to ask a graph that is
+  // no more whether memory is its, and generators would refuse to draw.
+  void Abandon() {
+    Succeeds([&] { graph_.capture_end(); });
+    if (graph_.capture_ended_) {
+      return;
+    }
+    for (const auto& [state, increment] : graph_.captured_generator_states_) {
+      state->capturing_ = false;
+    }
+    const c10::DeviceIndex device = stream_.current_device().index();
+    if (Succeeds([&] { c10::cuda::CUDACachingAllocator::endAllocateToPool(device, graph_.mempool_id_); })) {
+      Succeeds([&] { c10::cuda::CUDACachingAllocator::releasePool(device, graph_.mempool_id_); });
+    }
+    at::HostAllocator* const host = at::getHostAllocator(at::kCUDA);
+    if (Succeeds([&] { host->end_allocate_to_pool(graph_.mempool_id_); })) {
+      Succeeds([&] { host->release_pool(graph_.mempool_id_); });
+    }
+  }
+
+  CudaGraph& graph_;
+  c10::cuda::CUDAStreamGuard stream_;
+};
+
+class CudaRecorder final : public Recorder {
+ public:
+  CudaRecorder(const torch::Device& device, std::vector<torch::Generator> generators)
+      : device_(device), generators_(std::move(generators)) {}
+
+  std::unique_ptr<Recording> Record(c10::function_ref<void()> work) override {
+    auto graph = std::make_unique<CudaGraph>();
+    CudaCapture capture(*graph, device_, generators_);
+    work();
+    capture.End();
+    return graph;
+  }
+
+ private:
+  torch::Device device_;
+  std::vector<torch::Generator> generators_;
+};
+
+#endif
+
+std::unique_ptr<Recorder> RecorderOf([[maybe_unused]] const torch::Device& device,
+                                     [[maybe_unused]] const std::vector<torch::Generator>& generators) {
+#if REVERIE_WITH_CUDA
+  if (device.is_cuda()) {
+    return std::make_unique<CudaRecorder>(device, generators);
+  }
+#endif
+  return nullptr;
+}
+
+}  // namespace
+
+RepeatedWork::RepeatedWork(std::string name, std::unique_ptr<Recorder> recorder,
+                           std::vector<torch::Generator> generators)
+    : name_(std::move(name)),
+      generators_(std::move(generators)),
+      recorder_(std::move(recorder)),
+      check_every_(recorder_ ? CheckEvery() : 0) {}
+
+RepeatedWork::RepeatedWork(std::string name, const torch::Device& device, std::vector<torch::Generator> generators)
+    : RepeatedWork(std::move(name), RecorderOf(device, generators), generators) {}
+
+RepeatedWork::~RepeatedWork() = default;
+RepeatedWork::RepeatedWork(RepeatedWork&&) noexcept = default;
+RepeatedWork& RepeatedWork::operator=(RepeatedWork&&) noexcept = default;
+
+void RepeatedWork::Run(const std::vector<int64_t>& key, c10::function_ref<void()> work,
+                       c10::function_ref<NamedTensors()> changed) {
+  if (!recorder_) {
     work();
     return;
   }
@@ -62,32 +208,69 @@ void RepeatedWork::Run(const std::vector<int64_t>& key, c10::function_ref<void()
     key_ = key;
     calls_ = 0;
   }
-  switch (calls_) {
-    case 0:
-      ++calls_;
-      work();
-      return;
-    case 1:
-      ++calls_;
-      Capture(work);
-      return;
-    default:
-      graph_->graph.replay();
+  const int64_t calls = calls_++;
+  if (calls == 0) {
+    work();
+  } else if (calls == 1) {
+    RecordAndReplay(work);
+  } else if (changed && check_every_ > 0 && ++replays_ % check_every_ == 0) {
+    CheckedReplay(work, changed());
+  } else {
+    recording_->Replay();
   }
 }
 
-#else
+void RepeatedWork::RecordAndReplay(c10::function_ref<void()> work) {
+  const bool first = !recording_;
+  try {
+    recording_ = recorder_->Record(work);
+  } catch (const std::exception& error) {
+    LogWarning(name_ +
+               " cannot be captured as a CUDA graph and goes on operation by operation: " + FirstLine(error.what()));
+    recorder_.reset();
+    recording_.reset();
+    work();
+    return;
+  }
+  if (first) {
+    LogInfo(name_ + ": captured as a CUDA graph");
+  }
+  recording_->Replay();
+}
 
-struct RepeatedWork::Graph {};
-
-void RepeatedWork::Run(const std::vector<int64_t>&, c10::function_ref<void()> work) { work(); }
-
-#endif
-
-RepeatedWork::RepeatedWork(std::string name, const torch::Device& device, std::vector<torch::Generator> generators)
-    : name_(std::move(name)), device_(device), generators_(std::move(generators)), capturable_(device.is_cuda()) {}
-RepeatedWork::~RepeatedWork() = default;
-RepeatedWork::RepeatedWork(RepeatedWork&&) noexcept = default;
-RepeatedWork& RepeatedWork::operator=(RepeatedWork&&) noexcept = default;
+void RepeatedWork::CheckedReplay(c10::function_ref<void()> work, const NamedTensors& changed) {
+  const torch::NoGradGuard no_grad;
+  const NamedTensors before = Copies(changed);
+  std::vector<torch::Tensor> streams;
+  for (const torch::Generator& generator : generators_) {
+    streams.push_back(generator.get_state());
+  }
+  work();
+  const NamedTensors expected = Copies(changed);
+  std::vector<torch::Tensor> expected_streams;
+  for (size_t i = 0; i < generators_.size(); ++i) {
+    expected_streams.push_back(generators_[i].get_state());
+    generators_[i].set_state(streams[i]);
+  }
+  for (const auto& [name, tensor] : changed) {
+    torch::Tensor(tensor).copy_(before.at(name));
+  }
+  recording_->Replay();
+  const auto differs = [this](const std::string& what) {
+    throw std::runtime_error(name_ + ": replay " + std::to_string(replays_) +
+                             " of its CUDA graph differs from the work: " + what);
+  };
+  for (const auto& [name, tensor] : changed) {
+    const double distance = Distance(tensor, expected.at(name));
+    if (!(distance <= kTolerance)) {
+      differs(Text(name, " by ", distance, " of its largest number"));
+    }
+  }
+  for (size_t i = 0; i < generators_.size(); ++i) {
+    if (!generators_[i].get_state().equal(expected_streams[i])) {
+      differs("random stream " + std::to_string(i) + " was drawn from another number of times");
+    }
+  }
+}
 
 }  // namespace reverie

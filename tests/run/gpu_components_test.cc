@@ -1,5 +1,6 @@
 // Components on a GPU, beside their CPU selves, which other tests hold against autograd and PyTorch in Python.
 #include <c10/core/CachingDeviceAllocator.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/cuda.h>
 #include <torch/script.h>
@@ -21,7 +22,20 @@
 namespace reverie {
 namespace {
 
+using testing::HasSubstr;
+using testing::Not;
+
 const TransitionLayout kLayout{.obs_dim = 11, .act_dim = 3};
+
+GaussianEnsembleConfig SmallConfig() {
+  return {.members = 4,
+          .elites = 2,
+          .hidden = {32, 32},
+          .learning_rate = 3e-3,
+          .batch_size = 64,
+          .weight_decay = {1e-2, 2e-2, 3e-2},
+          .max_epochs = 30};
+}
 
 class GpuComponents : public testing::Test {
  protected:
@@ -76,16 +90,42 @@ TEST_F(GpuComponents, RepeatedWorkIsDoneEveryTimeAndItsRandomnessGoesOn) {
   EXPECT_EQ(count.item<float>(), 10);
 }
 
+// It draws, waits, draws again and allocates, all of which a capture that was never ended would refuse.
 TEST_F(GpuComponents, WorkThatCannotBeCapturedIsDoneAllTheSame) {
-  RepeatedWork work("a test's work that waits", gpu_);
+  torch::Generator generator = MakeGenerator(Rng(1), gpu_);
+  torch::Generator same = MakeGenerator(Rng(1), gpu_);
+  RepeatedWork work("a test's work that waits", gpu_, {generator});
   torch::Tensor count = torch::zeros({}, torch::device(gpu_));
+  torch::Tensor noise = torch::empty({5}, torch::device(gpu_));
+  torch::Tensor pinned;
   for (int i = 1; i <= 5; ++i) {
     work.Run({}, [&] {
       count.add_(1);
+      noise.normal_(0, 1, generator);
       count.item<float>();
+      noise.normal_(0, 1, generator);
+      count.add_(torch::zeros({1 << 20}, torch::device(gpu_)).sum());
+      pinned = noise.cpu().pin_memory();
     });
     EXPECT_EQ(count.item<float>(), static_cast<float>(i));
+    torch::Tensor expected = torch::empty({5}, torch::device(gpu_)).normal_(0, 1, same);
+    EXPECT_TRUE(pinned.equal(expected.normal_(0, 1, same).cpu())) << i;
   }
+  // And others, of the same generator too, are captured afterwards.
+  for (const std::vector<torch::Generator>& generators : {std::vector{generator}, std::vector<torch::Generator>{}}) {
+    RepeatedWork other("a test's work after it", gpu_, generators);
+    testing::internal::CaptureStderr();
+    for (int i = 6; i <= 9; ++i) {
+      other.Run({}, [&] {
+        count.add_(1);
+        if (!generators.empty()) {
+          noise.normal_(0, 1, generator);
+        }
+      });
+    }
+    EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("a test's work after it: captured as a CUDA graph"));
+  }
+  EXPECT_EQ(count.item<float>(), 13);
 }
 
 TEST_F(GpuComponents, ACapturedDrawSeesRowsThatCameLater) {
@@ -174,16 +214,6 @@ TEST_F(GpuComponents, UpdatesAllocateNothingOnceTheyAreUnderWay) {
   };
   EXPECT_GT(allocations(3), 0);  // a workspace
   EXPECT_EQ(allocations(10), allocations(30));
-}
-
-GaussianEnsembleConfig SmallConfig() {
-  return {.members = 4,
-          .elites = 2,
-          .hidden = {32, 32},
-          .learning_rate = 3e-3,
-          .batch_size = 64,
-          .weight_decay = {1e-2, 2e-2, 3e-2},
-          .max_epochs = 30};
 }
 
 TEST_F(GpuComponents, AHundredMinibatchesOfTheEnsembleStayWithTheCpus) {
@@ -277,7 +307,9 @@ TEST_F(GpuComponents, APlanIsSearchedForWithoutWaitingForTheDevice) {
     EXPECT_LE(plan.abs().max().item<float>(), 1);
     last = plan.cpu();
   }
-  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(said, HasSubstr("a test's decision: captured as a CUDA graph"));
+  EXPECT_THAT(said, Not(HasSubstr("cannot be captured")));
 }
 
 // With a deterministic model there is nothing to draw but the noise of the rows' order.
