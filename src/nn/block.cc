@@ -189,8 +189,8 @@ template <int kLanes, int kRegisters>
   for (int64_t i = 0; i < rows; ++i, y += n) {
     for (int64_t j = 0; j < n; j += 16) {
       const __m512 x = _mm512_load_ps(y + j) + _mm512_load_ps(bias + j);
-      const __m512 bounded = _mm512_maskz_max_ps(kAll, _mm512_set1_ps(-87), x);
-      const __m512 minus = -bounded;
+      const __m512 above = _mm512_maskz_max_ps(kAll, _mm512_set1_ps(-87), x);  // NaN where x is
+      const __m512 minus = -_mm512_maskz_min_ps(kAll, _mm512_set1_ps(88), above);
       __m512 shifted;
       __m512 p;
       ExpParts(minus, shifted, p);

@@ -122,6 +122,17 @@ TEST(BiasSilu, IsWithinAFewUnitsInTheLastPlaceHoweverTheWeightsLie) {
     EXPECT_EQ(odd.isnan().sum().item<int64_t>(), layout.n - 2);
     EXPECT_NEAR(odd[0][1].item<double>(), 0, 1e-30);
     EXPECT_EQ(odd[0][2].item<double>(), 1000);
+
+    for (const float large : {1e5F, 1e30F, std::numeric_limits<float>::infinity()}) {
+      torch::Tensor y_large = torch::full({1, layout.n}, large);
+      y_large.narrow(1, 0, layout.n / 2).neg_();
+      BiasSilu(y_large.data_ptr<float>(), torch::zeros({layout.n}).data_ptr<float>(), 1, layout);
+      EXPECT_TRUE(y_large.narrow(1, layout.n / 2, layout.n / 2).eq(large).all().item<bool>())
+          << large << ", packing " << static_cast<int>(packing);
+      // Far below, where the exact value is 0, it is x e^-87.
+      EXPECT_TRUE(y_large.narrow(1, 0, layout.n / 2).le(0).all().item<bool>())
+          << -large << ", packing " << static_cast<int>(packing);
+    }
   }
 }
 
