@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "env/mujoco/call_mujoco.h"
 #include "offscreen_gl.h"
 #include "reverie/core/text.h"
 
@@ -56,16 +57,18 @@ MujocoRenderer::MujocoRenderer(const mjModel_& model, const RenderOptions& optio
                                 (known.empty() ? "none" : Joined(known)));
   }
   state_->gl = MakeOffscreenGl();
-  state_->data.reset(mj_makeData(&model));
   mjv_defaultScene(&state_->scene);
   mjv_defaultOption(&state_->option);
   mjr_defaultContext(&state_->context);
-  mjv_makeScene(&model, &state_->scene, kMostGeoms);
-  mjr_makeContext(&model, &state_->context, mjFONTSCALE_100);
   const auto width = static_cast<int>(options.width);
   const auto height = static_cast<int>(options.height);
-  mjr_resizeOffscreen(width, height, &state_->context);
-  mjr_setBuffer(mjFB_OFFSCREEN, &state_->context);
+  CallMujoco([&] {
+    state_->data.reset(mj_makeData(&model));
+    mjv_makeScene(&model, &state_->scene, kMostGeoms);
+    mjr_makeContext(&model, &state_->context, mjFONTSCALE_100);
+    mjr_resizeOffscreen(width, height, &state_->context);
+    mjr_setBuffer(mjFB_OFFSCREEN, &state_->context);
+  });
   state_->viewport = {0, 0, width, height};
   state_->drawn.resize(static_cast<size_t>(3 * options.width * options.height));
   state_->upright.resize(state_->drawn.size());
@@ -86,9 +89,11 @@ std::span<const uint8_t> MujocoRenderer::Draw(std::span<const double> qpos, cons
   }
   s.gl.make_current();
   std::copy(qpos.begin(), qpos.end(), s.data->qpos);
-  mj_forward(&s.model, s.data.get());
-  mjv_updateScene(&s.model, s.data.get(), &s.option, nullptr, &s.camera, mjCAT_ALL, &s.scene);
-  mjr_render(s.viewport, &s.scene, &s.context);
+  CallMujoco([&] {
+    mj_forward(&s.model, s.data.get());
+    mjv_updateScene(&s.model, s.data.get(), &s.option, nullptr, &s.camera, mjCAT_ALL, &s.scene);
+    mjr_render(s.viewport, &s.scene, &s.context);
+  });
   std::string names;
   std::string values;
   for (size_t i = 0; i < labels.size(); ++i) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <csetjmp>
 #include <cstdlib>
 #include <limits>
 #include <map>
@@ -11,7 +12,9 @@
 #include <random>
 #include <stdexcept>
 #include <type_traits>
+#include <utility>
 
+#include "call_mujoco.h"
 #include "reverie/core/log.h"
 
 namespace reverie {
@@ -30,10 +33,14 @@ std::string OneLine(std::string text) {
   return text;
 }
 
-// MuJoCo would go on with broken data if this returned after an error, so it leaves by an exception.
-void HandleMessage(const mjLogMessage* message) {
+// Of this thread: where an error leaves MuJoCo's code for, and what it said.
+thread_local std::jmp_buf* way_out = nullptr;
+thread_local std::string error_text;
+
+// Whether the message is an error, which is then in error_text.
+bool NotesError(const mjLogMessage* message) {
   if (message->level < mjLOG_WARNING) {
-    return;
+    return false;
   }
   std::string text = message->subject;
   if (message->body != nullptr) {
@@ -42,9 +49,37 @@ void HandleMessage(const mjLogMessage* message) {
   }
   text = "MuJoCo: " + OneLine(std::move(text));
   if (message->level == mjLOG_ERROR) {
-    throw std::runtime_error(text);
+    error_text = std::move(text);
+    return true;
   }
   LogWarning(text);
+  return false;
+}
+
+// After an error MuJoCo would go on with broken data if this returned. Its engine is C, which is left by a jump; what
+// reads models is C++, which is left by an exception.
+void HandleMessage(const mjLogMessage* message) {
+  if (!NotesError(message)) {
+    return;
+  }
+  if (way_out != nullptr) {
+    std::longjmp(*way_out, 1);  // nothing here has a destructor
+  }
+  throw std::runtime_error(error_text);
+}
+
+// Whether the call came to its end. Apart from CallMujoco, since a jump back into it leaves its variables unknown.
+[[gnu::noinline]] bool ComesBack(c10::function_ref<void()> call) {
+  struct WayOut {
+    std::jmp_buf here;
+    std::jmp_buf* const outer = std::exchange(way_out, &here);
+    ~WayOut() { way_out = outer; }
+  } scope;
+  if (setjmp(scope.here) != 0) {
+    return false;
+  }
+  call();
+  return true;
 }
 
 constexpr std::array kInstabilities{mjWARN_BADQPOS, mjWARN_BADQVEL, mjWARN_BADQACC, mjWARN_BADCTRL};
@@ -72,6 +107,12 @@ std::vector<std::string> StateNames(const mjModel& model) {
 }
 
 }  // namespace
+
+void CallMujoco(c10::function_ref<void()> call) {
+  if (!ComesBack(call)) {
+    throw std::runtime_error(error_text);
+  }
+}
 
 std::filesystem::path MujocoModelPath(const std::string& xml_file) {
   std::filesystem::path path(xml_file);
@@ -113,13 +154,20 @@ double MujocoStepSeconds(const std::string& xml_file, int64_t frame_skip) {
   return LoadMujocoModel(xml_file)->opt.timestep * static_cast<double>(frame_skip);
 }
 
+namespace {
+
+mjData* MakeMujocoData(const mjModel& model) {
+  mjData* data = nullptr;
+  CallMujoco([&] { data = mj_makeData(&model); });
+  return data;
+}
+
+}  // namespace
+
 void MujocoSimulation::DeleteData::operator()(mjData_* data) const { mj_deleteData(data); }
 
 MujocoSimulation::MujocoSimulation(const std::string& xml_file, int64_t frame_skip)
-    : xml_file_(xml_file),
-      frame_skip_(frame_skip),
-      model_(LoadMujocoModel(xml_file)),
-      data_(mj_makeData(model_.get())) {
+    : xml_file_(xml_file), frame_skip_(frame_skip), model_(LoadMujocoModel(xml_file)), data_(MakeMujocoData(*model_)) {
   if (data_ == nullptr) {
     throw std::runtime_error("xml_file: " + xml_file + ": MuJoCo has no memory for its data");
   }
@@ -155,17 +203,19 @@ void MujocoSimulation::RequireSize(size_t nq, size_t nv) const {
 }
 
 void MujocoSimulation::SetState(std::span<const double> qpos, std::span<const double> qvel) {
-  mj_resetData(model_.get(), data_.get());
+  CallMujoco([&] { mj_resetData(model_.get(), data_.get()); });
   std::copy(qpos.begin(), qpos.end(), qpos_.begin());
   std::copy(qvel.begin(), qvel.end(), qvel_.begin());
-  mj_forward(model_.get(), data_.get());
+  CallMujoco([&] { mj_forward(model_.get(), data_.get()); });
 }
 
 void MujocoSimulation::Advance(std::span<const double> ctrl, AfterStep after) {
   std::copy(ctrl.begin(), ctrl.end(), ctrl_.begin());
-  for (int64_t i = 0; i < frame_skip_; ++i) {
-    mj_step(model_.get(), data_.get());
-  }
+  CallMujoco([&] {
+    for (int64_t i = 0; i < frame_skip_; ++i) {
+      mj_step(model_.get(), data_.get());
+    }
+  });
   for (const mjtWarning warning : kInstabilities) {
     if (data_->warning[warning].number > 0) {
       throw std::runtime_error(
@@ -174,7 +224,7 @@ void MujocoSimulation::Advance(std::span<const double> ctrl, AfterStep after) {
     }
   }
   if (after == AfterStep::kContactForces) {
-    mj_rnePostConstraint(model_.get(), data_.get());
+    CallMujoco([&] { mj_rnePostConstraint(model_.get(), data_.get()); });
   }
 }
 
@@ -201,8 +251,10 @@ void MujocoSimulation::Restore(std::span<const double> snapshot) {
     throw std::runtime_error("a snapshot of " + std::to_string(snapshot.size()) + " numbers, expected " +
                              std::to_string(state_size + carried_size_));
   }
-  mj_resetData(model_.get(), data_.get());
-  mj_setState(model_.get(), data_.get(), snapshot.data(), mjSTATE_INTEGRATION);
+  CallMujoco([&] {
+    mj_resetData(model_.get(), data_.get());
+    mj_setState(model_.get(), data_.get(), snapshot.data(), mjSTATE_INTEGRATION);
+  });
   auto from = snapshot.begin() + static_cast<std::ptrdiff_t>(state_size);
   for (const std::span<double> values : carried_) {
     std::copy_n(from, values.size(), values.begin());

@@ -185,6 +185,23 @@ TEST_F(SimulationTest, AnErrorOfMujocosIsAnExceptionAndTheSimulationGoesOn) {
   EXPECT_GT(errors, 0);
 }
 
+// A function that lets no exception through stands for C, which knows none.
+TEST_F(SimulationTest, AnErrorLeavesMujocoWithoutAnExceptionInIt) {
+  MujocoSimulation simulation(Write("mine.xml", kGoodModel), 2);
+  mjcb_passive = [](const mjModel*, mjData*) noexcept { mju_error("an error in %s", "C"); };
+  for (int i = 0; i < 3; ++i) {
+    const std::vector<double> ctrl(1, 0.0);
+    EXPECT_EQ(MessageOf<std::runtime_error>([&] { simulation.Advance(ctrl); }), "MuJoCo: an error in C");
+    EXPECT_EQ(
+        MessageOf<std::runtime_error>([&] { simulation.SetState(std::vector<double>(2), std::vector<double>(2)); }),
+        "MuJoCo: an error in C");
+  }
+  mjcb_passive = nullptr;
+  simulation.SetState(std::vector<double>(2), std::vector<double>(2));
+  EXPECT_NO_THROW(simulation.Advance(std::vector<double>(1, 1.0)));
+  EXPECT_GT(simulation.qvel()[0], 0);
+}
+
 TEST_F(SimulationTest, AnInstabilityNamesEnvStepAndWarning) {
   const auto env = Make("HalfCheetah-v5");
   std::vector<double> state(18, 0.0);
