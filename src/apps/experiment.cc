@@ -3,7 +3,11 @@
 #include <new>
 #include <stdexcept>
 
+#include "reverie/config/writer.h"
+#include "reverie/core/file.h"
+#include "reverie/core/log.h"
 #include "reverie/core/state.h"
+#include "reverie/core/text.h"
 #include "reverie/run/checkpoint_folder.h"
 #include "reverie/run/device.h"
 
@@ -16,9 +20,31 @@ AlgorithmMaker ReadExperiment(const std::filesystem::path& file, const std::vect
   return ReadAlgorithm(document, envs);
 }
 
+std::map<std::string, std::string> FileDigests(const AlgorithmMaker& maker) {
+  std::map<std::string, std::string> digests;
+  for (const auto& [key, file] : NamedFiles(maker.fields())) {
+    digests.emplace(key, FileDigest(file));
+  }
+  return digests;
+}
+
+std::string ChangedFiles(const RunDirectory& run, const AlgorithmMaker& maker) {
+  const std::map<std::string, std::string>& known = run.record().facts.files;
+  std::vector<std::string> changed;
+  for (const auto& [key, file] : NamedFiles(maker.fields())) {
+    if (const auto before = known.find(key); before != known.end() && before->second != FileDigest(file)) {
+      changed.push_back(key + ": " + file.string() + " is not what it was when " + run.path().string() + " was begun");
+    }
+  }
+  return Joined(changed);
+}
+
 TrainedRun LoadTrainedRun(const std::filesystem::path& run_directory, const EnvRegistry& envs) {
   const RunDirectory directory = RunDirectory::Open(run_directory);
   TrainedRun run{.maker = ReadExperiment(directory.config_path(), {}, envs)};
+  if (const std::string changed = ChangedFiles(directory, run.maker); !changed.empty()) {
+    LogWarning(changed);
+  }
   UseThreads(run.maker.run().threads);
   run.algorithm = run.maker.make(torch::kCPU);
   Checkpoint checkpoint = CheckpointFolder::LoadWithoutRows(directory.checkpoint_path());

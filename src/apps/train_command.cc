@@ -26,13 +26,21 @@ struct TrainArguments {
   bool auto_resume = false;
 };
 
-// A run goes on as it began: only where it is computed may change, and how long it is.
-void RefuseChanges(const std::filesystem::path& run, const std::string& config_yaml) {
+// A run goes on as it began: only where it is computed and where its files lie may change, and how long it is.
+void RefuseChanges(const std::filesystem::path& run, const std::string& config_yaml, const AlgorithmMaker& maker) {
+  const RunDirectory directory = RunDirectory::Open(run);
+  if (const std::string changed = ChangedFiles(directory, maker); !changed.empty()) {
+    throw std::invalid_argument(changed);
+  }
+  const std::map<std::string, std::filesystem::path> files = NamedFiles(maker.fields());
   std::vector<ConfigDifference> differences = ConfigDifferences(ConfigDocument::FromFile(run / "config.yaml"),
                                                                 ConfigDocument::FromText(config_yaml, "this config"));
-  std::erase_if(differences, [](const ConfigDifference& one) {
+  std::erase_if(differences, [&](const ConfigDifference& one) {
     const bool longer = one.key == "total_steps" && ParseNumber<int64_t>(one.here) > ParseNumber<int64_t>(one.there);
-    return one.key == "device" || one.key == "threads" || longer;
+    const auto file = files.find(one.key);
+    const bool moved = file != files.end() && (directory.record().facts.files.contains(one.key) ||
+                                               std::filesystem::absolute(one.there).lexically_normal() == file->second);
+    return one.key == "device" || one.key == "threads" || longer || moved;
   });
   if (!differences.empty()) {
     throw std::invalid_argument(run.string() + " was begun with another config: " + DifferencesText(differences) +
@@ -44,7 +52,7 @@ enum class Start { kBegin, kBeginAnew, kGoOn, kNothingToDo };
 
 // What the same command does the next time. Only a run that was killed before its first checkpoint is begun anew:
 // whatever else has none holds something that is not to be had again.
-Start NextStart(const std::filesystem::path& path, const std::string& config_yaml, int64_t total_steps) {
+Start NextStart(const std::filesystem::path& path, const std::string& config_yaml, const AlgorithmMaker& maker) {
   std::error_code error;
   if (!std::filesystem::exists(path / "run.json", error)) {
     return Start::kBegin;  // or be refused, where something else is there
@@ -56,8 +64,8 @@ Start NextStart(const std::filesystem::path& path, const std::string& config_yam
   if (running && !std::filesystem::exists(run.config_path()) && !has_checkpoint()) {
     return Start::kBeginAnew;  // killed while it was created
   }
-  RefuseChanges(path, config_yaml);
-  if (record.status == RunStatus::kFinished && record.env_steps >= total_steps) {
+  RefuseChanges(path, config_yaml, maker);
+  if (record.status == RunStatus::kFinished && record.env_steps >= maker.run().total_steps) {
     return Start::kNothingToDo;
   }
   if (has_checkpoint()) {
@@ -98,7 +106,7 @@ void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
   }
   bool overwrite = arguments.overwrite;
   if (arguments.auto_resume) {
-    const Start start = NextStart(path, config_yaml, run_config.total_steps);
+    const Start start = NextStart(path, config_yaml, maker);
     if (start == Start::kNothingToDo) {
       LogInfo(path.string() + " is finished");
       return;
@@ -106,7 +114,7 @@ void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
     resume = start == Start::kGoOn;
     overwrite = start == Start::kBeginAnew;
   } else if (resume) {
-    RefuseChanges(path, config_yaml);
+    RefuseChanges(path, config_yaml, maker);
   }
   const torch::Device device = ChooseDevice(run_config.device);
   const int64_t threads = UseThreads(run_config.threads);
@@ -117,7 +125,8 @@ void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
                        .env = maker.env().id,
                        .seed = run_config.seed,
                        .device = device.str(),
-                       .threads = threads};
+                       .threads = threads,
+                       .files = FileDigests(maker)};
   Evaluator evaluator(maker.env().maker, run_config.eval.episodes);
   RunDirectory directory = resume ? RunDirectory::Resume(path, config_yaml, facts)
                                   : RunDirectory::Create(path, config_yaml, facts, overwrite);

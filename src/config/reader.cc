@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "reverie/config/writer.h"
+#include "reverie/core/file.h"
 #include "reverie/core/text.h"
 
 namespace reverie {
@@ -59,6 +60,8 @@ void RefuseDuplicates(const YAML::Node& node, const std::string& prefix, const s
     RefuseDuplicates(item.second, path, name);
   }
 }
+
+constexpr const char* kCommandLine = "--set ";
 
 // No config is larger than this, and a file that is may take more memory and time than there is.
 constexpr size_t kMostBytes = size_t{256} << 10U;
@@ -162,6 +165,14 @@ std::string ShowRange(const Range& range) {
             ShortestDouble(range.high);
   }
   return text;
+}
+
+// The folder that the name of a file is taken from where it was given there: "FILE:LINE", "FILE" or "--set ...".
+std::filesystem::path FolderOf(const std::string& place) {
+  const std::filesystem::path folder = std::filesystem::path(place).parent_path();
+  // Older versions wrote names into a run as they were given, from where it was begun.
+  return place.starts_with(kCommandLine) || std::filesystem::exists(folder / "run.json") ? std::filesystem::path()
+                                                                                         : folder;
 }
 
 bool InRange(double value, const Range& range) {
@@ -359,7 +370,19 @@ class Reader {
       if (!node.IsScalar()) {
         Expected("a text");
       }
-      *target = node.Scalar();
+      *target = NamesAFile(field) ? File(node.Scalar()) : node.Scalar();
+    }
+    std::string File(const std::string& name) const {
+      std::filesystem::path file = WithHome(name);
+      if (!file.has_parent_path()) {
+        return name;
+      }
+      file = std::filesystem::absolute(FolderOf(place) / file).lexically_normal();
+      std::error_code error;
+      if (!std::filesystem::is_regular_file(file, error)) {
+        Fail(place, path + ": no such file: " + file.string());
+      }
+      return file.string();
     }
     void operator()(std::optional<double>* target) const {
       if (node.IsScalar() && node.Scalar() == "auto") {
@@ -439,7 +462,7 @@ ConfigDocument ConfigDocument::FromText(const std::string& text, const std::stri
 
 void ConfigDocument::Set(std::string_view assignment, std::string_view origin) {
   const std::string argument(assignment);
-  const std::string where = origin.empty() ? "--set " + argument : std::string(origin);
+  const std::string where = origin.empty() ? kCommandLine + argument : std::string(origin);
   const size_t equals = argument.find('=');
   const std::string path = argument.substr(0, equals);
   const std::vector<std::string> parts = SplitPath(path);

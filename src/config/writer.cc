@@ -103,6 +103,21 @@ void WriteYaml(const Fields& fields, const std::string& indent, std::ostringstre
   }
 }
 
+void CollectFiles(const Fields& fields, const std::string& prefix,
+                  std::map<std::string, std::filesystem::path>& files) {
+  for (const Field& field : fields.list()) {
+    Fields storage;
+    if (const Fields* section = SectionOf(field, storage)) {
+      CollectFiles(*section, prefix + field.name + ".", files);
+    } else if (NamesAFile(field)) {
+      const std::filesystem::path file = *std::get<std::string*>(field.target);
+      if (file.is_absolute()) {
+        files.emplace(prefix + field.name, file);
+      }
+    }
+  }
+}
+
 std::string RangeText(const Range& range) {
   if (std::isinf(range.low) && std::isinf(range.high)) {
     return "";
@@ -133,6 +148,16 @@ std::string ToYaml(const Fields& fields) {
   std::ostringstream out;
   WriteYaml(fields, "", out);
   return out.str();
+}
+
+bool NamesAFile(const Field& field) {
+  return field.name.ends_with("_file") && std::holds_alternative<std::string*>(field.target);
+}
+
+std::map<std::string, std::filesystem::path> NamedFiles(const Fields& fields) {
+  std::map<std::string, std::filesystem::path> files;
+  CollectFiles(fields, "", files);
+  return files;
 }
 
 std::string ToReference(const Fields& fields) {

@@ -1,12 +1,18 @@
 #include "reverie/core/file.h"
 
+#define XXH_INLINE_ALL
 #include <fcntl.h>
 #include <unistd.h>
+#include <xxhash.h>
 
+#include <array>
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <mutex>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -84,6 +90,28 @@ void WriteFileWhole(const std::filesystem::path& path, std::string_view bytes) {
   const PartialFile file(path);
   file.Write(bytes);
   file.MoveIntoPlace();
+}
+
+std::string FileDigest(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream content;
+  content << file.rdbuf();
+  if (!file) {
+    throw std::runtime_error("cannot read " + path.string());
+  }
+  const std::string bytes = content.str();
+  std::array<char, 17> digits{};
+  std::snprintf(digits.data(), digits.size(), "%016llx",
+                static_cast<unsigned long long>(XXH3_64bits(bytes.data(), bytes.size())));
+  return digits.data();
+}
+
+std::filesystem::path WithHome(const std::string& name) {
+  const char* home = std::getenv("HOME");
+  if (home != nullptr && name.starts_with("~/")) {
+    return std::filesystem::path(home) / name.substr(2);
+  }
+  return name;
 }
 
 void MakeFolder(const std::filesystem::path& path) {

@@ -157,6 +157,9 @@ RunData ReadRun(const fs::path& path) {
   for (const ConfigLeaf& leaf : ConfigDocument::FromFile(directory.config_path()).Leaves()) {
     run.config.emplace(leaf.key, leaf.value);
   }
+  for (const auto& [key, digest] : run.record.facts.files) {  // wherever a file lies, its content makes the task
+    run.config[key] = fs::path(run.config[key]).filename().string() + " (" + digest + ")";
+  }
   ReadEvaluations(run);
   ReadTraining(run);
   return run;

@@ -80,6 +80,9 @@ RunRecord ReadRecord(const fs::path& path) {
     json.at("seed").get_to(record.facts.seed);
     json.at("device").get_to(record.facts.device);
     json.at("threads").get_to(record.facts.threads);
+    if (const auto files = json.find("files"); files != json.end()) {  // older versions wrote none
+      files->get_to(record.facts.files);
+    }
     for (const auto& [name, version] : json.at("libraries").items()) {
       record.libraries.emplace_back(name, version.get<std::string>());
     }
@@ -242,6 +245,7 @@ void RunDirectory::WriteRecord() const {
                      {"seed", record_.facts.seed},
                      {"device", record_.facts.device},
                      {"threads", record_.facts.threads},
+                     {"files", record_.facts.files},
                      {"libraries", libraries},
                      {"hostname", record_.hostname},
                      {"started", record_.started},

@@ -246,6 +246,9 @@ Sweep ReadSweep(const fs::path& file, const fs::path& out, const EnvRegistry& en
       }
       config.Set("variant=\"" + run.variant + "\"");
       const AlgorithmMaker maker = ReadAlgorithm(config, envs);
+      if (!NamedFiles(maker.fields()).empty()) {
+        maker.env().maker.make();  // throws where a file does not fit
+      }
       run.total_steps = maker.run().total_steps;
       run.threads = maker.run().threads;
       run.config = sweep.out / "configs" / run.task / (run.variant + ".yaml");

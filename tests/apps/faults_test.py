@@ -7,6 +7,7 @@ usage: faults_test.py PROGRAM SOURCE_DIR CLASS [unittest arguments]
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -263,6 +264,112 @@ class Process(Case):
                 os.close(writer)
                 self.assertEqual(result.returncode, 1)
                 self.assertRegex(result.stderr, b"error: standard output cannot be written(: Broken pipe)?\n$")
+
+
+class Files(Case):
+    """Files that a config names are found from anywhere, and are the same ones later."""
+
+    MODEL = """<mujoco><option timestep="0.02"/><worldbody><body name="cart">
+        <joint name="slider" type="slide" axis="1 0 0"/><geom size="0.1" mass="MASS"/><body name="pole">
+        <joint name="hinge" type="hinge" axis="0 1 0"/><geom type="capsule" fromto="0 0 0 0 0 0.6" size="0.05"/>
+        </body></body></worldbody><actuator><motor joint="slider" gear="100" ctrllimited="true" ctrlrange="-3 3"/></actuator>
+        </mujoco>"""
+    OPTION = "env: {id: InvertedPendulum-v5, options: {xml_file: models/pole.xml}}"
+
+    def setUp(self):
+        super().setUp()
+        self.model = self.add_model("project/models/pole.xml", 1)
+        self.add_model("models/pole.xml", 50)  # another file of that name, from where the program is started
+        self.write(TINY_SAC.replace("env: {id: InvertedPendulum-v5}", self.OPTION), "project/c.yaml")
+
+    def add_model(self, name, mass):
+        path = self.cwd / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.MODEL.replace("MASS", str(mass)))
+        return path
+
+    def xml_file(self, run_dir):
+        return re.search("xml_file: (.*)", (self.cwd / run_dir / "config.yaml").read_text())[1].strip('"')
+
+    def call(self, *arguments, cwd=".", code=0):
+        result = run(*arguments, cwd=self.cwd / cwd)
+        self.assertEqual(result.returncode, code, result.stderr)
+        return result
+
+    def test_a_name_is_taken_from_the_folder_of_whoever_gives_it(self):
+        self.train("project/c.yaml", "--run-dir", "r")
+        self.assertEqual(self.xml_file("r"), str(self.model.resolve()))
+        self.train("project/c.yaml", "--set", "env.options.xml_file=models/pole.xml", "--run-dir", "other")
+        self.assertEqual(self.xml_file("other"), str((self.cwd / "models/pole.xml").resolve()))
+        self.assertNotEqual(rows(self.cwd / "r/eval.csv")[0]["return_mean"], rows(self.cwd / "other/eval.csv")[0]["return_mean"])
+        self.train("project/c.yaml", "--set", "env.options.xml_file=project/models/pole.xml", "--run-dir", "same")
+        self.assertEqual(comparable(self.cwd / "r/train.csv"), comparable(self.cwd / "same/train.csv"))
+        (self.cwd / "away").mkdir()
+        first = self.call("eval", "r", "--episodes", 2, "--json").stdout
+        self.assertEqual(self.call("eval", "../r", "--episodes", 2, "--json", cwd="away").stdout, first)
+        self.call("export", "../r", "--out", "p.pt", cwd="away")
+        self.call("train", "--resume", "../r", "--set", "total_steps=600", cwd="away")
+        said = self.call("train", "project/c.yaml", "--set", "env.options.xml_file=models/none.xml", code=2).stderr
+        self.assertIn(f"env.options.xml_file: no such file: {self.cwd.resolve()}/models/none.xml", said)
+        self.model.unlink()
+        said = self.call("train", "project/c.yaml", "--run-dir", "new", code=2).stderr
+        self.assertIn(f"project/c.yaml:6: env.options.xml_file: no such file: {self.model.resolve()}", said)
+        self.assertFalse((self.cwd / "new").exists())
+
+    def test_a_file_that_changed_is_named(self):
+        self.train("project/c.yaml", "--run-dir", "r")
+        self.assertRegex(json.loads((self.cwd / "r/run.json").read_text())["files"]["env.options.xml_file"], "^[0-9a-f]{16}$")
+        text = self.model.read_text()
+        self.model.write_text(text.replace("0.6", "0.7"))
+        says = f"env.options.xml_file: {self.model.resolve()} is not what it was when r was begun"
+        self.assertEqual(self.call("train", "--resume", "r", "--set", "total_steps=600", code=2).stderr, f"error: {says}\n")
+        self.assertIn(says, self.call("train", "project/c.yaml", "--run-dir", "r", "--auto-resume", code=2).stderr)
+        self.assertIn(f"warning: {says}\n", self.call("eval", "r", "--episodes", 1).stderr)
+        self.train("project/c.yaml", "--run-dir", "longer", "--seed", 1)
+        self.model.rename(self.cwd / "moved.xml").write_text(text)  # what it was, elsewhere
+        self.call("train", "--resume", "r", "--set", "total_steps=600", "--set", "env.options.xml_file=./moved.xml")
+        self.train("project/c.yaml", "--run-dir", "moved", "--seed", 2, "--set", "env.options.xml_file=./moved.xml")
+        warning = "InvertedPendulum-v5: runs are not of the same task: env.options.xml_file is "
+        said = lambda *runs: [text for text in json.loads(self.call("compare", *runs, "--json").stdout)["warnings"]
+                              if text.startswith(warning)]
+        self.assertEqual(said("r", "moved"), [])
+        self.assertRegex(said("r", "longer")[0], r"moved.xml \([0-9a-f]{16}\).*pole.xml \([0-9a-f]{16}\)")
+
+    def test_a_misfit_says_which_file(self):
+        self.model.write_text(re.sub("<body name=.pole.*?</body>", "", self.model.read_text(), flags=re.DOTALL))
+        said = self.call("train", "project/c.yaml", code=2).stderr
+        self.assertIn(str(self.model.resolve()), said)
+
+    def test_sweeps_too(self):
+        self.write(TINY_SAC.replace("500", "210"), "base.yaml")
+        self.write("env: {options: {xml_file: models/pole.xml}}\n", "project/task.yaml")
+        xml = "{env.options.xml_file: models/pole.xml}"
+        for name, text in (("overrides", f"overrides: {xml}\n"), ("variant", f"variants: {{a: {xml}}}\n"),
+                           ("task", "tasks: [task.yaml]\n"), ("base", "variants: {a: {base: c.yaml, total_steps: 210}}\n")):
+            with self.subTest(name):
+                self.write(f"base: ../base.yaml\nseeds: [0]\nout: out-{name}\n{text}", "project/s.yaml")
+                self.call("sweep", "project/s.yaml")
+                run_dir = next((self.cwd / f"out-{name}").rglob("run.json")).parent
+                self.assertEqual(self.xml_file(run_dir), str(self.model.resolve()))
+                self.assertIn("1 runs, 1 of them finished before", self.call("sweep", "project/s.yaml").stderr)
+        self.model.unlink()
+        self.write(f"base: ../base.yaml\nseeds: [0]\nout: new\nvariants: {{first: {{}}, a: {xml}}}\n", "project/s.yaml")
+        self.assertIn(f"project/s.yaml:4: env.options.xml_file: no such file: {self.model.resolve()}",
+                      self.call("sweep", "project/s.yaml", code=2).stderr)
+        self.model.write_text("<mujoco/>")
+        self.assertIn(str(self.model.resolve()), self.call("sweep", "project/s.yaml", code=2).stderr)
+        self.assertFalse((self.cwd / "new").exists())
+
+    def test_a_run_of_an_older_version_finds_its_file_from_where_it_was_begun(self):
+        self.train("project/c.yaml", "--set", "env.options.xml_file=models/pole.xml", "--run-dir", "r")
+        path = self.cwd / "r/config.yaml"
+        path.write_text(path.read_text().replace(self.xml_file("r"), "models/pole.xml"))
+        record = json.loads((self.cwd / "r/run.json").read_text())
+        del record["files"]
+        (self.cwd / "r/run.json").write_text(json.dumps(record))
+        self.call("eval", "r", "--episodes", 1)
+        self.call("train", "--resume", "r", "--set", "total_steps=600")
+        self.assertEqual(self.xml_file("r"), str((self.cwd / "models/pole.xml").resolve()))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 #ifndef REVERIE_CONFIG_WRITER_H_
 #define REVERIE_CONFIG_WRITER_H_
 
+#include <filesystem>
+#include <map>
 #include <string>
 
 #include "reverie/config/fields.h"
@@ -13,6 +15,14 @@ std::string ToYaml(const Fields& fields);
 
 // One line per key: path, type, default (the present value), range, meaning.
 std::string ToReference(const Fields& fields);
+
+// Whether a field's text is the name of a file: its key ends in _file. A name with a folder in it is taken from the
+// folder of the config that gives it (on the command line, from the present one) and read in full; there has to be such
+// a file. A bare name is left to whoever opens it.
+bool NamesAFile(const Field& field);
+
+// The files that the fields name in full (NamesAFile), by key.
+std::map<std::string, std::filesystem::path> NamedFiles(const Fields& fields);
 
 // A double in the shortest decimal form that reads back to the same value.
 std::string ShortestDouble(double value);

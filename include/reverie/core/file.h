@@ -35,6 +35,12 @@ class PartialFile {
 // Replaces the file at `path`. Throws as PartialFile does.
 void WriteFileWhole(const std::filesystem::path& path, std::string_view bytes);
 
+// The content's XXH3 in 16 digits. Throws std::runtime_error where it cannot be read.
+std::string FileDigest(const std::filesystem::path& path);
+
+// A name with "~/" in front of it taken from the user's folder.
+std::filesystem::path WithHome(const std::string& name);
+
 // With its parents, where it is not there yet. Throws std::runtime_error naming it.
 void MakeFolder(const std::filesystem::path& path);
 

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "call_mujoco.h"
+#include "reverie/core/file.h"
 #include "reverie/core/log.h"
 
 namespace reverie {
@@ -115,12 +116,8 @@ void CallMujoco(c10::function_ref<void()> call) {
 }
 
 std::filesystem::path MujocoModelPath(const std::string& xml_file) {
-  std::filesystem::path path(xml_file);
+  std::filesystem::path path = WithHome(xml_file);
   if (path.has_parent_path()) {
-    const char* home = std::getenv("HOME");
-    if (home != nullptr && xml_file.starts_with("~/")) {
-      return std::filesystem::path(home) / xml_file.substr(2);
-    }
     return path;
   }
   const char* folder = std::getenv("REVERIE_MODEL_DIR");
