@@ -15,6 +15,8 @@ StateVisitor StateVisitor::Saving(StateTree& tree) { return {tree, false, ""}; }
 StateVisitor StateVisitor::Loading(StateTree& tree) { return {tree, true, ""}; }
 StateVisitor StateVisitor::Child(std::string_view name) { return {tree_, loading_, Path(name)}; }
 
+bool StateVisitor::Has(std::string_view name) const { return tree_.values_.tensors.contains(Path(name)); }
+
 std::string StateVisitor::Path(std::string_view name) const {
   return path_.empty() ? std::string(name) : path_ + "/" + std::string(name);
 }

@@ -19,6 +19,10 @@ namespace {
 
 constexpr double kInitialMaxLogVar = 0.5;
 constexpr double kInitialMinLogVar = -10;
+// Deviations of targets below that of the least noise that a new network can predict.
+const double kLeastNoise = std::exp(kInitialMinLogVar / 2);
+// What an input that does not vary is divided by: the networks, which never learned what it does, do not see it.
+constexpr double kUnseen = 1e30;
 constexpr float kBoundPenalty = 0.01F;
 
 int64_t TargetDim(const ModelSpec& spec) { return spec.layout.obs_dim + (spec.learn_reward ? 1 : 0); }
@@ -158,7 +162,7 @@ torch::Tensor GaussianEnsemble::Targets(const TransitionBatch& rows) const {
 void GaussianEnsemble::Standardise(const TransitionBatch& train, const torch::Tensor& inputs) {
   const ColumnStatistics of_inputs = StatisticsOfColumns(inputs);
   input_mean_.copy_(of_inputs.mean);
-  input_std_.copy_(ColumnUnits(of_inputs.std));
+  input_std_.copy_(of_inputs.std.masked_fill(of_inputs.std == 0, kUnseen));
   const torch::Tensor targets = Targets(train);
   torch::Tensor magnitudes = ColumnMagnitudes(targets);
   if (config_.target == ModelTarget::kDelta) {  // differences of observations, with the rounding of those
@@ -168,18 +172,10 @@ void GaussianEnsemble::Standardise(const TransitionBatch& train, const torch::Te
   const ColumnStatistics of_targets = StatisticsOfColumns(targets, magnitudes);
   target_mean_.copy_(of_targets.mean);
   target_std_.copy_(of_targets.std);
-  SetTargetScale();
-}
-
-void GaussianEnsemble::SetTargetScale() {
-  const torch::Tensor constant = target_std_ == 0;
-  if (config_.normalize_targets) {
-    target_offset_.copy_(target_mean_);
-    target_scale_.copy_(target_std_);
-  } else {
-    target_offset_.copy_(target_mean_ * constant);
-    target_scale_.copy_(constant.logical_not());
-  }
+  const torch::Tensor in_units =
+      config_.normalize_targets ? torch::ones_like(target_std_, torch::kBool) : target_std_ < kLeastNoise;
+  target_offset_.copy_(target_mean_ * in_units);
+  target_scale_.copy_(torch::where(in_units, target_std_, 1));
 }
 
 torch::Tensor GaussianEnsemble::Mean(const torch::Tensor& output) const { return output.slice(-1, 0, target_dim_); }
@@ -251,10 +247,9 @@ std::optional<Metrics> GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng
   const torch::Tensor bootstrap =
       torch::randint(train_count, {members, train_count}, bootstrap_generator, index_options);
 
-  // What the networks say of targets that do not vary is never read, and no error.
-  const torch::Tensor constant = target_scale_ == 0;
+  const torch::Tensor constant = target_scale_ == 0;            // what the networks say of those is never read
   const auto square_error = [&](const torch::Tensor& output) {  // [E, B, D]
-    return (Mean(output) - holdout_targets).square().masked_fill(constant, 0);
+    return (Mean(output).masked_fill(constant, 0) - holdout_targets).square();
   };
 
   torch::Tensor best_error = torch::full({members}, std::numeric_limits<float>::infinity(), torch::device(device));
@@ -422,11 +417,17 @@ void GaussianEnsemble::VisitState(StateVisitor& state) {
   state("input_std", input_std_);
   state("target_mean", target_mean_);
   state("target_std", target_std_);
+  if (!state.loading() || state.Has("target_scale")) {
+    state("target_offset", target_offset_);
+    state("target_scale", target_scale_);
+  } else if (config_.normalize_targets) {  // an older version's state
+    target_offset_.copy_(target_mean_);
+    target_scale_.copy_(target_std_);
+  }
   state("elites", elites_);
   state.Resizable("holdout", holdout_.rows);
   if (state.loading()) {
     holdout_.rows = holdout_.rows.to(parameters_.values().device());
-    SetTargetScale();
     SetElites(elites_);
   }
 }

@@ -13,7 +13,9 @@ namespace {
 
 // The prediction for measures that read densities. A dimension that is predicted exactly, with variance 0 by every
 // member, has none: with variance 1 and equal means it adds the same to every term and cancels.
-GaussianPrediction WithDensities(const GaussianPrediction& p) { return {p.mean, p.var.masked_fill(p.var == 0, 1)}; }
+GaussianPrediction WithDensities(const GaussianPrediction& p) {
+  return {p.mean, p.var.masked_fill((p.var == 0).all(0, /*keepdim=*/true), 1)};
+}
 
 // log int N_i N_j = log N(mu_i; mu_j, var_i + var_j), [B]
 torch::Tensor LogOverlap(const GaussianPrediction& p, int64_t i, int64_t j) {
@@ -57,7 +59,8 @@ torch::Tensor OneVsRest(const GaussianPrediction& p, const torch::Tensor& member
   const torch::Tensor rest_mean = (p.mean.sum(0) - mean) / others;
   // E[var] + Var[mean] over the others, without the cancellation of E[x^2] - E[x]^2.
   const torch::Tensor spread = (p.mean - rest_mean).square().sum(0) - (mean - rest_mean).square();
-  const torch::Tensor rest_var = ((p.var.sum(0) - var + spread) / others).clamp_min(1e-12);
+  // At least what rounding leaves of the differences.
+  const torch::Tensor rest_var = torch::maximum((p.var.sum(0) - var + spread) / others, 1e-6 * var);
   return 0.5 * (torch::log(rest_var / var) + (var + (mean - rest_mean).square()) / rest_var - 1).sum(-1);
 }
 

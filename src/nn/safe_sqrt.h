@@ -8,11 +8,11 @@
 
 namespace reverie {
 
-// sqrt(x) where x > least, else 0 with derivative 0. The inner mask keeps the infinite derivative, which times zero is
-// not a number, out of the backward pass.
-inline torch::Tensor SafeSqrt(const torch::Tensor& x, double least = 0) {
-  const torch::Tensor small = x <= least;
-  return x.masked_fill(small, 1).sqrt().masked_fill(small, 0);
+// sqrt(x) where x > 0, else 0 with derivative 0. The inner mask keeps the infinite derivative, which times zero is not
+// a number, out of the backward pass.
+inline torch::Tensor SafeSqrt(const torch::Tensor& x) {
+  const torch::Tensor zero = x <= 0;
+  return x.masked_fill(zero, 1).sqrt().masked_fill(zero, 0);
 }
 
 }  // namespace reverie

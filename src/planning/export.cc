@@ -127,8 +127,7 @@ std::string MoveSource(Propagation kind) {
   means = self._decoded(mean, state).reshape(by_candidate)
   spread = means - means.select(0, 0)
   matched_var = var.reshape(by_candidate).mean(0) + torch.var(spread, [0], False, False)
-  small = matched_var <= 1e-12
-  std = torch.sqrt(matched_var).masked_fill(small, 0.0).repeat([self.particles, 1])
+  std = torch.sqrt(matched_var).repeat([self.particles, 1])
   noise = std.new_empty(std.size()).normal_(0.0, 1.0, generator=generator)
   return (means.select(0, 0) + spread.mean(0)).repeat([self.particles, 1]) + std * noise
 )";

@@ -19,8 +19,6 @@ constexpr float kLeast = -std::numeric_limits<float>::infinity();
 constexpr int64_t kLeastCpuRows = 128;
 // Of transitions whose rewards and ends are asked for at once, as small steps cost more in calls than in work.
 constexpr int64_t kJudgedNumbers = 1 << 20;
-// A moment-matched variance up to here is rounding: particles that are all one have none.
-constexpr double kLeastVar = 1e-12;
 
 }  // namespace
 
@@ -114,10 +112,12 @@ std::string ImaginedReturn::WhatIsNotFinite(const torch::Tensor& obs, const torc
   const TransitionLayout layout{.obs_dim = obs.size(0), .act_dim = plan.size(1)};
   TransitionBatch step = TransitionBatch::Empty(layout, propagation_.particles, plan.device());
   step.next_obs().copy_(obs.expand({propagation_.particles, layout.obs_dim}));
+  torch::Tensor ended = torch::zeros({propagation_.particles, 1}, plan.options().dtype(torch::kBool));
   for (int64_t t = 0; t < plan.size(0); ++t) {
     step.obs().copy_(step.next_obs().clone());
     step.action().copy_(plan[t].expand({propagation_.particles, layout.act_dim}));
-    const torch::Tensor member = model_env_.Step(step, generator).member;
+    const ImaginedStep imagined = model_env_.Step(step, generator);
+    step.next_obs_reward().masked_fill_(ended, 0);  // nothing counts after an end
     if (const int64_t j = culprit(step.next_obs()); j >= 0) {
       return Text("number ", j, " of the observation that the model imagines after ", t + 1, " steps");
     }
@@ -128,11 +128,12 @@ std::string ImaginedReturn::WhatIsNotFinite(const torch::Tensor& obs, const torc
     }
     if (config.use != UncertaintyUse::kNone) {
       const GaussianPrediction prediction = model.Predict(step.obs(), step.action(), config.over);
-      const torch::Tensor u = ScaledUncertainty(config.measure, config, model, prediction, member);
-      if (culprit(u.unsqueeze(1)) >= 0) {
+      const torch::Tensor u = ScaledUncertainty(config.measure, config, model, prediction, imagined.member);
+      if (culprit(u.unsqueeze(1).masked_fill(ended, 0)) >= 0) {
         return Text("the model's uncertainty at imagined step ", t + 1);
       }
     }
+    ended.logical_or_(imagined.terminated.unsqueeze(1));
   }
   return "";
 }
@@ -244,7 +245,7 @@ torch::Tensor ImaginedReturn::Moved(const GaussianPrediction& next, const torch:
       const torch::Tensor means = mean.reshape(by_candidate);
       const torch::Tensor spread = means - means[0];
       const torch::Tensor matched_var = var.reshape(by_candidate).mean(0) + spread.var(0, /*unbiased=*/false);
-      const torch::Tensor std = SafeSqrt(matched_var, kLeastVar);
+      const torch::Tensor std = SafeSqrt(matched_var);
       return (means[0] + spread.mean(0)).repeat({propagation_.particles, 1}) +
              std.repeat({propagation_.particles, 1}) * noise();
     }

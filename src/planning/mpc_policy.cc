@@ -21,7 +21,8 @@ MpcPolicy::MpcPolicy(const PlannerConfig& planner, int64_t act_dim, int64_t repl
       diagnosis_(std::move(diagnosis)),
       device_(device),
       tally_(torch::zeros({3}, torch::dtype(torch::kInt64).device(device))),
-      fruitless_(torch::zeros({}, torch::dtype(torch::kInt64).device(device))) {
+      fruitless_(torch::zeros({}, torch::dtype(torch::kInt64).device(device))),
+      most_fruitless_(torch::zeros_like(fruitless_)) {
   if (replan_every < 1 || replan_every > planner.horizon) {
     throw std::logic_error("MpcPolicy: replan_every " + std::to_string(replan_every) + ", expected 1 to the horizon, " +
                            std::to_string(planner.horizon));
@@ -71,9 +72,11 @@ torch::Tensor MpcPolicy::Next(Plan& plan, const torch::Tensor& obs, torch::Gener
       plan.planner->Shift(replan_every_);
     }
     torch::Tensor none_finite = torch::ones({}, torch::dtype(torch::kBool).device(device_));
+    torch::Tensor candidate;
     plan.actions = plan.planner->Optimize(
         [&](const torch::Tensor& candidates) {
           torch::Tensor scores = return_of_(obs, plan.env, candidates, generator);
+          candidate = candidates.detach()[0];
           const torch::Tensor finite = torch::isfinite(scores);
           tally_[0].add_(scores.size(0));
           tally_[1].add_(scores.size(0) - finite.sum());
@@ -83,23 +86,25 @@ torch::Tensor MpcPolicy::Next(Plan& plan, const torch::Tensor& obs, torch::Gener
         generator);
     tally_[2].add_(none_finite);
     fruitless_.add_(1).mul_(none_finite);
+    at::maximum_out(most_fruitless_, most_fruitless_, fruitless_);
     ++searches_;
-    RefuseFruitlessSearches(plan, obs, generator);
+    RefuseFruitlessSearches(obs, candidate, generator);
     plan.acted = 0;
   }
   return plan.actions[plan.acted++];
 }
 
-void MpcPolicy::RefuseFruitlessSearches(const Plan& plan, const torch::Tensor& obs, torch::Generator& generator) {
+void MpcPolicy::RefuseFruitlessSearches(const torch::Tensor& obs, const torch::Tensor& candidate,
+                                        torch::Generator& generator) {
   ++since_look_;
   if (!device_.is_cpu() && since_look_ < kMostFruitlessSearches) {
     return;
   }
   since_look_ = 0;
-  if (fruitless_.item<int64_t>() < kMostFruitlessSearches) {
+  if (most_fruitless_.item<int64_t>() < kMostFruitlessSearches) {
     return;
   }
-  const std::string culprit = diagnosis_ ? diagnosis_(obs, plan.actions, generator) : "";
+  const std::string culprit = diagnosis_ ? diagnosis_(obs, candidate, generator) : "";
   throw std::runtime_error(Text("in ", kMostFruitlessSearches, " searches in a row no candidate's return was finite",
                                 culprit.empty() ? "" : ": " + culprit + " is not finite"));
 }

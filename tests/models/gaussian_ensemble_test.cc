@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "oracle.h"
+#include "reverie/models/model_env.h"
 
 namespace reverie {
 namespace {
@@ -321,6 +322,103 @@ TEST(GaussianEnsemble, EveryOptionPredictsTheSameSystem) {
         }
       }
     }
+  }
+}
+
+// Columns of 2,000 rows: a constant; a goal that stays through each row; numbers that vary by 3e-6 and by 1e-4 only; an
+// ordinary one. The reward is a constant.
+TransitionBatch RowsWithKnownColumns() {
+  const TransitionLayout layout{.obs_dim = 5, .act_dim = 1};
+  torch::Generator generator = MakeGenerator(Rng(21), torch::kCPU);
+  TransitionBatch batch = TransitionBatch::Empty(layout, 2000, torch::kCPU);
+  batch.rows.zero_();
+  batch.action().uniform_(-1, 1, generator);
+  for (torch::Tensor obs : {batch.obs(), batch.next_obs()}) {
+    obs.normal_(0, 1, generator);
+    obs.select(1, 0).fill_(0.45);
+    obs.select(1, 2).mul_(3e-6).add_(0.45);
+    obs.select(1, 3).mul_(1e-4);
+  }
+  batch.next_obs().select(1, 1).copy_(batch.obs().select(1, 1));
+  batch.next_obs().select(1, 4).copy_(batch.obs().select(1, 4) + 0.1 * batch.action().select(1, 0));
+  batch.reward().fill_(1.5);
+  return batch;
+}
+
+TEST(GaussianEnsemble, WhatDoesNotVaryIsPredictedExactlyAndSmallUnitsStaySmall) {
+  const TransitionBatch rows = RowsWithKnownColumns();
+  ReplayBuffer data(rows.layout, rows.size(), torch::kCPU);
+  data.Add(rows);
+  const torch::Tensor deviations = torch::tensor({1.0F, 1.0F, 3e-6F, 1e-4F, 1.0F});
+  const torch::Tensor centres = torch::tensor({0.45F, 0.0F, 0.45F, 0.0F, 0.0F});
+  for (const ModelTarget target : {ModelTarget::kDelta, ModelTarget::kNextObs}) {
+    for (const bool normalize : {false, true}) {
+      for (const bool probabilistic : {true, false}) {
+        SCOPED_TRACE(::testing::Message() << "next_obs " << (target == ModelTarget::kNextObs) << ", normalize "
+                                          << normalize << ", probabilistic " << probabilistic);
+        GaussianEnsembleConfig config = SmallConfig();
+        config.target = target;
+        config.normalize_targets = normalize;
+        GaussianEnsemble model(config, {.layout = rows.layout, .learn_reward = true, .probabilistic = probabilistic},
+                               Rng(1), torch::kCPU);
+        model.Fit(data, Rng(2));
+        torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
+        const torch::Tensor start = rows.obs().slice(0, 0, 100);
+        const torch::Tensor action = rows.action().slice(0, 0, 100);
+        ModelSample sample{.next_obs = torch::empty_like(start),
+                           .reward = torch::empty({100}),
+                           .member = torch::empty({100}, torch::kInt64)};
+        const auto expect_known = [&] {
+          EXPECT_TRUE((sample.next_obs.select(1, 0) == start.select(1, 0)).all().item<bool>());
+          if (target == ModelTarget::kDelta) {
+            EXPECT_TRUE((sample.next_obs.select(1, 1) == start.select(1, 1)).all().item<bool>());
+          }
+          EXPECT_TRUE((sample.reward == 1.5).all().item<bool>());
+        };
+        torch::Tensor obs = start;
+        for (int64_t step = 0; step < 25; ++step) {
+          model.Sample(obs, action, RandomDeal(100, generator), generator, sample);
+          expect_known();
+          obs = sample.next_obs.clone();
+        }
+        EXPECT_LT(((obs - centres) / deviations).abs().slice(1, 2, 4).max().item<double>(), 40);
+        const GaussianPrediction prediction = model.Predict(start, action, Members::kElites);
+        model.SampleFrom(prediction, start, generator, sample);
+        expect_known();
+        EXPECT_TRUE((prediction.var.select(2, 0) == 0).all().item<bool>());
+        const torch::Tensor mean = MeanNextObs(model, start, action);
+        EXPECT_TRUE(torch::equal(mean.select(1, 0), start.select(1, 0)));
+
+        // Another value of an input that never varied changes nothing that is predicted.
+        torch::Tensor elsewhere = start.clone();
+        elsewhere.select(1, 0).fill_(500);
+        const GaussianPrediction there = model.Predict(elsewhere, action, Members::kAll);
+        const GaussianPrediction here = model.Predict(start, action, Members::kAll);
+        EXPECT_TRUE(torch::allclose(there.mean, here.mean, 1e-6, 1e-9));
+        EXPECT_TRUE(torch::allclose(there.var, here.var, 1e-6, 1e-12));
+      }
+    }
+  }
+}
+
+// A state that was written before the targets' units were part of it.
+TEST(GaussianEnsemble, AnOlderStatePredictsAsItDid) {
+  for (const bool normalize : {false, true}) {
+    GaussianEnsembleConfig config = SmallConfig();
+    config.normalize_targets = normalize;
+    GaussianEnsemble model(config, {.layout = kLayout}, Rng(1), torch::kCPU);
+    const ReplayBuffer data = LinearData(300, 0.05);
+    model.Fit(data, Rng(2));
+    const TransitionBatch all = data.All();
+    TensorFile values = SaveState(model).values();
+    values.tensors.erase("target_offset");
+    values.tensors.erase("target_scale");
+    StateTree older(values, {});
+    GaussianEnsemble loaded(config, {.layout = kLayout}, Rng(5), torch::kCPU);
+    LoadState(older, loaded);
+    EXPECT_TRUE(torch::equal(loaded.Predict(all.obs(), all.action(), Members::kElites).mean,
+                             model.Predict(all.obs(), all.action(), Members::kElites).mean))
+        << normalize;
   }
 }
 

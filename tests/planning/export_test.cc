@@ -75,11 +75,9 @@ struct Subject {
       };
       draw("input_mean", -0.2, 0.2);
       draw("input_std", 0.7, 1.4);
-      draw("target_mean", -0.1, 0.1);
-      draw("target_std", 0.3, 0.6);
-      if (choices.normalise) {
-        tensors.at("target_std")[1] = 0;  // did not vary
-      }
+      draw("target_offset", -0.1, 0.1);
+      draw("target_scale", 0.3, 0.6);
+      tensors.at("target_scale")[1] = 0;  // of a target that does not vary
       tensors.at("elites") = torch::tensor({3, 0, 2}, torch::kInt64);
     });
     if (choices.probabilistic) {
@@ -155,6 +153,8 @@ void MakeExact(Subject& subject, double var) {
   subject.Change([](auto& tensors) {
     tensors.at("input_mean").zero_();
     tensors.at("input_std").fill_(1);
+    tensors.at("target_offset").zero_();
+    tensors.at("target_scale").fill_(1);
   });
 }
 

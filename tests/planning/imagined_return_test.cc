@@ -109,6 +109,28 @@ TEST_F(ImaginedReturnTest, AParticleKeepsItsEliteUnderTsInf) {
   }
 }
 
+TEST_F(ImaginedReturnTest, SaysWhatIsNotFinite) {
+  DriftModel model({0.5F, 0.5F}, {0, 0});
+  const auto culprit = [&](float obs) {
+    const ModelEnv model_env(model, task_, {.action_low = {-1}, .action_high = {1}}, torch::kCPU);
+    return ImaginedReturn(model_env, {.kind = Propagation::kTs1, .particles = 2}, {})
+        .WhatIsNotFinite(torch::tensor({obs}), torch::full({6, 1}, 0.5F), generator_);
+  };
+  EXPECT_EQ(culprit(0), "");
+  EXPECT_EQ(culprit(std::nanf("")), "number 0 of the observation");
+  model.broken_from = 2;  // reached after two steps of one
+  EXPECT_EQ(culprit(0), "number 0 of the observation that the model imagines after 3 steps");
+  const auto at_least_two = [](const auto&, const auto&, const torch::Tensor& next_obs) {
+    return next_obs.select(1, 0) >= 2;
+  };
+  task_.terminated = at_least_two;
+  EXPECT_EQ(culprit(0), "") << "what follows an end does not count";
+  task_ = {.reward = [](const auto&, const auto&, const torch::Tensor& next_obs) {
+    return next_obs.select(1, 0).sub(1).reciprocal();
+  }};
+  EXPECT_EQ(culprit(0), "the task's reward for imagined step 1");
+}
+
 TEST_F(ImaginedReturnTest, AParticleDrawsAnEliteForEveryStepUnderTs1) {
   const DriftModel model({-1, 1}, {0, 0});
   task_.reward = [](const auto&, const auto&, const torch::Tensor& next_obs) { return next_obs.select(1, 0).square(); };

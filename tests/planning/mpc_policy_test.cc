@@ -155,8 +155,8 @@ TEST_F(MpcPolicyTest, AHundredSearchesInARowWithoutAReturnEndIt) {
         return torch::full({actions.size(0)}, broken_ > 0 ? std::nanf("") : 1.0F);
       },
       torch::kCPU,
-      [](const torch::Tensor& obs, const torch::Tensor& plan, torch::Generator&) {
-        return "number " + std::to_string(obs.item<int64_t>() + plan.size(0)) + " of it";
+      [](const torch::Tensor& obs, const torch::Tensor& candidate, torch::Generator&) {
+        return "number " + std::to_string(obs.item<int64_t>() + candidate.size(0)) + " of it";
       });
   const auto act = [&](int64_t searches) {
     for (int64_t i = 0; i < searches; ++i) {

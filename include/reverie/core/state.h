@@ -63,6 +63,9 @@ class StateVisitor {
 
   bool loading() const { return loading_; }
 
+  // When loading: whether a value of that name is there, which is not where an older version wrote the state.
+  bool Has(std::string_view name) const;
+
   // A tensor of fixed shape: loaded in place.
   void operator()(std::string_view name, torch::Tensor& value);
   // A tensor whose shape may differ between runs: replaced on loading, on the CPU.

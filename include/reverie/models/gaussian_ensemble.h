@@ -1,7 +1,8 @@
 // Bootstrap ensemble of probabilistic neural networks.
 //
 //   member i:  y ~ N(mu_i(z), diag exp(l_i(z))),   z = ((s, a) - mean) / std over the training rows
-//   target = offset + scale y, which is y itself, or y in units of the training targets' deviation (normalize_targets)
+//   target = offset + scale y: y itself, or y in units of the training targets' deviation, with normalize_targets and
+//   where that is less than e^-5, the least noise that a new network predicts
 //   l = l_min + softplus(t - l_min),  t = l_max - softplus(l_max - raw)      softly bounded, bounds [1, D] learned
 //   loss = sum_i mean_{rows, dims} [ (mu_i - y)^2 exp(-l_i) + l_i ]
 //          + 0.01 (sum l_max - sum l_min) + sum_layers decay_layer 0.5 |W_layer|^2
@@ -9,7 +10,8 @@
 // A deterministic one has no l and predicts mu itself: loss = sum_i mean (mu_i - y)^2 and the decay.
 //
 // A target that does not vary over the training rows (data/column_statistics.h) is predicted exactly: its scale is 0,
-// its offset its value, its variance 0. A goal that an observation repeats stays where it is in imagination.
+// its offset its value, its variance 0. A goal that an observation repeats stays where it is in imagination. An input
+// that does not vary is not shown to the networks.
 //
 // One fit: a new random split, each member its own bootstrap resample, reshuffled each epoch; after each epoch the
 // members' hold-out MSE; a member improved if it is 1 % below its best of this fit; the fit stops when more than
@@ -127,7 +129,6 @@ class GaussianEnsemble final : public DynamicsModel {
   void SetElites(const torch::Tensor& elites);
   // Takes the statistics of the training rows, whose inputs [N, in] are given.
   void Standardise(const TransitionBatch& train, const torch::Tensor& inputs);
-  void SetTargetScale();  // from the targets' statistics
 
   GaussianEnsembleConfig config_;
   ModelSpec spec_;
@@ -147,7 +148,7 @@ class GaussianEnsemble final : public DynamicsModel {
   torch::Tensor input_rows_, target_rows_;  // [E, B, in], [E, B, D], a whole minibatch
   torch::Tensor loss_sum_;                  // [], over an epoch
   torch::Tensor input_mean_, input_std_;    // [in]
-  // The statistics and what follows from them; written in place, as captured work reads them.
+  // Written in place, as captured work reads them.
   torch::Tensor target_mean_, target_std_;      // [D]
   torch::Tensor target_offset_, target_scale_;  // [D]
   torch::Tensor elites_;                        // [elites] int64, best first

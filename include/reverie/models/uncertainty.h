@@ -23,9 +23,10 @@ enum class UncertaintyMeasure { kMaxAleatoric, kEnsembleStd, kMaxPairwise, kJens
 std::vector<std::pair<std::string, UncertaintyMeasure>> EnumNames(UncertaintyMeasure);
 
 // prediction: [M, B, D] with M >= 2, already on the scale wanted. member [B] int64: the one drawn for each row, an
-// index into M (read by one_vs_rest alone). A dimension with variance 0 in every member counts as known: it adds
-// nothing. Returns [B] float32, at least 0 up to rounding, differentiable, with derivative 0 where the members agree.
-// Cost: O(M B D), the pairwise ones O(M^2 B D). Throws std::logic_error where M < 2.
+// index into M (read by one_vs_rest alone). A dimension with variance 0 in every member and one mean adds nothing. Not
+// supported: jensen_renyi and one_vs_rest of deterministic members, which have no densities. Returns [B] float32, at
+// least 0 up to rounding, with finite derivatives also where the members agree. Cost: O(M B D), the pairwise ones O(M^2
+// B D). Throws std::logic_error where M < 2.
 torch::Tensor Uncertainty(UncertaintyMeasure measure, const GaussianPrediction& prediction,
                           const torch::Tensor& member);
 

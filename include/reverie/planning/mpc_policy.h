@@ -27,10 +27,10 @@ class MpcPolicy final : public Policy {
   using ReturnOf = std::function<torch::Tensor(const torch::Tensor& obs, const Env* env, const torch::Tensor& actions,
                                                torch::Generator& generator)>;
 
-  // What makes the return of a plan [H, A] from obs not finite, such as "the predicted reward of step 3"; "" where it
-  // cannot tell.
+  // What makes the return of a candidate [H, A] from obs not finite, such as "the predicted reward of step 3"; "" where
+  // it cannot tell.
   using Diagnosis =
-      std::function<std::string(const torch::Tensor& obs, const torch::Tensor& plan, torch::Generator& generator)>;
+      std::function<std::string(const torch::Tensor& obs, const torch::Tensor& candidate, torch::Generator& generator)>;
   // So many searches in a row may end without a candidate whose return is finite.
   static constexpr int64_t kMostFruitlessSearches = 100;
 
@@ -65,7 +65,8 @@ class MpcPolicy final : public Policy {
   Plan& PlanFor(const Env* env);
   // The next action of the plan, [A], after a search where it is due.
   torch::Tensor Next(Plan& plan, const torch::Tensor& obs, torch::Generator& generator);
-  void RefuseFruitlessSearches(const Plan& plan, const torch::Tensor& obs, torch::Generator& generator);
+  // `candidate`: one of the last search's.
+  void RefuseFruitlessSearches(const torch::Tensor& obs, const torch::Tensor& candidate, torch::Generator& generator);
 
   PlannerConfig planner_;
   SequenceShape shape_;
@@ -76,9 +77,10 @@ class MpcPolicy final : public Policy {
   std::vector<const Env*> watched_;  // of the next Act
   std::vector<Plan> plans_;
   int64_t searches_ = 0;
-  torch::Tensor tally_;      // [3] int64: candidates, those not finite, searches without one that is
-  torch::Tensor fruitless_;  // [] int64: the latter, in a row up to now
-  int64_t since_look_ = 0;   // searches since the host looked at it
+  torch::Tensor tally_;           // [3] int64: candidates, those not finite, searches without one that is
+  torch::Tensor fruitless_;       // [] int64: the latter, in a row up to now
+  torch::Tensor most_fruitless_;  // [] int64: the largest that was
+  int64_t since_look_ = 0;        // searches since the host looked at it
 };
 
 }  // namespace reverie

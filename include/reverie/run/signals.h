@@ -18,8 +18,8 @@ namespace reverie {
 // action stays.
 //
 // A SIGINT after the first signal ends the process at once, by the default action; further signals change nothing.
-// Forgets an earlier note when made, puts the former handlers back when destroyed. Throws std::logic_error where another
-// one lives.
+// Forgets an earlier note when made, puts the former handlers back when destroyed. Throws std::logic_error where
+// another one lives.
 class StopSignals {
  public:
   static constexpr size_t kSignals = 6;

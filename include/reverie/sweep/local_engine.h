@@ -20,8 +20,8 @@ struct SweepResult {
 // one that was killed before its first begins anew; one that ended without one is reported, and stays as it is; one
 // that another process is at is waited for. A run that fails is reported, and the rest go on.
 //
-// A signal to stop (StopSignals) ends the sweep: every run is told to stop, writes its checkpoint, and is waited for. Where this
-// process is killed its runs are told to stop by the system.
+// A signal to stop (StopSignals) ends the sweep: every run is told to stop, writes its checkpoint, and is waited for.
+// Where this process is killed its runs are told to stop by the system.
 //
 // On a terminal a table of the runs that are at work is redrawn in place; elsewhere a line is written when a run begins
 // or ends. Throws std::invalid_argument where another process is at this sweep already, std::runtime_error where a
