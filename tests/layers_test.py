@@ -1,9 +1,12 @@
-"""Fails where a file includes one of a layer that comes after its own.
+"""Fails where a file includes one of a layer that comes after its own, or two sources of a layer have a name in common.
 
 Usage: layers_test.py SOURCE_DIR    checks include/reverie and src of that tree
        layers_test.py --self-check  shows on made-up trees that it finds what it looks for
 
 Layers on one row of ROWS do not know one another; each knows itself and every row before it.
+
+The sources of a layer are compiled as one file: of two functions in unnamed namespaces with one name but other parameters
+a call could take the wrong one, without a word from the compiler.
 """
 import pathlib
 import re
@@ -35,6 +38,30 @@ def included_layer(name):
         return parts[0]
     return None
 
+UNNAMED = re.compile(r"^namespace \{\n(.*?)^\}  // namespace$", re.MULTILINE | re.DOTALL)
+# What a line at the margin of an unnamed namespace defines: a type, a constant, a function.
+DEFINED = [re.compile(r"^(?:struct|class|enum class) (\w+)"),
+           re.compile(r"^(?:constexpr|const|static|thread_local|volatile)\b[^(]*?\b(\w+)(?:\[\w*\])?(?: = |\{|;)"),
+           re.compile(r"^[\w\[].*?\b(?!REVERIE_)(\w+)\(")]
+
+
+def own_names(text):
+    """What the unnamed namespaces of a source define. An alias may be there twice: where two differ, the compiler says so."""
+    lines = [line for part in UNNAMED.findall(text) for line in part.splitlines()]
+    found = (next(filter(None, (pattern.match(line) for pattern in DEFINED)), None) for line in lines)
+    return {match[1] for match in found if match}
+
+
+def check_names(tree):
+    wrong, owner = [], {}
+    for path in sorted((tree / "src").rglob("*.cc")):
+        where = path.relative_to(tree)
+        for name in sorted(own_names(path.read_text())):
+            other = owner.setdefault((where.parts[1], name), where)
+            if other != where:
+                wrong.append(f"{where}: {name} is a name of {other} too; the two are compiled as one file")
+    return wrong
+
 
 def check(tree):
     """Sentences about what is wrong in the tree; and the number of includes between files of ours."""
@@ -63,7 +90,7 @@ def check(tree):
 
 
 def self_check():
-    """Each made-up tree has one file; the second column says whether it breaks the order."""
+    """Each made-up tree has one file; the last column says whether it breaks a rule."""
     cases = [
         ("src/core/a.cc", '#include "reverie/core/b.h"\n', False),
         ("src/run/a.cc", '#include "reverie/learners/b.h"\n', False),
@@ -76,7 +103,28 @@ def self_check():
         ("src/nowhere/a.cc", "", True),
         ("src/core/a.cc", '// #include "reverie/apps/b.h"\n#include <torch/types.h>\n', False),
     ]
+    # Two sources of a layer, or of two.
+    names = [
+        ("src/run/b.cc", "bool Same(std::string_view name) {\n", True),
+        ("src/run/b.cc", "constexpr int kSame = 2;\n", True),
+        ("src/run/b.cc", "constexpr std::array<std::pair<A, const char*>, 4> kSame = {{}};\n", True),
+        ("src/run/c/b.cc", "struct Type : Other {\n", True),
+        ("src/run/b.cc", "[[noreturn]] void Fail(const char* what) {\n", True),
+        ("src/run/b.cc", "std::vector<int> Another(int a) {\n  return Same(a);\n", False),
+        ("src/core/b.cc", "bool Same(std::string_view name) {\n", False),
+    ]
+    first = "bool Same(int a) { return a; }\nstruct Type {\n};\nconstexpr double kSame = 1.0;\nvoid Fail(int) {}\n"
     failures = 0
+    for file, text, breaks in names:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, body in (("src/run/a.cc", first), (file, text)):
+                path = pathlib.Path(folder) / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text("namespace reverie {\nnamespace {\n" + body + "}  // namespace\n}\n")
+            wrong = check_names(pathlib.Path(folder))
+            if bool(wrong) != breaks:
+                print(f"{file} with {text!r}: expected {'an error' if breaks else 'none'}, got {wrong}")
+                failures += 1
     for file, text, breaks in cases:
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / file
@@ -93,6 +141,7 @@ def main():
     if sys.argv[1:] == ["--self-check"]:
         sys.exit(1 if self_check() else 0)
     wrong, seen = check(pathlib.Path(sys.argv[1]))
+    wrong += check_names(pathlib.Path(sys.argv[1]))
     print("\n".join(wrong) or f"{seen} includes, all of a layer before or of the same")
     sys.exit(1 if wrong or seen == 0 else 0)
 

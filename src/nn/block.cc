@@ -1,6 +1,7 @@
 #include "block.h"
 
-#include <ATen/ATen.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/mm.h>
 
 #include <algorithm>
 #include <stdexcept>

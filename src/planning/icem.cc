@@ -46,7 +46,9 @@ torch::Tensor ICem::Optimize(const SequenceObjective& objective, torch::Generato
   torch::Tensor best;
   for (int64_t i = 0; i < options_.iterations; ++i) {
     const torch::Tensor noise = noise_.Draw(PopulationAt(i), generator);
-    std::vector<torch::Tensor> parts{torch::addcmul(mean, std, noise).clamp_(-1, 1)};
+    std::vector<torch::Tensor> parts;
+    parts.reserve(3);
+    parts.push_back(torch::addcmul(mean, std, noise).clamp_(-1, 1));
     if (has_kept_) {
       parts.push_back(kept_);
     }

@@ -15,13 +15,13 @@ namespace {
 constexpr int kMostGeoms = 10'000;
 constexpr int64_t kMostPixels = 8192;  // a side
 
-struct DeleteData {
-  void operator()(mjData* data) const { mj_deleteData(data); }
-};
-
 }  // namespace
 
 struct MujocoRenderer::State {
+  struct DeleteData {
+    void operator()(mjData* data) const { mj_deleteData(data); }
+  };
+
   const mjModel& model;
   OffscreenGl gl;
   std::unique_ptr<mjData, DeleteData> data;

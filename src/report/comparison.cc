@@ -228,7 +228,7 @@ void FillTask(const Comparison& comparison, TaskReport& task) {
 }
 
 // Keys whose values are not the same in all groups. A run's name and seed are no differences.
-std::vector<ConfigDifference> Differences(const TaskReport& task, const Comparison& comparison) {
+std::vector<DifferingKey> Differences(const TaskReport& task, const Comparison& comparison) {
   std::set<std::string> keys;
   for (const GroupReport& group : task.groups) {
     for (const RunData* run : RunsOf(group, comparison)) {
@@ -239,9 +239,9 @@ std::vector<ConfigDifference> Differences(const TaskReport& task, const Comparis
   }
   keys.erase("seed");
   keys.erase("variant");
-  std::vector<ConfigDifference> differences;
+  std::vector<DifferingKey> differences;
   for (const std::string& key : keys) {
-    ConfigDifference difference{.key = key};
+    DifferingKey difference{.key = key};
     for (const GroupReport& group : task.groups) {
       std::set<std::string> values;
       for (const RunData* run : RunsOf(group, comparison)) {

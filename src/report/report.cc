@@ -88,7 +88,7 @@ Json ToJson(const TaskReport& task, const Comparison& comparison) {
     groups.push_back(ToJson(group, comparison));
   }
   Json differences = Json::array();
-  for (const ConfigDifference& difference : task.differences) {
+  for (const DifferingKey& difference : task.differences) {
     differences.push_back({{"key", difference.key}, {"values", difference.values}});
   }
   Json published = Json::array();

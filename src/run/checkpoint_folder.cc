@@ -42,7 +42,7 @@ std::string Digits(int64_t number, int digits) {
 std::string StepName(int64_t env_steps) { return std::string(kStep) + Digits(env_steps, 9) + std::string(kEnding); }
 
 // Whether a run wrote a file of that name, in any format, whole or not. A user may keep files beside them.
-bool IsOurs(const std::string& name) {
+bool IsCheckpointFile(const std::string& name) {
   static const std::regex ours(
       "((failed-|damaged-)?step-[0-9]{9,}[.](safetensors|pt)|rows-.*-[0-9]{12,}-[0-9]{12,}[.]safetensors)([.]partial)"
       "?");
@@ -232,7 +232,7 @@ void CheckpointFolder::RemoveUnneeded() const {
   }
   std::vector<fs::path> others;
   for (const fs::path& path : Entries(folder_)) {
-    if (const std::string name = path.filename().string(); IsOurs(name)) {
+    if (const std::string name = path.filename().string(); IsCheckpointFile(name)) {
       (name.starts_with(kFailed) ? kept : others).push_back(path);
     }
   }
@@ -352,7 +352,7 @@ bool CheckpointFolder::HasAny(const fs::path& folder) {
 
 void CheckpointFolder::RemoveAll(const fs::path& folder) {
   for (const fs::path& path : Entries(folder)) {
-    if (IsOurs(path.filename().string())) {
+    if (IsCheckpointFile(path.filename().string())) {
       fs::remove(path);
     }
   }

@@ -108,7 +108,7 @@ bool IsRun(const fs::path& path) {
   }
 }
 
-bool IsOurs(std::string_view name) {
+bool IsRunFile(std::string_view name) {
   if (name.ends_with(kPartial)) {
     name.remove_suffix(kPartial.size());
   }
@@ -195,7 +195,7 @@ RunDirectory RunDirectory::Create(const fs::path& path, const std::string& confi
     directory.WriteRecord();  // by being replaced: what is killed in here is still the folder of a run
     for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
       const std::string name = entry.path().filename().string();
-      if (IsOurs(name) && name != kRecordFile) {
+      if (IsRunFile(name) && name != kRecordFile) {
         fs::remove(entry.path());
       }
     }

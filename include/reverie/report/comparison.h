@@ -61,7 +61,7 @@ struct Improvement {
   Estimate probability;
 };
 
-struct ConfigDifference {
+struct DifferingKey {
   std::string key;
   std::vector<std::string> values;  // one a group; several where its runs differ
 };
@@ -73,7 +73,7 @@ struct TaskReport {
   std::vector<GroupReport> groups;
   std::vector<double> profile_levels;  // returns
   std::vector<Improvement> improvements;
-  std::vector<ConfigDifference> differences;
+  std::vector<DifferingKey> differences;
   std::vector<PublishedMark> published;
 };
 

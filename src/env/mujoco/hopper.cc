@@ -6,11 +6,6 @@
 #include "task_util.h"
 
 namespace reverie {
-namespace {
-
-constexpr std::array<double, 2> kObservedSpeeds{-10.0, 10.0};
-
-}  // namespace
 
 void Hopper::Options::Visit(Fields& fields) {
   fields("xml_file", xml_file, kXmlFileDoc);

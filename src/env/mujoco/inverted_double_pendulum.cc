@@ -13,7 +13,6 @@ namespace {
 
 constexpr std::array<double, 2> kObservedRange{-10.0, 10.0};
 constexpr double kMinTipHeight = 1.0;  // m
-constexpr int64_t kObsDim = 9;
 
 }  // namespace
 
@@ -25,7 +24,7 @@ void InvertedDoublePendulum::Options::Visit(Fields& fields) {
 }
 
 InvertedDoublePendulum::InvertedDoublePendulum(Options options, MujocoSimulation& simulation)
-    : options_(std::move(options)), obs_dim_(kObsDim) {
+    : options_(std::move(options)), obs_dim_(9) {
   if (simulation.model().nq != 3 || simulation.model().nv != 3 || simulation.model().nsite < 1) {
     throw std::invalid_argument("xml_file: " + simulation.xml_file() +
                                 ": expected a cart, two hinges and a site at the tip");

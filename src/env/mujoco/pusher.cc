@@ -10,7 +10,6 @@ namespace reverie {
 namespace {
 
 constexpr size_t kArmJoints = 7;
-constexpr int64_t kObsDim = 2 * kArmJoints + 9;
 
 double Distance(std::span<const double> a, std::span<const double> b) {
   return std::hypot(a[0] - b[0], a[1] - b[1], a[2] - b[2]);
@@ -28,7 +27,7 @@ void Pusher::Options::Visit(Fields& fields) {
 
 Pusher::Pusher(Options options, MujocoSimulation& simulation)
     : options_(std::move(options)),
-      obs_dim_(kObsDim),
+      obs_dim_(2 * kArmJoints + 9),
       tips_arm_(simulation.BodyIndex("tips_arm")),
       object_(simulation.BodyIndex("object")),
       goal_(simulation.BodyIndex("goal")) {

@@ -23,6 +23,9 @@ inline constexpr std::string_view kTerminateDoc = "end the episode when unhealth
 inline constexpr std::string_view kHealthyZDoc = "healthy heights of the torso, m";
 inline constexpr std::string_view kResetNoiseDoc = "scale of the noise in the start state";
 
+// What Hopper's and Walker2d's speeds are clipped to in an observation.
+inline constexpr std::array<double, 2> kObservedSpeeds{-10.0, 10.0};
+
 // Length of [qpos, qvel] without the first `skip` numbers.
 inline int64_t StateSize(const MujocoSimulation& simulation, int64_t skip) {
   return static_cast<int64_t>(simulation.qpos().size() + simulation.qvel().size()) - skip;

@@ -12,7 +12,7 @@ namespace {
 
 using State = std::array<double, 4>;
 
-constexpr double kDt = 0.04;
+constexpr double kCartPoleDt = 0.04;
 constexpr int kSubsteps = 4;
 constexpr double kActionCost = 0.01;
 
@@ -51,7 +51,7 @@ CartPoleSwingUp::CartPoleSwingUp(std::string id, const Options& options) : optio
            .obs_high = std::vector<double>(4, kInfinity),
            .action_low = {-1},
            .action_high = {1},
-           .dt = kDt,
+           .dt = kCartPoleDt,
            .time_limit = 200,
            .state_names = {"x", "theta", "x_dot", "theta_dot"}};
 }
@@ -66,7 +66,7 @@ void CartPoleSwingUp::DoReset(RandomEngine& rng, std::span<double> obs) {
 
 StepResult CartPoleSwingUp::DoStep(std::span<const double> action, std::span<double> obs) {
   const double force = kMaxForce * std::clamp(action[0], -1.0, 1.0);
-  constexpr double kH = kDt / kSubsteps;
+  constexpr double kH = kCartPoleDt / kSubsteps;
   for (int i = 0; i < kSubsteps; ++i) {
     const State k1 = Derivative(state_, force, options_.friction);
     const State k2 = Derivative(Moved(state_, kH / 2, k1), force, options_.friction);

@@ -14,7 +14,7 @@ constexpr size_t kM = LinearQuadratic::kForces;
 template <size_t kRows, size_t kColumns>
 using Matrix = LinearQuadratic::Matrix<kRows, kColumns>;
 
-constexpr double kDt = 0.1;
+constexpr double kLinearQuadraticDt = 0.1;
 constexpr Matrix<kN, kN> kA{{{1, 0, 0.1, 0}, {0, 1, 0, 0.1}, {-0.05, 0.05, 0.98, 0}, {0.05, -0.05, 0, 0.98}}};
 constexpr Matrix<kN, kM> kB{{{0, 0}, {0, 0}, {0.1, 0}, {0, 0.1}}};
 constexpr std::array<double, kN> kQ{1, 1, 0.1, 0.1};
@@ -97,7 +97,7 @@ LinearQuadratic::LinearQuadratic(std::string id, const Options&) {
            .obs_high = std::vector<double>(kN, kInfinity),
            .action_low = std::vector<double>(kM, -1.0),
            .action_high = std::vector<double>(kM, 1.0),
-           .dt = kDt,
+           .dt = kLinearQuadraticDt,
            .time_limit = 200,
            .state_names = {"position_1", "position_2", "velocity_1", "velocity_2"}};
 }

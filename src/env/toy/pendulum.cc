@@ -10,7 +10,7 @@
 namespace reverie {
 namespace {
 
-constexpr double kDt = 0.05;
+constexpr double kPendulumDt = 0.05;
 constexpr double kMaxSpeed = 8.0;
 constexpr double kMaxTorque = 2.0;
 constexpr double kAngleCost = 1.0;
@@ -34,7 +34,7 @@ Pendulum::Pendulum(std::string id, const Options& options) : options_(options) {
            .obs_high = {1, 1, kMaxSpeed},
            .action_low = {-kMaxTorque},
            .action_high = {kMaxTorque},
-           .dt = kDt,
+           .dt = kPendulumDt,
            .time_limit = 200,
            .state_names = {"theta", "theta_dot"}};
 }
@@ -49,9 +49,9 @@ StepResult Pendulum::DoStep(std::span<const double> action, std::span<double> ob
   const double torque = std::clamp(action[0], -kMaxTorque, kMaxTorque);
   const double angle = WrapAngle(theta_);
   const double cost = kAngleCost * angle * angle + kSpeedCost * theta_dot_ * theta_dot_ + kTorqueCost * torque * torque;
-  theta_dot_ += (1.5 * options_.g * std::sin(theta_) + 3.0 * torque) * kDt;
+  theta_dot_ += (1.5 * options_.g * std::sin(theta_) + 3.0 * torque) * kPendulumDt;
   theta_dot_ = std::clamp(theta_dot_, -kMaxSpeed, kMaxSpeed);
-  theta_ += theta_dot_ * kDt;
+  theta_ += theta_dot_ * kPendulumDt;
   Observe(obs);
   return {.reward = -cost};
 }
