@@ -1,6 +1,7 @@
 // The project's benchmarks; scripts/bench runs them beside the peers'.
 #include <benchmark/benchmark.h>
 
+#include "core/bounded_spinning.h"
 #include "reverie/core/log.h"
 
 int main(int argc, char** argv) {

@@ -148,7 +148,7 @@ Bundle::Bundle()
     : root_(fs::canonical("/proc/self/exe").parent_path()),
       torch_(FindTorch()),
       library_path_(LibraryPath(root_, torch_.folder)) {
-  setenv("GOMP_SPINCOUNT", "10000", 0);  // as scripts/reverie has it
+  setenv("GOMP_SPINCOUNT", "10000", 0);  // run by the loader, programs cannot set it themselves
   setenv("REVERIE_MODEL_DIR", (root_ / "models").c_str(), 0);
   setenv("REVERIE_PLOTLY_JS", (root_ / "plotly.min.js").c_str(), 0);
 }

@@ -13,7 +13,9 @@ import time
 
 import tables
 
-PARTS = ["learning", "planning", "env", "mbpo", "phases", "start"]
+PARTS = ["learning", "planning", "env", "mbpo", "phases", "start", "threads"]
+BUSY = 4  # programs beside a run
+THREADS = sorted({1, 2, len(os.sched_getaffinity(0))})
 PHASES = ["model_fit", "rollout", "env", "updates"]
 PHASE_ROWS = [2000, 50000]
 TASKS = ["HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5", "Humanoid-v5"]
@@ -97,8 +99,8 @@ class Bench:
             kind = "EnvSteps" if row["envs"] == 1 else "VectorSteps"
             self.add(f"envpool/{kind}/{row['task']}", row["env_steps_per_s"])
 
-    def train(self, explore, learn, **overrides):
-        """Trains MBPO on HalfCheetah-v5; the seconds of its last `learn` steps by phase, and the most memory it took."""
+    def train(self, config, explore, learn, **overrides):
+        """The last `learn` steps of a training: their seconds by phase (`all`: of all of it), and the most memory it took."""
         overrides = {
             "exploration_steps": explore, "total_steps": explore + learn, "log.every_steps": learn,
             "eval.every_steps": 1000000, "eval.episodes": 1, "threads": 2, **overrides,
@@ -106,7 +108,7 @@ class Bench:
         with tempfile.TemporaryDirectory() as folder:
             run = pathlib.Path(folder) / "run"
             sets = [word for key, value in overrides.items() for word in ("--set", f"{key}={value}")]
-            command = [self.args.build / "reverie", "train", self.args.root / "configs/mbpo/half_cheetah.yaml", "--run-dir", run, *sets]
+            command = [self.args.build / "reverie", "train", self.args.root / "configs" / config, "--run-dir", run, *sets]
             with open(pathlib.Path(folder) / "output", "w+") as output:
                 process = subprocess.Popen([str(c) for c in command], stdout=output, stderr=output)
                 _, status, usage = os.wait4(process.pid, 0)
@@ -120,7 +122,7 @@ class Bench:
 
     def mbpo(self):
         explore, learn, updates = 2000, 250, 20
-        seconds, _ = self.train(explore, learn, updates_per_step=updates)
+        seconds, _ = self.train("mbpo/half_cheetah.yaml", explore, learn, updates_per_step=updates)
         self.add("Mbpo", learn / seconds["all"])
         for row in self.peer("mbrl_mbpo.py", "HalfCheetah-v5", explore, learn, updates):
             self.add("mbrl/Mbpo", row["env_steps_per_s"])
@@ -131,7 +133,7 @@ class Bench:
     def phases(self):
         """One fit of at most 10 epochs, 100,000 imagined rows and 5,000 updates, beside few and many real rows."""
         for rows in PHASE_ROWS:
-            seconds, mib = self.train(rows, 250, updates_per_step=20, **{"model.max_epochs": 10})
+            seconds, mib = self.train("mbpo/half_cheetah.yaml", rows, 250, updates_per_step=20, **{"model.max_epochs": 10})
             for phase, spent in seconds.items():
                 self.add(f"Phases/{rows}/{phase}", spent)
             self.add(f"Phases/{rows}/mib", mib)
@@ -145,8 +147,23 @@ class Bench:
         with tempfile.TemporaryDirectory() as folder:
             self.add("Start", 1 / seconds(
                 self.args.build / "reverie", "train", self.args.root / "configs/quickstart.yaml", "--run-dir",
-                pathlib.Path(folder) / "run", "--set", "total_steps=1", "--set", "eval.episodes=1"))
+                pathlib.Path(folder) / "run", "--set", "total_steps=1", "--set", "eval.episodes=1", "--set", "threads=2"))
         self.add("torch/Start", 1 / seconds(sys.executable, "-c", "import torch"))
+
+    def threads(self):
+        """The quickstart with the threads that it chooses and with numbers that are named, alone and beside busy programs,
+        each in a session of its own: such the kernel counts as one, however many threads they have."""
+        for beside in (0, BUSY):
+            busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True)
+                    for _ in range(beside)]
+            try:
+                for threads in ("auto", *THREADS):
+                    seconds, _ = self.train("quickstart.yaml", 4 * self.args.steps, self.args.steps, threads=threads)
+                    self.add(f"Threads/{threads}/beside:{beside}", self.args.steps / seconds["all"])
+            finally:
+                for process in busy:
+                    process.kill()
+                    process.wait()
 
     def ratio(self, name, other):
         """Median of ours over theirs, repetition by repetition; None where either was not measured."""
@@ -207,6 +224,13 @@ class Bench:
                 self.ratio(f"VectorSteps/{task}", f"VectorPhysics/{task}"), "0.9 of limit, ahead")
         row("MBPO env steps/s, 2 threads", "Mbpo", ["mbrl"], None, "2x")
         row("starts/s", "Start", ["torch"], None, "2x")
+        for beside, words, numbers, must in ((0, "alone", THREADS, 0.95), (BUSY, f"beside {BUSY} busy programs", (1, 2), 0.9)):
+            name = f"Threads/auto/beside:{beside}"
+            for threads in numbers:
+                if name in self.samples:
+                    self.samples[f"{threads} threads/{name}"] = self.samples[f"Threads/{threads}/beside:{beside}"]
+            row(f"quickstart env steps/s, threads auto, {words}", name, [f"{threads} threads" for threads in numbers], None,
+                f"{must} of the best")
         print("| work | ours | peers | ours / peer | of the limit | must |\n|---|---|---|---|---|---|")
         for r in rows:
             rates = ", ".join(f"{p} {v:,.4g}" for p, v in r["peer_rates"].items())
@@ -234,6 +258,7 @@ def main():
     parser.add_argument("--envpool", required=True)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--only", choices=PARTS, action="append")
+    parser.add_argument("--steps", type=int, default=125, help="of learning, in the part threads")
     args = parser.parse_args()
     bench = Bench(args)
     for repetition in range(args.repetitions):

@@ -9,7 +9,6 @@
 #   CMAKE_PREFIX_PATH   the same, as CMake takes it
 #   REVERIE_CUDA        AUTO, ON or OFF
 #   REVERIE_WERROR      ON: warnings in Reverie's own targets are errors
-#   GOMP_SPINCOUNT      how long the program's threads look for work before they sleep (default here 10000, some 30 us)
 # and keeps what it gets from PyPI in ${XDG_CACHE_HOME:-$HOME/.cache}/reverie.
 #
 # Everything it says goes to stderr: stdout belongs to the program.
@@ -29,9 +28,6 @@ preset=${REVERIE_PRESET:-release}
 build=$root/build/$preset
 [[ ${XDG_CACHE_HOME-}${HOME-} ]] || die "Set HOME or XDG_CACHE_HOME to a folder: what is downloaded is kept below it."
 cache=${XDG_CACHE_HOME:-${HOME-}/.cache}/reverie
-# Left to itself GCC's OpenMP looks for milliseconds. That gains nothing on an idle machine and on a busy one takes the
-# core from the very thread that is waited for.
-export GOMP_SPINCOUNT=${GOMP_SPINCOUNT-10000}
 state=$build/setup  # what the build folder was configured with, written by configure()
 
 # take_lock FILE WHAT: holds the lock until drop_lock or the end of this script.

@@ -2,7 +2,16 @@
 
 #include <algorithm>
 
+#include "reverie/core/log.h"
+
 namespace reverie {
+namespace {
+
+// Updates beside a minibatch of the model's, which take about as long as that: so do updates and fits in a run.
+constexpr int64_t kRehearsedUpdates = 3;
+
+}  // namespace
+
 void Mbpo::ModelConfig::Visit(Fields& fields) {
   fields("retrain_every", retrain_every, "env steps from one fit and rollout to the next", AtLeast(1));
   fields("reward", reward, "imagined rewards: learned, the task's own (known), or known where there is one (auto)");
@@ -41,7 +50,7 @@ Mbpo::Mbpo(const Config& config, const torch::Device& device)
       env_buffer_(collector_.layout(), config.replay_capacity, device, 0, "replay_capacity"),
       model_(config.model.ensemble,
              {.layout = collector_.layout(),
-              .learn_reward = LearnsReward(config.model.reward, config.env.id, config.env.maker.task_functions()),
+              .learn_reward = LearnsReward(config.model.reward, config.env.maker.task_functions()),
               .features = config.env.maker.task_functions().features},
              rng_.Split("model"), device),
       model_env_(model_, config.env.maker.task_functions(), collector_.spec(), device),
@@ -58,6 +67,8 @@ int64_t Mbpo::ModelCapacity(int64_t rollout_length) const {
 }
 
 void Mbpo::Train(RunContext& run) {
+  LogInfo(config_.env.id + ": " + WhatIsLearned(model_.learns_reward(), config_.env.maker.task_functions()));
+  model_.LogPrecision();
   while (collector_.env_steps() < config_.run.total_steps && !run.stopping()) {
     if (collector_.env_steps() < config_.run.exploration_steps) {
       run.NoteEpisode(collector_.Step(random_policy_, &env_buffer_));
@@ -87,6 +98,16 @@ void Mbpo::Train(RunContext& run) {
     }
     run.Tick(collector_.env_steps(), learner_.updates(), "sac", [&] { return learner_.DrainMetrics(); });
   }
+}
+
+bool Mbpo::Rehearse() {
+  const TransitionLayout layout = env_buffer_.layout();
+  const TransitionBatch row{layout, torch::zeros({1, layout.width()}, torch::device(env_buffer_.device()))};
+  env_buffer_.Add(row);
+  model_buffer_.Add(row);
+  model_.RehearseMinibatch();
+  learner_.Update(sampler_, kRehearsedUpdates);
+  return true;
 }
 
 std::vector<std::filesystem::path> Mbpo::Export(const std::filesystem::path& torchscript) {

@@ -4,6 +4,7 @@
 
 #include <stdexcept>
 
+#include "reverie/core/log.h"
 #include "reverie/planning/export.h"
 
 namespace reverie {
@@ -71,7 +72,7 @@ void Pets::Config::Visit(Fields& fields) {
 Pets::Learned::Learned(const Config& config, const EnvSpec& spec, const Rng& rng, const torch::Device& device)
     : model(config.model.ensemble,
             {.layout = {spec.obs_dim(), spec.act_dim()},
-             .learn_reward = LearnsReward(config.model.reward, config.env.id, config.env.maker.task_functions()),
+             .learn_reward = LearnsReward(config.model.reward, config.env.maker.task_functions()),
              .features = config.env.maker.task_functions().features,
              .probabilistic = config.model.kind == ModelKind::kProbabilistic},
             rng.Split("model"), device),
@@ -92,11 +93,13 @@ Pets::Pets(const Config& config, const torch::Device& device)
       simulator_return_(config.model.kind == ModelKind::kSimulator
                             ? std::make_unique<SimulatorReturn>(config.env.maker, at::get_num_threads())
                             : nullptr),
-      planner_(MakePlanner()),
-      evaluation_planner_(MakePlanner()) {}
+      planner_(MakePlanner(config.planner.horizon)),
+      evaluation_planner_(MakePlanner(config.planner.horizon)) {}
 
-MpcPolicy Pets::MakePlanner() {
-  const int64_t replan_every = config_.ladder == Ladder::kV15 ? 1 : config_.planner.horizon;
+MpcPolicy Pets::MakePlanner(int64_t horizon) {
+  PlannerConfig planner = config_.planner;
+  planner.horizon = horizon;
+  const int64_t replan_every = config_.ladder == Ladder::kV15 ? 1 : horizon;
   MpcPolicy::ReturnOf return_of = [this](const torch::Tensor& obs, const Env* env, const torch::Tensor& actions,
                                          torch::Generator& generator) {
     if (learned_) {
@@ -112,8 +115,7 @@ MpcPolicy Pets::MakePlanner() {
                                           torch::Generator& generator) {
     return learned_ ? learned_->imagined_return.WhatIsNotFinite(obs, plan, generator) : "the simulated return";
   };
-  return {config_.planner, collector_.spec().act_dim(), replan_every, std::move(return_of),
-          device_,         std::move(diagnosis)};
+  return {planner, collector_.spec().act_dim(), replan_every, std::move(return_of), device_, std::move(diagnosis)};
 }
 
 bool Pets::DueForModel() const {
@@ -122,6 +124,10 @@ bool Pets::DueForModel() const {
 }
 
 void Pets::Train(RunContext& run) {
+  if (learned_) {
+    LogInfo(config_.env.id + ": " + WhatIsLearned(learned_->model.learns_reward(), config_.env.maker.task_functions()));
+    learned_->model.LogPrecision();
+  }
   while (collector_.env_steps() < config_.run.total_steps && !run.stopping()) {
     if (DueForModel()) {
       const auto timing = run.timer().Measure("model_fit");
@@ -143,6 +149,18 @@ void Pets::Train(RunContext& run) {
       return planner_.DrainMetrics();
     });
   }
+}
+
+bool Pets::Rehearse() {
+  if (!learned_) {
+    return false;  // simulations are dealt to the threads one by one
+  }
+  // A search costs as many rows for each step that it looks ahead.
+  torch::Generator generator = MakeGenerator(rng_, device_);
+  const torch::Tensor obs = torch::zeros({1, collector_.spec().obs_dim()}, torch::device(device_));
+  MakePlanner(1).Act(obs, ActMode::kMean, generator);
+  learned_->model.RehearseMinibatch();
+  return true;
 }
 
 std::vector<std::filesystem::path> Pets::Export(const std::filesystem::path& torchscript) {

@@ -18,7 +18,7 @@ AlgorithmEntry EntryOf(std::string name, std::string summary) {
   return {std::move(name), std::move(summary), [](const EnvRegistry& envs) {
             auto config = std::make_shared<typename Room::Config>(envs);
             return AlgorithmMaker{.fields = [config] { return Fields::Of(*config); },
-                                  .run = [config]() -> const RunConfig& { return config->run; },
+                                  .run = [config]() -> RunConfig& { return config->run; },
                                   .env = [config]() -> const EnvConfig& { return config->env; },
                                   .make = [config](const torch::Device& device) -> std::unique_ptr<Algorithm> {
                                     return std::make_unique<Room>(*config, device);

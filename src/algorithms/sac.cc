@@ -35,6 +35,12 @@ void Sac::Train(RunContext& run) {
   }
 }
 
+bool Sac::Rehearse() {
+  buffer_.Add({buffer_.layout(), torch::zeros({1, buffer_.layout().width()}, torch::device(buffer_.device()))});
+  learner_.Update(sampler_, 1);
+  return true;
+}
+
 std::vector<std::filesystem::path> Sac::Export(const std::filesystem::path& torchscript) {
   return ExportActor(learner_.actor(), collector_.spec(), config_.env, torchscript);
 }

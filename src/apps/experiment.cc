@@ -45,7 +45,7 @@ TrainedRun LoadTrainedRun(const std::filesystem::path& run_directory, const EnvR
   if (const std::string changed = ChangedFiles(directory, run.maker); !changed.empty()) {
     LogWarning(changed);
   }
-  UseThreads(run.maker.run().threads);
+  UseThreads(run.maker.run().NamedThreads().value_or(directory.record().facts.threads));
   run.algorithm = run.maker.make(torch::kCPU);
   Checkpoint checkpoint = CheckpointFolder::LoadWithoutRows(directory.checkpoint_path());
   StateVisitor visitor = StateVisitor::Loading(checkpoint.state);

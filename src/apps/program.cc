@@ -11,6 +11,7 @@
 #include <iostream>
 
 #include "commands.h"
+#include "core/bounded_spinning.h"
 #include "experiment.h"
 #include "reverie/core/log.h"
 #include "reverie/core/version.h"

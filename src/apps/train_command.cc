@@ -5,12 +5,14 @@
 #include "experiment.h"
 #include "reverie/config/reader.h"
 #include "reverie/config/writer.h"
+#include "reverie/core/cores.h"
 #include "reverie/core/log.h"
 #include "reverie/core/text.h"
 #include "reverie/run/checkpoint_folder.h"
 #include "reverie/run/device.h"
 #include "reverie/run/evaluator.h"
 #include "reverie/run/run_context.h"
+#include "reverie/run/threads.h"
 
 namespace reverie {
 namespace {
@@ -79,6 +81,19 @@ Start NextStart(const std::filesystem::path& path, const std::string& config_yam
                               " and has no checkpoint to go on from; --overwrite begins it anew");
 }
 
+// The threads of a run whose config leaves them open. On a GPU the CPU's threads have little to do.
+ThreadChoice ThreadsFor(const AlgorithmMaker& maker, const torch::Device& device) {
+  const int64_t cores = UsableCores();
+  ThreadChoice all{.threads = cores,
+                   .reason = "threads auto: took the cores that this process may use, " + std::to_string(cores)};
+  UseThreads(cores);
+  if (cores == 1 || !device.is_cpu()) {
+    return all;
+  }
+  const std::unique_ptr<Algorithm> rehearsal = maker.make(device);
+  return rehearsal->Rehearse() ? ChooseThreads(cores, [&] { rehearsal->Rehearse(); }) : all;
+}
+
 // One training run, from the beginning or from its newest checkpoint. Every check of the input comes before the first
 // file is written.
 void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
@@ -98,8 +113,8 @@ void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
     config = RunDirectory::Open(arguments.resume).config_path();
   }
   const AlgorithmMaker maker = ReadExperiment(config, sets, envs);
-  const RunConfig& run_config = maker.run();
-  const std::string config_yaml = ToYaml(maker.fields());
+  RunConfig& run_config = maker.run();
+  std::string config_yaml = ToYaml(maker.fields());
   std::filesystem::path path = resume ? arguments.resume : arguments.run_dir;
   if (path.empty()) {
     path = RunDirectory::DefaultPath(run_config.algorithm, maker.env().id, run_config.seed);
@@ -117,7 +132,17 @@ void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
     RefuseChanges(path, config_yaml, maker);
   }
   const torch::Device device = ChooseDevice(run_config.device);
-  const int64_t threads = UseThreads(run_config.threads);
+  if (!run_config.NamedThreads()) {
+    if (resume) {
+      run_config.threads = RunDirectory::Open(path).record().facts.threads;
+    } else {
+      const ThreadChoice choice = ThreadsFor(maker, device);
+      LogInfo(choice.reason);
+      run_config.threads = choice.threads;
+    }
+  }
+  UseThreads(*run_config.threads);
+  config_yaml = ToYaml(maker.fields());
   const std::unique_ptr<Algorithm> algorithm = maker.make(device);
 
   const RunFacts facts{.algorithm = run_config.algorithm,
@@ -125,7 +150,7 @@ void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
                        .env = maker.env().id,
                        .seed = run_config.seed,
                        .device = device.str(),
-                       .threads = threads,
+                       .threads = *run_config.threads,
                        .files = FileDigests(maker)};
   Evaluator evaluator(maker.env().maker, run_config.eval.episodes);
   RunDirectory directory = resume ? RunDirectory::Resume(path, config_yaml, facts)

@@ -384,13 +384,16 @@ class Reader {
       }
       return file.string();
     }
-    void operator()(std::optional<double>* target) const {
+    template <class T, class Parse>
+    void OrAuto(std::optional<T>* target, const Parse& parse, const std::string& what) const {
       if (node.IsScalar() && node.Scalar() == "auto") {
         target->reset();
       } else {
-        *target = Number<double>(node, AsDouble, "auto or a number");
+        *target = Number<T>(node, parse, "auto or " + what);
       }
     }
+    void operator()(std::optional<int64_t>* target) const { OrAuto(target, AsInteger, "an integer"); }
+    void operator()(std::optional<double>* target) const { OrAuto(target, AsDouble, "a number"); }
     void operator()(std::vector<int64_t>* target) const { *target = List<int64_t>(AsInteger, "integer"); }
     void operator()(std::vector<double>* target) const { *target = List<double>(AsDouble, "number"); }
     void operator()(std::array<double, 2>* target) const {

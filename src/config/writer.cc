@@ -46,6 +46,7 @@ struct ValueText {
   std::string operator()(const int64_t* v) const { return std::to_string(*v); }
   std::string operator()(const double* v) const { return ShortestDouble(*v); }
   std::string operator()(const std::string* v) const { return Quoted(*v); }
+  std::string operator()(const std::optional<int64_t>* v) const { return *v ? std::to_string(**v) : "auto"; }
   std::string operator()(const std::optional<double>* v) const { return *v ? ShortestDouble(**v) : "auto"; }
   std::string operator()(const std::vector<int64_t>* v) const { return ListText(*v); }
   std::string operator()(const std::vector<double>* v) const { return ListText(*v); }
@@ -62,6 +63,7 @@ struct TypeText {
   std::string operator()(const int64_t*) const { return "integer"; }
   std::string operator()(const double*) const { return "number"; }
   std::string operator()(const std::string*) const { return "text"; }
+  std::string operator()(const std::optional<int64_t>*) const { return "integer or auto"; }
   std::string operator()(const std::optional<double>*) const { return "number or auto"; }
   std::string operator()(const std::vector<int64_t>*) const { return "list of integers"; }
   std::string operator()(const std::vector<double>*) const { return "list of numbers"; }

@@ -107,9 +107,6 @@ GaussianEnsemble::GaussianEnsemble(const GaussianEnsembleConfig& config, const M
       packed_elites_(elite_mlp_, config.precision),
       adam_(parameters_, config.learning_rate, DecayOf(config, mlp_, parameters_)),
       minibatch_("the ensemble's minibatch", device) {
-  if (config.precision != Precision::kFloat32 && !(device.is_cpu() && HasCoarserPrecision())) {
-    LogInfo("model.precision takes effect on a CPU with AMX; the model's products are float32 here");
-  }
   torch::Generator generator = MakeGenerator(rng.Split("init"), device);
   mlp_.InitTruncatedNormal(generator);
   if (spec.probabilistic) {
@@ -208,6 +205,18 @@ torch::Tensor GaussianEnsemble::ComputeGradients(const torch::Tensor& inputs, co
 }
 
 void GaussianEnsemble::ApplyGradients() { adam_.Step(); }
+
+void GaussianEnsemble::LogPrecision() const {
+  if (config_.precision != Precision::kFloat32 && !(loss_.is_cpu() && HasCoarserPrecision())) {
+    LogInfo("model.precision takes effect on a CPU with AMX; the model's products are float32 here");
+  }
+}
+
+void GaussianEnsemble::RehearseMinibatch() {
+  const torch::NoGradGuard no_grad;
+  ComputeGradients(input_rows_.zero_(), target_rows_.zero_());
+  ApplyGradients();
+}
 
 std::optional<Metrics> GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng& rng,
                                              const std::function<bool()>& stop) {

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "imagination.h"
-#include "reverie/core/log.h"
 #include "reverie/data/column_statistics.h"
 
 namespace reverie {
@@ -26,13 +25,15 @@ std::string RewardMisfit(ModelReward reward, const std::string& env_id, const Ta
   return unknown ? "reward: known, but the observations of " + env_id + " do not determine its reward" : "";
 }
 
-bool LearnsReward(ModelReward reward, const std::string& env_id, const TaskFunctions& task) {
-  const bool learns = reward == ModelReward::kLearned || !task.reward;
-  LogInfo(env_id + (learns ? ": imagined rewards are learned" : ": imagined rewards are the task's own") +
-          (task.terminated ? ", imagined ends the task's own"
-                           : "; the task has no termination function, so imagined trajectories never end and the "
-                             "model learns no end"));
-  return learns;
+bool LearnsReward(ModelReward reward, const TaskFunctions& task) {
+  return reward == ModelReward::kLearned || !task.reward;
+}
+
+std::string WhatIsLearned(bool learns_reward, const TaskFunctions& task) {
+  return std::string(learns_reward ? "imagined rewards are learned" : "imagined rewards are the task's own") +
+         (task.terminated ? ", imagined ends the task's own"
+                          : "; the task has no termination function, so imagined trajectories never end and the model "
+                            "learns no end");
 }
 
 ModelEnv::ModelEnv(const DynamicsModel& model, TaskFunctions task, const EnvSpec& spec, const torch::Device& device)

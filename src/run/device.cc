@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <stdexcept>
-#include <thread>
 
 #include "reverie/core/log.h"
 
@@ -78,14 +77,11 @@ torch::Device ChooseDevice(const std::string& text) {
   return torch::kCPU;
 }
 
-int64_t UseThreads(int64_t threads) {
-  const int64_t cores = std::max<int64_t>(1, std::thread::hardware_concurrency());
-  const int64_t chosen = threads == 0 ? cores : threads;
+void UseThreads(int64_t threads) {
   // On several threads MKL's products otherwise differ in their last bit from one run to the next. It reads the
   // variable when it is first called.
   setenv("MKL_CBWR", "AUTO", /*overwrite=*/0);
-  at::set_num_threads(static_cast<int>(chosen));
-  return chosen;
+  at::set_num_threads(static_cast<int>(threads));
 }
 
 std::optional<double> PeakDeviceMib(const torch::Device& device) {

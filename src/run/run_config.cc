@@ -26,7 +26,8 @@ void RunConfig::Visit(Fields& fields) {
   fields("exploration_steps", exploration_steps, "env steps with uniform actions at the beginning", AtLeast(1));
   fields("device", device, "auto, cpu, cuda or cuda:INDEX");
   fields.Check([this] { return IsDeviceText(device); }, "auto, cpu, cuda or cuda:INDEX");
-  fields("threads", threads, "CPU threads; 0: all cores", Between(0, 4096));
+  fields("threads", threads, "CPU threads; auto, or 0: what is fastest here, timed as the run begins and then kept",
+         Between(0, 4096));
   fields("eval", eval, "evaluation with the mean action");
   fields("checkpoint", checkpoint, "checkpoints");
   fields("log", log, "training log");

@@ -38,7 +38,7 @@ struct Process {
 std::vector<std::string> Command(const SweepRun& run, int64_t threads) {
   std::vector<std::string> command = SelfCommand();
   command.insert(command.end(), {"train", run.config.string(), "--seed", std::to_string(run.seed), "--set",
-                                 "threads=" + std::to_string(run.threads > 0 ? run.threads : threads), "--run-dir",
+                                 "threads=" + std::to_string(run.threads.value_or(threads)), "--run-dir",
                                  run.directory.string(), "--auto-resume"});
   return command;
 }

@@ -102,7 +102,6 @@ set -u
 program=( )"
          << program << ")\nruns=" << ShellQuoted(RunsFile(sweep).string()) << R"(
 IFS=$'\t' read -r name config seed threads folder < <(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" "$runs")
-export GOMP_SPINCOUNT=${GOMP_SPINCOUNT-10000}
 
 arguments=("$config" --seed "$seed" --set "threads=$threads" --run-dir "$folder" --auto-resume)
 
@@ -143,7 +142,7 @@ std::string SubmitToSlurm(const Sweep& sweep) {
   int64_t tasks = 0;
   for (const SweepRun& run : sweep.runs) {
     if (StatusOf(run).state != SweepRunState::kFinished) {
-      const int64_t threads = run.threads > 0 ? run.threads : sweep.slurm.cpus;
+      const int64_t threads = run.threads.value_or(sweep.slurm.cpus);
       runs += run.name() + '\t' + fs::absolute(run.config).lexically_normal().string() + '\t' +
               std::to_string(run.seed) + '\t' + std::to_string(threads) + '\t' +
               fs::absolute(run.directory).lexically_normal().string() + '\n';

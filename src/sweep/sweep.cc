@@ -250,7 +250,8 @@ Sweep ReadSweep(const fs::path& file, const fs::path& out, const EnvRegistry& en
         maker.env().maker.make();  // throws where a file does not fit
       }
       run.total_steps = maker.run().total_steps;
-      run.threads = maker.run().threads;
+      run.threads = maker.run().NamedThreads();
+      run.device = maker.run().device;
       run.config = sweep.out / "configs" / run.task / (run.variant + ".yaml");
       if (!known.insert(run.config).second) {
         Fail(file.string(), run.task + "/" + run.variant + " is there twice; two tasks have the same name");

@@ -102,7 +102,7 @@ class BadInput(Case):
                                ("x: " + "9" * 300_000_000, "c.yaml: expected a config of at most 262144 bytes"),
                                (TINY_SAC + "seed: " + "9" * 10_000, "c.yaml:11: seed: expected an integer"),
                                (TINY_SAC + "seed: 1e400", "c.yaml:11: seed: expected an integer"),
-                               (TINY_SAC.replace("threads: 1", "threads: 100000000"), "threads: expected an integer")):
+                               (TINY_SAC.replace("threads: 1", "threads: 100000000"), "threads: expected auto or an integer")):
             self.write(text)
             result = run("train", "c.yaml", cwd=self.cwd, timeout=60)
             self.assertEqual(result.returncode, 2, result.stderr)
@@ -174,6 +174,71 @@ class Runs(Case):
                 a, b, c = (comparable(self.cwd / f"{name}-{x}" / file) for x in "abc")
                 self.assertEqual(a, b)
                 self.assertNotEqual(a, c)
+
+    def threads_of(self, run_dir):
+        """What run.json says, which is what config.yaml says."""
+        threads = json.loads((self.cwd / run_dir / "run.json").read_text())["threads"]
+        self.assertIn(f"threads: {threads}\n", (self.cwd / run_dir / "config.yaml").read_text())
+        return threads
+
+    def test_threads_are_those_that_the_process_may_use(self):
+        cores = os.sched_getaffinity(0)
+        for text in (TINY_SAC, TINY_MBPO, TINY_PETS):
+            self.write(text.replace("threads: 1\n", ""))
+            trained = subprocess.run([PROGRAM, "train", "c.yaml", "--run-dir", "r", "--overwrite"], cwd=self.cwd,
+                                     preexec_fn=lambda: os.sched_setaffinity(0, {min(cores)}), capture_output=True, text=True)
+            self.assertEqual(trained.returncode, 0, trained.stderr)
+            self.assertEqual(self.threads_of("r"), 1)
+            for threads in ("auto", "0"):
+                said = self.train("c.yaml", "--set", f"threads={threads}", "--run-dir", "r", "--overwrite").stderr
+                if len(cores) > 1:
+                    self.assertRegex(said, rf"threads auto: took \d+ of \d+, as a piece of the work takes [\d.]+ ms on 1, ")
+                self.assertLessEqual(self.threads_of("r"), len(cores))
+
+    def test_threads_once_chosen_stay(self):
+        self.write(TINY_SAC)
+        more = len(os.sched_getaffinity(0)) + 1  # never chosen
+        said = self.train("c.yaml", "--run-dir", "r", "--set", f"threads={more}").stderr
+        self.write(TINY_SAC.replace("threads: 1", "threads: auto").replace("500", "700"))
+        said += self.train("--resume", "r", "--set", "threads=auto", "--set", "total_steps=600").stderr
+        self.assertEqual(self.threads_of("r"), more)
+        said += self.train("c.yaml", "--run-dir", "r", "--auto-resume").stderr
+        self.assertEqual(self.threads_of("r"), more)
+        config = self.cwd / "r/config.yaml"  # as older versions wrote it
+        config.write_text(config.read_text().replace(f"threads: {more}", "threads: 0"))
+        said += self.train("--resume", "r", "--set", "total_steps=800").stderr
+        self.assertEqual(self.threads_of("r"), more)
+        self.assertNotIn("threads auto", said)
+        self.train("--resume", "r", "--set", "total_steps=900", "--set", "threads=2")
+        self.assertEqual(self.threads_of("r"), 2)
+
+    def test_what_a_model_learns_is_said_once_and_where_training_begins(self):
+        for text in (TINY_MBPO, TINY_PETS):
+            self.write(text)
+            sets = ("--set", "threads=auto", "--set", "model.precision=bf16")
+            said = [self.train("c.yaml", "--run-dir", "r", "--overwrite", *sets).stderr,
+                    run("eval", "r", "--episodes", 1, cwd=self.cwd).stderr, run("export", "r", "--out", "p.pt", cwd=self.cwd).stderr]
+            self.assertEqual([one.count(": imagined rewards are ") for one in said], [1, 0, 0], said)
+            self.assertLessEqual(said[0].count("takes effect on a CPU with AMX"), 1)
+            self.assertEqual([one.count("takes effect on a CPU with AMX") for one in said[1:]], [0, 0], said)
+
+    def test_openmp_looks_for_work_for_a_bounded_time(self):
+        self.write(TINY_SAC.replace("500", "100000000"))
+        for variables, expected in (({}, b"GOMP_SPINCOUNT=10000"), ({"GOMP_SPINCOUNT": "7"}, b"GOMP_SPINCOUNT=7"),
+                                    ({"OMP_WAIT_POLICY": "passive"}, None)):
+            environment = {name: value for name, value in os.environ.items() if not name.startswith(("GOMP", "OMP"))}
+            process = subprocess.Popen(["any name", "train", "c.yaml", "--run-dir", "r", "--overwrite"], executable=PROGRAM,
+                                       cwd=self.cwd, env={**environment, **variables}, stderr=subprocess.PIPE, text=True)
+            for line in process.stderr:
+                if "step 0: evaluation" in line:
+                    break
+            of_process = pathlib.Path("/proc") / str(process.pid)
+            now = (of_process / "environ").read_bytes().split(b"\0")
+            self.assertEqual([one for one in now if one.startswith(b"GOMP")], [expected] if expected else [])
+            self.assertEqual((of_process / "comm").read_text().strip(), PROGRAM.name)
+            self.assertEqual((of_process / "cmdline").read_bytes().split(b"\0")[:2], [b"any name", b"train"])
+            process.kill()
+            process.communicate()
 
     def test_two_threads_and_layers_of_a_real_size_give_the_same_run_every_time(self):
         # Unasked, the BLAS rounds such products differently in about every third run.

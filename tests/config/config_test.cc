@@ -62,6 +62,35 @@ std::string ErrorOf(const std::string& yaml, const std::vector<std::string>& set
   return "";
 }
 
+struct Automatic {
+  std::optional<int64_t> threads;
+  void Visit(Fields& fields) { fields("threads", threads, "how many", Between(0, 64)); }
+};
+
+TEST(Config, AnIntegerMayBeLeftOpen) {
+  Automatic config;
+  const auto read = [&config](const std::string& value) {
+    ConfigDocument::FromText("threads: " + value, "f.yaml").ReadInto(Fields::Of(config));
+  };
+  EXPECT_EQ(ToYaml(Fields::Of(config)), "threads: auto\n");
+  read("12");
+  EXPECT_EQ(config.threads, 12);
+  EXPECT_EQ(ToYaml(Fields::Of(config)), "threads: 12\n");
+  read("auto");
+  EXPECT_EQ(config.threads, std::nullopt);
+  for (const char* value : {"65", "-1", "1.5", "many", "[1]"}) {
+    try {
+      read(value);
+      ADD_FAILURE() << value;
+    } catch (const std::invalid_argument& error) {
+      EXPECT_EQ(std::string(error.what())
+                    .find("f.yaml:1: threads: expected auto or an integer at least 0 and at most 64, got "),
+                0)
+          << error.what();
+    }
+  }
+}
+
 TEST(Config, ReadsEveryTypeAndKeepsDefaults) {
   Outer config;
   ConfigDocument document = ConfigDocument::FromText(

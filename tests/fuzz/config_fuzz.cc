@@ -31,6 +31,7 @@ struct Config {
   int64_t steps = 10;
   bool flag = false;
   Colour colour = Colour::kRed;
+  std::optional<int64_t> threads;
   std::optional<double> entropy;
   std::array<double, 2> limits{-std::numeric_limits<double>::infinity(), 0.1};
   LengthSchedule length{20, 150, 1, 15};
@@ -40,6 +41,7 @@ struct Config {
     fields("steps", steps, "", AtLeast(0));
     fields("flag", flag, "");
     fields("colour", colour, "");
+    fields("threads", threads, "");
     fields("entropy", entropy, "");
     fields("limits", limits, "");
     fields("length", length, "");

@@ -23,6 +23,11 @@ class Algorithm {
   // shows or keeps goes through `run`. Throws std::runtime_error where a loss or the simulation is no longer finite.
   virtual void Train(RunContext& run) = 0;
 
+  // Does a piece of what training spends its time with, some milliseconds of it on made-up rows and with the threads
+  // that LibTorch has, so that it can be timed. Nothing else is to be asked of the algorithm afterwards. Returns false
+  // where there is nothing that depends on the number of threads but in proportion.
+  virtual bool Rehearse() = 0;
+
   // The policy as it stands: evaluated, exported. Borrowed.
   virtual Policy& policy() = 0;
 

@@ -52,6 +52,7 @@ class Mbpo final : public Algorithm {
   Mbpo(const Config& config, const torch::Device& device);
 
   void Train(RunContext& run) override;
+  bool Rehearse() override;
   Policy& policy() override { return learner_.actor(); }
   const DynamicsModel* model() const override { return &model_; }
   std::vector<std::filesystem::path> Export(const std::filesystem::path& torchscript) override;

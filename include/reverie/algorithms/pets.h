@@ -68,6 +68,7 @@ class Pets final : public Algorithm {
   Pets(const Config& config, const torch::Device& device);
 
   void Train(RunContext& run) override;
+  bool Rehearse() override;
   // A planner of its own: evaluation leaves the plans of training alone.
   Policy& policy() override { return evaluation_planner_; }
   const DynamicsModel* model() const override { return learned_ ? &learned_->model : nullptr; }
@@ -86,7 +87,7 @@ class Pets final : public Algorithm {
     int64_t fits = 0;
   };
 
-  MpcPolicy MakePlanner();
+  MpcPolicy MakePlanner(int64_t horizon);
   bool Explores() const {
     return config_.ladder == Ladder::kV05 || collector_.env_steps() < config_.run.exploration_steps;
   }

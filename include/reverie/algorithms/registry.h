@@ -18,7 +18,7 @@ namespace reverie {
 // One algorithm with its whole config: reads it, then makes the algorithm.
 struct AlgorithmMaker {
   std::function<Fields()> fields;  // the whole file; borrows from this object
-  std::function<const RunConfig&()> run;
+  std::function<RunConfig&()> run;
   std::function<const EnvConfig&()> env;
   std::function<std::unique_ptr<Algorithm>(const torch::Device& device)> make;
 };

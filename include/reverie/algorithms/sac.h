@@ -33,6 +33,7 @@ class Sac final : public Algorithm {
   Sac(const Config& config, const torch::Device& device);
 
   void Train(RunContext& run) override;
+  bool Rehearse() override;
   Policy& policy() override { return learner_.actor(); }
   std::vector<std::filesystem::path> Export(const std::filesystem::path& torchscript) override;
   void VisitState(StateVisitor& state) override;

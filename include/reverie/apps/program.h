@@ -5,6 +5,9 @@
 //     envs.Add<MyEnv>("MyEnv-v0", "what it is");
 //     return reverie::RunProgram(argc, argv, envs);
 //   }
+//
+// Unless GOMP_SPINCOUNT or OMP_WAIT_POLICY is in its environment, such a program starts itself anew before main(),
+// once, with a bound on how long OpenMP's threads look for work before they sleep.
 #ifndef REVERIE_APPS_PROGRAM_H_
 #define REVERIE_APPS_PROGRAM_H_
 

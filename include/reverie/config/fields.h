@@ -54,9 +54,9 @@ class Fields;
 using LateSection = std::function<Fields()>;
 
 struct Field {
-  using Target = std::variant<bool*, int64_t*, double*, std::string*, std::optional<double>*, std::vector<int64_t>*,
-                              std::vector<double>*, std::array<double, 2>*, LengthSchedule*, EnumTarget, AnyYaml,
-                              std::shared_ptr<Fields>, LateSection>;
+  using Target = std::variant<bool*, int64_t*, double*, std::string*, std::optional<int64_t>*, std::optional<double>*,
+                              std::vector<int64_t>*, std::vector<double>*, std::array<double, 2>*, LengthSchedule*,
+                              EnumTarget, AnyYaml, std::shared_ptr<Fields>, LateSection>;
   // A condition beyond type and range, checked once this field has its value: returns what is wrong, or "".
   using Check = std::function<std::string()>;
 
@@ -78,9 +78,9 @@ class Fields {
     return fields;
   }
 
-  // Adds one field. T: bool, int64_t, double, std::string, std::optional<double> ("auto" in YAML where empty),
-  // vectors of int64_t or double, std::array<double, 2>, LengthSchedule ([a, b, x, y] or one number), an enum with
-  // EnumNames, or a struct with Visit (a section).
+  // Adds one field. T: bool, int64_t, double, std::string, std::optional<int64_t> or <double> ("auto" in YAML where
+  // empty), vectors of int64_t or double, std::array<double, 2>, LengthSchedule ([a, b, x, y] or one number), an enum
+  // with EnumNames, or a struct with Visit (a section).
   template <class T>
   void operator()(std::string_view name, T& value, std::string_view doc, Range range = {}) {
     list_.push_back({.name = std::string(name), .target = MakeTarget(value), .doc = std::string(doc), .range = range});

@@ -94,6 +94,10 @@ class GaussianEnsemble final : public DynamicsModel {
   // D]. Returns the loss without the decay, a scalar tensor that the next call overwrites.
   torch::Tensor ComputeGradients(const torch::Tensor& inputs, const torch::Tensor& targets);
   void ApplyGradients();
+  // A gradient step on a whole minibatch of zeros, to be timed.
+  void RehearseMinibatch();
+  // Says so where the config's precision has no effect.
+  void LogPrecision() const;
 
   // Parameters: the layers', then l_max, then l_min where it is probabilistic.
   FlatParameters& parameters() { return parameters_; }

@@ -25,8 +25,11 @@ std::vector<std::pair<std::string, ModelReward>> EnumNames(ModelReward);
 // What is wrong with asking that of the task, or "": for Fields::Check.
 std::string RewardMisfit(ModelReward reward, const std::string& env_id, const TaskFunctions& task);
 
-// Whether a model is to learn the reward; the log says what of the task is known.
-bool LearnsReward(ModelReward reward, const std::string& env_id, const TaskFunctions& task);
+// Whether a model is to learn the reward.
+bool LearnsReward(ModelReward reward, const TaskFunctions& task);
+
+// What of the task is known to a model and what is not, in words for the log.
+std::string WhatIsLearned(bool learns_reward, const TaskFunctions& task);
 
 // What B imagined steps came to, beside the transitions themselves.
 struct ImaginedStep {

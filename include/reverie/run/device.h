@@ -20,9 +20,9 @@ bool IsDeviceText(const std::string& text);
 // throw std::invalid_argument saying why where that GPU cannot be used, never silently the CPU; so does other text.
 torch::Device ChooseDevice(const std::string& text);
 
-// Has LibTorch's CPU operations use that many threads, 0 meaning one per core that this process may use, and the same
-// numbers come out of them every time: call it before the first of them. Returns the number of threads.
-int64_t UseThreads(int64_t threads);
+// Has LibTorch's CPU operations use that many threads, at least 1, and the same numbers come out of them every time:
+// call it before the first of them.
+void UseThreads(int64_t threads);
 
 // MiB that tensors on the device took at most so far; empty for the CPU.
 std::optional<double> PeakDeviceMib(const torch::Device& device);

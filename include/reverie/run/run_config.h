@@ -3,6 +3,7 @@
 #define REVERIE_RUN_RUN_CONFIG_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "reverie/config/fields.h"
@@ -31,12 +32,15 @@ struct RunConfig {
   int64_t total_steps = 100'000;
   int64_t exploration_steps = 5000;
   std::string device = "auto";
-  int64_t threads = 0;
+  std::optional<int64_t> threads;
   Eval eval;
   Checkpoint checkpoint;
   Log log;
 
   void Visit(Fields& fields);
+
+  // The threads that the config says; nothing where it leaves them open (auto, or 0).
+  std::optional<int64_t> NamedThreads() const { return threads.value_or(0) > 0 ? threads : std::nullopt; }
 };
 
 }  // namespace reverie

@@ -33,7 +33,8 @@ struct SweepRun {
   std::string task, variant;
   int64_t seed = 0;
   int64_t total_steps = 0;
-  int64_t threads = 0;              // as the config says; 0: none in particular
+  std::optional<int64_t> threads;   // as the config says, if it does
+  std::string device;               // as the config says
   std::filesystem::path config;     // OUT/configs/<task>/<variant>.yaml
   std::filesystem::path directory;  // OUT/<task>/<variant>/seed-<n>
   std::filesystem::path output;     // OUT/output/<task>/<variant>/seed-<n>.txt: what the process says
