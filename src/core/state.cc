@@ -13,7 +13,16 @@ StateVisitor::StateVisitor(StateTree& tree, bool loading, std::string path)
 
 StateVisitor StateVisitor::Saving(StateTree& tree) { return {tree, false, ""}; }
 StateVisitor StateVisitor::Loading(StateTree& tree) { return {tree, true, ""}; }
-StateVisitor StateVisitor::Child(std::string_view name) { return {tree_, loading_, Path(name)}; }
+StateVisitor StateVisitor::Viewing(StateTree& tree) {
+  StateVisitor visitor = Saving(tree);
+  visitor.viewing_ = true;
+  return visitor;
+}
+StateVisitor StateVisitor::Child(std::string_view name) {
+  StateVisitor child(tree_, loading_, Path(name));
+  child.viewing_ = viewing_;
+  return child;
+}
 
 bool StateVisitor::Has(std::string_view name) const { return tree_.values_.tensors.contains(Path(name)); }
 
@@ -33,6 +42,10 @@ void StateVisitor::operator()(std::string_view name, torch::Tensor& value) {
   const std::string path = Path(name);
   const torch::NoGradGuard no_grad;
   if (!loading_) {
+  if (viewing_) {
+    tree_.values_.tensors[path] = value.detach();
+    return;
+  }
     tree_.values_.tensors[path] = value.detach().to(torch::kCPU, /*non_blocking=*/false, /*copy=*/true).contiguous();
     return;
   }

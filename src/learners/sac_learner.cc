@@ -88,11 +88,14 @@ void SacLearner::Update(MixedSampler& sampler, int64_t updates) {
   std::vector<int64_t> key = sampler.Key(config_.batch_size);
   key.push_back(workspaces_);
   for (int64_t i = 0; i < updates; ++i) {
-    update_.Run(key, [&] {
-      sampler.SampleInto(batch_, generator_);
-      noise_.normal_(0, 1, generator_);
-      Step(batch_, noise_[0], noise_[1]);
-    });
+    update_.Run(
+        key,
+        [&] {
+          sampler.SampleInto(batch_, generator_);
+          noise_.normal_(0, 1, generator_);
+          Step(batch_, noise_[0], noise_[1]);
+        },
+        [this] { return StateTensors(*this); });
   }
   Count(batch_, updates);
   FiniteMeans();

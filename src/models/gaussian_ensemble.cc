@@ -283,7 +283,11 @@ std::optional<Metrics> GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng
         ApplyGradients();
       };
       if (size == config_.batch_size) {
-        minibatch_.Run({}, step);
+        minibatch_.Run({}, step, [this] {
+          auto changed = StateTensors(*this);
+          changed["loss_sum"] = loss_sum_;
+          return changed;
+        });
       } else {
         step();
       }

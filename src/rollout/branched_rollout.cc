@@ -40,6 +40,9 @@ Metrics BranchedRollout::Run(int64_t length, const ReplayBuffer& real_buffer, co
     rows_ = TransitionBatch::Empty(real_buffer.layout(), chunk, real_buffer.device()).rows;
     ordered_rows_ = torch::empty_like(rows_);
     places_ = torch::empty({chunk}, rows_.options().dtype(torch::kInt64));
+    full_outcome_ = {.finite = torch::empty({chunk}, rows_.options().dtype(torch::kBool)),
+                     .live = torch::empty({chunk}, rows_.options().dtype(torch::kBool)),
+                     .tally = torch::empty({3}, rows_.options().dtype(torch::kInt64))};
   }
   Counts counts;
   Metrics uncertainty;
@@ -73,9 +76,18 @@ void BranchedRollout::RunChunk(int64_t length, TransitionBatch batch, const Mode
     const int64_t rows = batch.size();
     Outcome outcome;
     if (rows == rows_.size(0)) {
-      full_step_.Run({std::bit_cast<int64_t>(uncertainty_.threshold())},
-                     [&] { full_outcome_ = Step(batch, model_env, policy); });
       outcome = full_outcome_;
+      full_step_.Run(
+          {std::bit_cast<int64_t>(uncertainty_.threshold())},
+          [&] {
+            const Outcome of_step = Step(batch, model_env, policy);
+            outcome.finite.copy_(of_step.finite);
+            outcome.live.copy_(of_step.live);
+            outcome.tally.copy_(of_step.tally);
+          },
+          [&]() -> RepeatedWork::NamedTensors {
+            return {{"rows", rows_}, {"finite", outcome.finite}, {"live", outcome.live}, {"tally", outcome.tally}};
+          });
     } else {
       outcome = Step(batch, model_env, policy);
     }

@@ -6,6 +6,7 @@
 #include <torch/script.h>
 
 #include <cmath>
+#include <cstdlib>
 
 #include "oracle.h"
 #include "planning/planners.h"
@@ -126,6 +127,20 @@ TEST_F(GpuComponents, WorkThatCannotBeCapturedIsDoneAllTheSame) {
     EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("a test's work after it: captured as a CUDA graph"));
   }
   EXPECT_EQ(count.item<float>(), 13);
+}
+
+TEST_F(GpuComponents, ReplaysOfUpdatesAndFitsAreTheWorkItself) {
+  setenv("REVERIE_CHECK_GRAPHS", "1", 1);
+  TransitionBatch rows = RandomRows(500);
+  rows.log_weight().zero_();
+  ReplayBuffer buffer(kLayout, 500, gpu_);
+  buffer.Add(OnGpu(rows));
+  MixedSampler sampler(buffer);
+  SacLearner learner({}, kLayout, Rng(1), gpu_);
+  learner.Update(sampler, 20);
+  GaussianEnsemble model(SmallConfig(), {.layout = kLayout, .learn_reward = true}, Rng(1), gpu_);
+  model.Fit(buffer, Rng(2));
+  unsetenv("REVERIE_CHECK_GRAPHS");
 }
 
 TEST_F(GpuComponents, ACapturedDrawSeesRowsThatCameLater) {

@@ -60,6 +60,8 @@ class StateVisitor {
   // A visitor that fills an empty tree, or one that reads a full one. Borrows the tree.
   static StateVisitor Saving(StateTree& tree);
   static StateVisitor Loading(StateTree& tree);
+  // One that saves without copying: tensors in the tree are those of the component.
+  static StateVisitor Viewing(StateTree& tree);
 
   bool loading() const { return loading_; }
 
@@ -101,6 +103,7 @@ class StateVisitor {
 
   StateTree& tree_;
   bool loading_;
+  bool viewing_ = false;
   std::string path_;
 };
 
@@ -116,6 +119,15 @@ template <class T>
 void LoadState(StateTree& tree, T& value) {
   StateVisitor visitor = StateVisitor::Loading(tree);
   value.VisitState(visitor);
+}
+
+// The tensors of anything with VisitState, by their paths: no copies, but of numbers and generators' states.
+template <class T>
+std::map<std::string, torch::Tensor> StateTensors(T& value) {
+  StateTree tree;
+  StateVisitor visitor = StateVisitor::Viewing(tree);
+  value.VisitState(visitor);
+  return tree.values().tensors;
 }
 
 // A generator on `device` at the start of the stream `rng`.

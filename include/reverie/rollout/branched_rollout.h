@@ -68,7 +68,7 @@ class BranchedRollout {
   torch::Generator report_generator_;  // apart, so that what is logged shifts nothing
 
   RepeatedWork full_step_;  // of a whole chunk; as rows end, what is left of it goes operation by operation
-  Outcome full_outcome_;    // where replays write
+  Outcome full_outcome_;    // what it writes
 
   // Workspace: the rows of a chunk, as many for putting them in order, and the start states' places.
   torch::Tensor rows_, ordered_rows_, places_;
