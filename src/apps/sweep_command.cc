@@ -82,7 +82,10 @@ void AddSweepCommand(CLI::App& program, const EnvRegistry& envs) {
   const std::map<std::string, Engine> engines{{"local", Engine::kLocal}, {"slurm", Engine::kSlurm}};
   command->add_option("--engine", arguments->engine, "local: here; slurm: as a job array on a cluster")
       ->transform(CLI::CheckedTransformer(engines));
-  command->add_option("--jobs", arguments->jobs, "Runs at once, here; default one a core")->check(CLI::PositiveNumber);
+  command
+      ->add_option("--jobs", arguments->jobs,
+                   "Most runs at once, here; default one a core, or runs_per_gpu on each GPU")
+      ->check(CLI::PositiveNumber);
   command->add_flag("--status", arguments->status, "Say where every run stands, and start nothing");
   command->add_flag("--cancel", arguments->cancel, "End the sweep's job on Slurm");
   command->callback([arguments, &envs] { RunSweep(*arguments, envs); });

@@ -16,7 +16,7 @@ namespace {
 // Why the GPU of that index cannot be used; empty where it can.
 std::string WhyNotCuda([[maybe_unused]] int index) {
 #if REVERIE_WITH_CUDA
-  const int count = torch::cuda::device_count();
+  const int64_t count = GpuCount();
   if (count == 0) {
     return "no GPU with a working driver was found";
   }
@@ -37,6 +37,14 @@ std::string WhyNotCuda([[maybe_unused]] int index) {
 }
 
 }  // namespace
+
+int64_t GpuCount() {
+#if REVERIE_WITH_CUDA
+  return torch::cuda::device_count();
+#else
+  return 0;
+#endif
+}
 
 bool IsDeviceText(const std::string& text) {
   if (text == "auto" || text == "cpu" || text == "cuda") {

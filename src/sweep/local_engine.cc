@@ -9,16 +9,20 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <list>
+#include <sstream>
 #include <stdexcept>
 #include <thread>
 
+#include "reverie/core/cores.h"
 #include "reverie/core/file.h"
 #include "reverie/core/log.h"
 #include "reverie/core/self.h"
 #include "reverie/core/text.h"
 #include "reverie/core/timer.h"
+#include "reverie/run/device.h"
 #include "reverie/run/signals.h"
 
 namespace reverie {
@@ -26,37 +30,63 @@ namespace {
 
 constexpr std::chrono::milliseconds kLook{100};  // how often processes are looked after
 constexpr double kRedrawSeconds = 1;
+const std::string kVisibleGpus = "CUDA_VISIBLE_DEVICES";
 
 // A run at work.
 struct Process {
   const SweepRun* run;
+  size_t place;
   pid_t pid;
   int64_t steps_at_start;
   Stopwatch since_start;
 };
 
-std::vector<std::string> Command(const SweepRun& run, int64_t threads) {
+// With that many threads, unless the config names a number or the run goes on with its own.
+std::vector<std::string> Command(const SweepRun& run, bool goes_on, int64_t threads) {
   std::vector<std::string> command = SelfCommand();
-  command.insert(command.end(), {"train", run.config.string(), "--seed", std::to_string(run.seed), "--set",
-                                 "threads=" + std::to_string(run.threads.value_or(threads)), "--run-dir",
+  command.insert(command.end(), {"train", run.config.string(), "--seed", std::to_string(run.seed), "--run-dir",
                                  run.directory.string(), "--auto-resume"});
+  if (!run.threads && !goes_on) {
+    command.insert(command.end(), {"--set", "threads=" + std::to_string(threads)});
+  }
   return command;
+}
+
+// This process's environment, with that one GPU to be seen where `gpu` names one.
+std::vector<std::string> Environment(const std::string& gpu) {
+  std::vector<std::string> variables;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    if (gpu.empty() || !std::string_view(*variable).starts_with(kVisibleGpus + "=")) {
+      variables.emplace_back(*variable);
+    }
+  }
+  if (!gpu.empty()) {
+    variables.push_back(kVisibleGpus + "=" + gpu);
+  }
+  return variables;
+}
+
+// For execve; borrows the words.
+std::vector<char*> Pointers(const std::vector<std::string>& words) {
+  std::vector<char*> pointers;
+  pointers.reserve(words.size() + 1);
+  for (const std::string& word : words) {
+    pointers.push_back(const_cast<char*>(word.c_str()));
+  }
+  pointers.push_back(nullptr);
+  return pointers;
 }
 
 // Starts this very program with other arguments; what it says goes to run.output. It leaves the terminal's group of
 // processes, so that a Ctrl-C reaches it once and through us.
-pid_t Start(const SweepRun& run, const std::vector<std::string>& command) {
+pid_t Start(const SweepRun& run, const std::vector<std::string>& command, const std::vector<std::string>& environment) {
   MakeFolder(run.output.parent_path());
   const int output = open(run.output.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (output < 0) {
     throw std::runtime_error("cannot write " + run.output.string() + ": " + std::strerror(errno));
   }
-  std::vector<char*> arguments;
-  arguments.reserve(command.size() + 1);
-  for (const std::string& argument : command) {
-    arguments.push_back(const_cast<char*>(argument.c_str()));
-  }
-  arguments.push_back(nullptr);
+  const std::vector<char*> arguments = Pointers(command);
+  const std::vector<char*> variables = Pointers(environment);
   const pid_t parent = getpid();
   const pid_t pid = fork();
   if (pid == 0) {  // only what is safe after a fork, up to the exec
@@ -67,7 +97,7 @@ pid_t Start(const SweepRun& run, const std::vector<std::string>& command) {
     dup2(output, STDOUT_FILENO);
     dup2(output, STDERR_FILENO);
     if (getppid() == parent) {
-      execv("/proc/self/exe", arguments.data());
+      execve("/proc/self/exe", arguments.data(), variables.data());
     }
     _exit(127);
   }
@@ -81,20 +111,22 @@ pid_t Start(const SweepRun& run, const std::vector<std::string>& command) {
 
 class LocalSweep {
  public:
-  LocalSweep(const Sweep& sweep, int64_t jobs, ProgressOutput output) : output_(std::move(output)) {
-    const auto cores = std::max<int64_t>(1, std::thread::hardware_concurrency());
+  LocalSweep(const Sweep& sweep, int64_t jobs, ProgressOutput output, const Machine& machine)
+      : output_(std::move(output)) {
+    std::vector<std::string> devices;
     for (const SweepRun& run : sweep.runs) {
       if (StatusOf(run).state == SweepRunState::kFinished) {
         ++result_.finished;
       } else {
         waiting_.push_back(&run);
+        devices.push_back(run.device);
       }
     }
     total_ = static_cast<int64_t>(sweep.runs.size());
-    jobs_ = std::max<int64_t>(1, std::min(jobs > 0 ? jobs : cores, static_cast<int64_t>(waiting_.size())));
-    threads_ = std::max<int64_t>(1, cores / jobs_);
+    plan_ = PlanSweep(machine, devices, jobs, sweep.runs_per_gpu);
+    busy_.resize(plan_.places.size());
     LogInfo(std::to_string(total_) + " runs, " + std::to_string(result_.finished) + " of them finished before" +
-            (waiting_.empty() ? std::string() : "; " + std::to_string(jobs_) + " at once"));
+            (waiting_.empty() ? std::string() : "; " + std::to_string(plan_.jobs) + " at once"));
   }
 
   SweepResult Run() {
@@ -124,9 +156,26 @@ class LocalSweep {
     }
   }
 
+  // The place with the fewest runs that has room for this one.
+  std::optional<size_t> FreePlace(const SweepRun& run) const {
+    const SweepPlan::Range range = plan_.PlacesOf(run.device);
+    std::optional<size_t> best;
+    for (size_t i = range.begin; i < range.end; ++i) {
+      if (busy_[i] < plan_.places[i].most && (!best || busy_[i] < busy_[*best])) {
+        best = i;
+      }
+    }
+    return best;
+  }
+
   void StartMore() {
-    for (auto next = waiting_.begin(); next != waiting_.end() && static_cast<int64_t>(working_.size()) < jobs_;) {
+    for (auto next = waiting_.begin(); next != waiting_.end() && static_cast<int64_t>(working_.size()) < plan_.jobs;) {
       const SweepRun& run = **next;
+      const std::optional<size_t> place = FreePlace(run);
+      if (!place) {
+        ++next;
+        continue;
+      }
       const SweepRunStatus status = StatusOf(run);
       if (status.state == SweepRunState::kRunning) {
         ++next;
@@ -137,8 +186,11 @@ class LocalSweep {
         ++result_.finished;
         continue;
       }
-      const pid_t pid = Start(run, Command(run, threads_));
-      working_.push_back({.run = &run, .pid = pid, .steps_at_start = status.env_steps, .since_start = {}});
+      const std::string gpu = run.device.starts_with("cuda:") ? "" : plan_.places[*place].gpu;
+      const pid_t pid = Start(run, Command(run, status.has_checkpoint, plan_.threads), Environment(gpu));
+      ++busy_[*place];
+      working_.push_back(
+          {.run = &run, .place = *place, .pid = pid, .steps_at_start = status.env_steps, .since_start = {}});
       Say(run.name() + (status.has_checkpoint ? ": goes on" : ": begins"));
     }
   }
@@ -163,6 +215,7 @@ class LocalSweep {
                  (status.state == SweepRunState::kFailed ? "failed " + status.reason : "ended before its end") +
                  "; what it said is in " + run.output.string());
       }
+      --busy_[process->place];
       process = working_.erase(process);
     }
   }
@@ -218,8 +271,8 @@ class LocalSweep {
   std::list<const SweepRun*> waiting_;
   std::list<Process> working_;
   int64_t total_ = 0;
-  int64_t jobs_ = 1;
-  int64_t threads_ = 1;
+  SweepPlan plan_;
+  std::vector<int64_t> busy_;  // runs at work, by place
   SweepResult result_;
   size_t lines_ = 0;  // on the terminal
   Stopwatch since_drawn_;
@@ -227,7 +280,58 @@ class LocalSweep {
 
 }  // namespace
 
-SweepResult RunSweepHere(const Sweep& sweep, int64_t jobs, ProgressOutput output) {
+std::vector<std::string> GpuNames(int64_t count, const std::optional<std::string>& visible) {
+  std::vector<std::string> names;
+  std::istringstream list(visible.value_or(""));
+  for (std::string name; static_cast<int64_t>(names.size()) < count && std::getline(list, name, ',');) {
+    names.push_back(name);
+  }
+  for (int64_t i = 0; !visible && i < count; ++i) {
+    names.push_back(std::to_string(i));
+  }
+  return names;
+}
+
+Machine ThisMachine() {
+  const char* visible = std::getenv(kVisibleGpus.c_str());
+  return {.cores = UsableCores(),
+          .gpus = GpuNames(GpuCount(), visible == nullptr ? std::nullopt : std::optional<std::string>(visible))};
+}
+
+SweepPlan::Range SweepPlan::PlacesOf(const std::string& device) const {
+  const size_t gpus = places.size() - 1;
+  const Range cores{gpus, gpus + 1};
+  if (device == "cpu" || gpus == 0) {
+    return cores;
+  }
+  if (device.starts_with("cuda:")) {
+    const size_t index = std::stoul(device.substr(5));
+    return index < gpus ? Range{index, index + 1} : cores;
+  }
+  return {0, gpus};
+}
+
+SweepPlan PlanSweep(const Machine& machine, const std::vector<std::string>& devices, int64_t jobs,
+                    int64_t runs_per_gpu) {
+  SweepPlan plan;
+  for (const std::string& gpu : machine.gpus) {
+    plan.places.push_back({.gpu = gpu, .most = runs_per_gpu});
+  }
+  plan.places.emplace_back();
+  int64_t on_cores = 0;
+  for (const std::string& device : devices) {
+    on_cores += plan.PlacesOf(device).begin == machine.gpus.size() ? 1 : 0;
+  }
+  const int64_t on_gpus = std::min(static_cast<int64_t>(devices.size()) - on_cores,
+                                   static_cast<int64_t>(machine.gpus.size()) * runs_per_gpu);
+  plan.places.back().most = jobs > 0 ? jobs : std::max<int64_t>(1, machine.cores - on_gpus);
+  plan.jobs = on_gpus + std::min(on_cores, plan.places.back().most);
+  plan.jobs = std::max<int64_t>(1, jobs > 0 ? std::min(jobs, plan.jobs) : plan.jobs);
+  plan.threads = std::max<int64_t>(1, machine.cores / plan.jobs);
+  return plan;
+}
+
+SweepResult RunSweepHere(const Sweep& sweep, int64_t jobs, ProgressOutput output, const Machine& machine) {
   MakeFolder(sweep.out);
   const std::optional<FolderLock> lock = FolderLock::Take(sweep.out);
   if (!lock) {
@@ -235,7 +339,7 @@ SweepResult RunSweepHere(const Sweep& sweep, int64_t jobs, ProgressOutput output
                                 FolderLock::Holder(sweep.out) + ")");
   }
   WriteSweepConfigs(sweep);
-  return LocalSweep(sweep, jobs, std::move(output)).Run();
+  return LocalSweep(sweep, jobs, std::move(output), machine).Run();
 }
 
 }  // namespace reverie

@@ -29,6 +29,7 @@ constexpr int64_t kMostSeeds = 10'000;
 struct SweepFields {
   std::string base;
   std::string out;
+  int64_t runs_per_gpu = 1;
   SlurmOptions slurm;
 
   void Visit(Fields& fields) {
@@ -39,6 +40,7 @@ struct SweepFields {
     fields.Any("seeds", "a range 1..5, or a list");
     fields.Any("variants", "NAME: {KEY: VALUE}");
     fields.Any("grid", "KEY: [VALUE, VALUE]");
+    fields("runs_per_gpu", runs_per_gpu, "runs at once on each GPU of this machine", AtLeast(1));
     fields("slurm", slurm, "what a run asks of Slurm");
   }
 };
@@ -216,6 +218,7 @@ Sweep ReadSweep(const fs::path& file, const fs::path& out, const EnvRegistry& en
   if (out.empty()) {
     sweep.out = fields.out.empty() ? fs::path("runs") / file.stem() : fs::path(fields.out);
   }
+  sweep.runs_per_gpu = fields.runs_per_gpu;
   sweep.slurm = fields.slurm;
   const std::vector<int64_t> seeds = ReadSeeds(document);
   const std::vector<ConfigAssignment> overrides = Assignments(document.Section("overrides"));

@@ -13,6 +13,9 @@ namespace reverie {
 // "auto", "cpu", "cuda" or "cuda:INDEX".
 bool IsDeviceText(const std::string& text);
 
+// How many GPUs this build could use; none of them is touched.
+int64_t GpuCount();
+
 // The device that `text` means, with its index: "cuda" is cuda:0. A GPU is taken only after a small computation on it
 // gave the right answer.
 //

@@ -11,6 +11,7 @@
 //     sac: {base: sac/hopper.yaml}    # a variant may have a base of its own
 //   grid:                             # every combination, for every variant
 //     updates_per_step: [10, 20]
+//   runs_per_gpu: 2                   # at once on each GPU of this machine; default 1
 //
 // What is given later wins: base, overrides, task, variant, grid. A variant's own base stands for the base alone. The
 // runs land in OUT/<task>/<variant>/seed-<n>.
@@ -63,6 +64,7 @@ struct Sweep {
   std::filesystem::path out;
   std::vector<SweepRun> runs;  // tasks, variants, seeds: the first seed of everything before the second of anything
   std::vector<SweepConfig> configs;
+  int64_t runs_per_gpu = 1;  // at once, on this machine
   SlurmOptions slurm;
 };
 
