@@ -3,6 +3,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 
+#include <random>
 #include <sstream>
 #include <stdexcept>
 
@@ -41,11 +42,11 @@ const torch::Tensor& StateVisitor::Stored(const std::string& path) const {
 void StateVisitor::operator()(std::string_view name, torch::Tensor& value) {
   const std::string path = Path(name);
   const torch::NoGradGuard no_grad;
-  if (!loading_) {
   if (viewing_) {
     tree_.values_.tensors[path] = value.detach();
     return;
   }
+  if (!loading_) {
     tree_.values_.tensors[path] = value.detach().to(torch::kCPU, /*non_blocking=*/false, /*copy=*/true).contiguous();
     return;
   }
@@ -148,7 +149,15 @@ void StateVisitor::operator()(std::string_view name, StoredRows& value) {
 
 torch::Generator MakeGenerator(const Rng& rng, const torch::Device& device) {
   if (device.is_cpu()) {
-    return at::make_generator<at::CPUGeneratorImpl>(rng.seed());
+    // Seeded with a number, the generator takes its lower 32 bits: two of some ten thousand streams would be one.
+    at::mt19937_data_pod state = at::mt19937(rng.seed()).data();
+    std::seed_seq words{static_cast<uint32_t>(rng.seed()), static_cast<uint32_t>(rng.seed() >> 32)};
+    words.generate(state.state_.begin(), state.state_.end());
+    at::mt19937 engine;
+    engine.set_data(state);
+    torch::Generator generator = at::make_generator<at::CPUGeneratorImpl>(rng.seed());
+    generator.get<at::CPUGeneratorImpl>()->set_engine(engine);
+    return generator;
   }
   torch::Generator generator =
       at::globalContext().getAcceleratorHooksInterface(device.type()).getNewGenerator(device.index());
