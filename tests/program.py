@@ -1,6 +1,7 @@
 """What the tests that run the program share; they get its path and that of the sources as their first two arguments."""
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -55,6 +56,9 @@ eval: {every_steps: 200, episodes: 2}
 checkpoint: {every_steps: 150}
 log: {every_steps: 50}
 """
+# The same planner in the simulator, which reads none of what a model takes.
+TINY_SIMULATOR = re.sub(r"replay_capacity: .*\n|propagation: .*\n", "",
+                        re.sub(r"model: {.*}", "model: {kind: simulator}", TINY_PETS))
 
 
 def run(*arguments, cwd, timeout=300):

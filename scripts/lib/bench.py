@@ -146,8 +146,8 @@ class Bench:
 
         with tempfile.TemporaryDirectory() as folder:
             self.add("Start", 1 / seconds(
-                self.args.build / "reverie", "train", self.args.root / "configs/quickstart.yaml", "--run-dir",
-                pathlib.Path(folder) / "run", "--set", "total_steps=1", "--set", "eval.episodes=1", "--set", "threads=2"))
+                self.args.build / "reverie", "train", self.args.root / "configs/sac/inverted_pendulum.yaml", "--run-dir",
+                pathlib.Path(folder) / "run", "--set", "exploration_steps=1", "--set", "total_steps=2", "--set", "eval.episodes=1", "--set", "threads=2"))
         self.add("torch/Start", 1 / seconds(sys.executable, "-c", "import torch"))
 
     def threads(self):

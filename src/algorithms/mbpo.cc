@@ -27,6 +27,7 @@ void Mbpo::Config::Visit(Fields& fields) {
   fields("replay_capacity", replay_capacity, "real transitions kept", AtLeast(1));
   fields("model", model, "the dynamics ensemble");
   fields.Check([this] { return RewardMisfit(model.reward, env.id, env.maker.task_functions()); });
+  fields.Check([this] { return model.ensemble.LacksOf(run.exploration_steps, replay_capacity); });
   fields("rollout", rollout, "imagined rollouts");
   fields.Check([this] {
     constexpr double kCountable = 1e15;
@@ -37,7 +38,8 @@ void Mbpo::Config::Visit(Fields& fields) {
   });
   fields("uncertainty", uncertainty, "what is done with the ensemble's disagreement");
   fields.Check([this] {
-    return uncertainty.LacksOf(model.ensemble.members, model.ensemble.elites, model.ensemble.holdout_ratio > 0);
+    return uncertainty.LacksOf(model.ensemble.members, model.ensemble.elites, model.ensemble.holdout_ratio > 0,
+                               /*has_variance=*/true);
   });
   fields("sac", sac, "the learner");
 }

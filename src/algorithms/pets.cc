@@ -33,9 +33,17 @@ void Pets::ModelConfig::Visit(Fields& fields) {
   fields("kind", kind,
          "what plans are imagined with: an ensemble that predicts mean and noise, one that predicts the mean alone, or "
          "the environment itself, as a mark for the others");
-  fields("retrain_every", retrain_every, "env steps from one fit to the next", AtLeast(1));
-  fields("reward", reward, "imagined rewards: learned, the task's own (known), or known where there is one (auto)");
-  ensemble.Visit(fields);
+  fields.When(IsLearned(), [&] {
+    fields("retrain_every", retrain_every, "env steps from one fit to the next", AtLeast(1));
+    fields("reward", reward, "imagined rewards: learned, the task's own (known), or known where there is one (auto)");
+    ensemble.Visit(fields);
+  });
+}
+
+Condition Pets::ModelConfig::IsLearned() const {
+  return {.key = "model.kind", .wanted = "probabilistic or deterministic", .holds = [this] {
+            return kind != ModelKind::kSimulator;
+          }};
 }
 
 void Pets::Config::Visit(Fields& fields) {
@@ -43,22 +51,22 @@ void Pets::Config::Visit(Fields& fields) {
   fields("env", env, "the environment");
   fields("ladder", ladder,
          "v0.5: random data, open-loop plans; v1.0: data of the plans, open loop; v1.5: a plan anew at every step");
-  fields("replay_capacity", replay_capacity, "real transitions kept", AtLeast(1));
   fields("model", model, "what plans are imagined with");
   fields.Check([this] { return RewardMisfit(model.reward, env.id, env.maker.task_functions()); });
-  fields("propagation", propagation, "how a learned model's particles move on");
-  fields.Check(
-      [this] { return model.kind == ModelKind::kSimulator ? "" : propagation.MisfitOf(model.ensemble.elites); });
-  fields("uncertainty", uncertainty, "what is done with the ensemble's disagreement");
-  fields.Check([this]() -> std::string {
-    if (uncertainty.use == UncertaintyUse::kWeight) {
-      return "use: weight is for a critic's rows, of which a plan has none; expected none, penalty, terminate or "
-             "truncate";
-    }
-    if (uncertainty.use != UncertaintyUse::kNone && model.kind == ModelKind::kSimulator) {
-      return "use: expected none, as model.kind: simulator is never uncertain";
-    }
-    return uncertainty.LacksOf(model.ensemble.members, model.ensemble.elites, model.ensemble.holdout_ratio > 0);
+  fields.When(model.IsLearned(), [&] {
+    fields("replay_capacity", replay_capacity, "real transitions kept", AtLeast(1));
+    fields.Check([this] { return model.ensemble.LacksOf(run.exploration_steps, replay_capacity); });
+    fields("propagation", propagation, "how the model's particles move on");
+    fields.Check([this] { return propagation.MisfitOf(model.ensemble.elites); });
+    fields("uncertainty", uncertainty, "what is done with the ensemble's disagreement");
+    fields.Check([this]() -> std::string {
+      if (uncertainty.use == UncertaintyUse::kWeight) {
+        return "use: weight is for a critic's rows, of which a plan has none; expected none, penalty, terminate or "
+               "truncate";
+      }
+      return uncertainty.LacksOf(model.ensemble.members, model.ensemble.elites, model.ensemble.holdout_ratio > 0,
+                                 model.kind == ModelKind::kProbabilistic);
+    });
   });
   fields("planner", planner, "the search for a plan");
   fields.Check([this]() -> std::string {

@@ -6,6 +6,7 @@
 #include "reverie/algorithms/mbpo.h"
 #include "reverie/algorithms/pets.h"
 #include "reverie/algorithms/sac.h"
+#include "reverie/config/writer.h"
 #include "reverie/core/text.h"
 
 namespace reverie {
@@ -35,6 +36,18 @@ const std::vector<AlgorithmEntry>& Algorithms() {
       EntryOf<Sac>("sac", "soft actor-critic (Haarnoja et al. 2018)"),
   };
   return kTable;
+}
+
+ConfigDocument OpenConfig(const std::filesystem::path& file) {
+  ConfigDocument document = ConfigDocument::FromFile(file);
+  if (std::filesystem::exists(file.parent_path() / "run.json")) {
+    document.LeaveOutUnread();
+  }
+  return document;
+}
+
+ConfigDocument Resolved(const ConfigDocument& document, const EnvRegistry& envs) {
+  return ConfigDocument::FromText(ToYaml(ReadAlgorithm(document, envs).fields()), "the resolved config");
 }
 
 AlgorithmMaker ReadAlgorithm(const ConfigDocument& document, const EnvRegistry& envs) {

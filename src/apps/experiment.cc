@@ -15,7 +15,7 @@ namespace reverie {
 
 AlgorithmMaker ReadExperiment(const std::filesystem::path& file, const std::vector<std::string>& sets,
                               const EnvRegistry& envs) {
-  ConfigDocument document = ConfigDocument::FromFile(file);
+  ConfigDocument document = OpenConfig(file);
   document.Set(std::vector<ConfigAssignment>(sets.begin(), sets.end()));
   return ReadAlgorithm(document, envs);
 }

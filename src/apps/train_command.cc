@@ -29,13 +29,14 @@ struct TrainArguments {
 };
 
 // A run goes on as it began: only where it is computed and where its files lie may change, and how long it is.
-void RefuseChanges(const std::filesystem::path& run, const std::string& config_yaml, const AlgorithmMaker& maker) {
+void RefuseChanges(const std::filesystem::path& run, const std::string& config_yaml, const AlgorithmMaker& maker,
+                   const EnvRegistry& envs) {
   const RunDirectory directory = RunDirectory::Open(run);
   if (const std::string changed = ChangedFiles(directory, maker); !changed.empty()) {
     throw std::invalid_argument(changed);
   }
   const std::map<std::string, std::filesystem::path> files = NamedFiles(maker.fields());
-  std::vector<ConfigDifference> differences = ConfigDifferences(ConfigDocument::FromFile(run / "config.yaml"),
+  std::vector<ConfigDifference> differences = ConfigDifferences(Resolved(OpenConfig(run / "config.yaml"), envs),
                                                                 ConfigDocument::FromText(config_yaml, "this config"));
   std::erase_if(differences, [&](const ConfigDifference& one) {
     const bool longer = one.key == "total_steps" && ParseNumber<int64_t>(one.here) > ParseNumber<int64_t>(one.there);
@@ -54,7 +55,8 @@ enum class Start { kBegin, kBeginAnew, kGoOn, kNothingToDo };
 
 // What the same command does the next time. Only a run that was killed before its first checkpoint is begun anew:
 // whatever else has none holds something that is not to be had again.
-Start NextStart(const std::filesystem::path& path, const std::string& config_yaml, const AlgorithmMaker& maker) {
+Start NextStart(const std::filesystem::path& path, const std::string& config_yaml, const AlgorithmMaker& maker,
+                const EnvRegistry& envs) {
   std::error_code error;
   if (!std::filesystem::exists(path / "run.json", error)) {
     return Start::kBegin;  // or be refused, where something else is there
@@ -66,7 +68,7 @@ Start NextStart(const std::filesystem::path& path, const std::string& config_yam
   if (running && !std::filesystem::exists(run.config_path()) && !has_checkpoint()) {
     return Start::kBeginAnew;  // killed while it was created
   }
-  RefuseChanges(path, config_yaml, maker);
+  RefuseChanges(path, config_yaml, maker, envs);
   if (record.status == RunStatus::kFinished && record.env_steps >= maker.run().total_steps) {
     return Start::kNothingToDo;
   }
@@ -121,7 +123,7 @@ void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
   }
   bool overwrite = arguments.overwrite;
   if (arguments.auto_resume) {
-    const Start start = NextStart(path, config_yaml, maker);
+    const Start start = NextStart(path, config_yaml, maker, envs);
     if (start == Start::kNothingToDo) {
       LogInfo(path.string() + " is finished");
       return;
@@ -129,7 +131,7 @@ void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
     resume = start == Start::kGoOn;
     overwrite = start == Start::kBeginAnew;
   } else if (resume) {
-    RefuseChanges(path, config_yaml, maker);
+    RefuseChanges(path, config_yaml, maker, envs);
   }
   const torch::Device device = ChooseDevice(run_config.device);
   if (!run_config.NamedThreads()) {

@@ -18,10 +18,23 @@
 
 namespace reverie {
 
+namespace {
+
+// Where the value at a path was given, and in which layer.
+struct Override {
+  std::string where;
+  int layer;
+};
+using Overrides = std::map<std::string, Override>;  // by path
+
+}  // namespace
+
 struct ConfigDocument::State {
   YAML::Node root;
   std::string name;
-  std::map<std::string, std::string> overrides;  // path -> where its value was given
+  Overrides overrides;
+  int layers = 0;      // of overrides; the file is layer 0
+  int file_layer = 0;  // or one below, whose keys any choice may make unread
 };
 
 namespace {
@@ -182,19 +195,49 @@ bool InRange(double value, const Range& range) {
 
 bool IsPlainScalar(const YAML::Node& node) { return node.IsScalar() && node.Tag() != "!"; }
 
+// Whether the text is that word as YAML 1.2's core schema spells it: all small, all capitals, or the first letter
+// capital (.inf, .Inf, .INF).
+bool IsSpelt(std::string_view text, std::string word) {
+  if (text == word) {
+    return true;
+  }
+  const auto capital = [](char c) { return static_cast<char>(std::toupper(static_cast<unsigned char>(c))); };
+  const size_t first = word.find_first_not_of('.');
+  word[first] = capital(word[first]);
+  if (text == word) {
+    return true;
+  }
+  std::transform(word.begin(), word.end(), word.begin(), capital);
+  return text == word;
+}
+
+// A number in YAML 1.2's core schema: also 0o17 and 0xF.
 std::optional<double> AsDouble(const YAML::Node& node) {
   if (!IsPlainScalar(node)) {
     return std::nullopt;
   }
   const std::string_view text = node.Scalar();
-  if (text == ".inf" || text == "+.inf") {
-    return std::numeric_limits<double>::infinity();
+  if (text.starts_with("0o") || text.starts_with("0x")) {
+    uint32_t value = 0;
+    const auto [end, error] =
+        std::from_chars(text.data() + 2, text.data() + text.size(), value, text[1] == 'x' ? 16 : 8);
+    return error == std::errc() && end == text.data() + text.size() ? std::optional<double>(value) : std::nullopt;
   }
-  if (text == "-.inf") {
-    return -std::numeric_limits<double>::infinity();
+  const bool has_sign = text.starts_with('+') || text.starts_with('-');
+  const std::string_view magnitude = text.substr(has_sign ? 1 : 0);
+  if (IsSpelt(magnitude, ".inf")) {
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    return text.starts_with('-') ? -kInfinity : kInfinity;
   }
-  const std::optional<double> value = ParseNumber<double>(text.substr(text.starts_with('+') ? 1 : 0));
-  return value && std::isfinite(*value) ? value : std::nullopt;
+  // What std::from_chars reads otherwise than YAML: inf and nan without the dot, a second sign.
+  if (magnitude.empty() || std::string_view(".0123456789").find(magnitude.front()) == std::string_view::npos) {
+    return std::nullopt;
+  }
+  const std::optional<double> value = ParseNumber<double>(magnitude);
+  if (!value || !std::isfinite(*value)) {
+    return std::nullopt;
+  }
+  return text.starts_with('-') ? -*value : *value;
 }
 
 // Integers may be written 1e6.
@@ -237,8 +280,8 @@ void CollectLeaves(const YAML::Node& node, const YAML::Mark& mark, const std::st
 
 class Reader {
  public:
-  Reader(const std::string& name, const std::map<std::string, std::string>& overrides)
-      : name_(name), overrides_(overrides) {}
+  Reader(const std::string& name, const Overrides& overrides, int file_layer)
+      : name_(name), overrides_(overrides), file_layer_(file_layer) {}
 
   void Section(const YAML::Node& map, const std::string& prefix, const std::string& where, const Fields& fields) const {
     if (map.IsDefined() && !map.IsNull()) {
@@ -249,6 +292,11 @@ class Reader {
       RefuseUnknown(map, prefix, fields);
     }
     for (const Field& field : fields.list()) {
+      if (const std::vector<Condition> unmet = field.Unmet(); !unmet.empty()) {
+        const auto [node, mark] = Child(map, field.name);
+        RefuseUnread(node, mark, Join(prefix, field.name), unmet);
+        continue;
+      }
       ReadField(field, map, prefix, where);
       for (const Field::Check& check : field.checks) {
         if (const std::string complaint = check(); !complaint.empty()) {
@@ -266,16 +314,48 @@ class Reader {
   }
 
  private:
-  std::string Place(const std::string& path, const YAML::Mark& mark) const {
-    for (std::string key = path;;) {
-      if (const auto found = overrides_.find(key); found != overrides_.end()) {
-        return found->second;
+  // What gave the value at that path, or null where the file did.
+  const Override* OverrideOf(std::string path) const {
+    for (;;) {
+      if (const auto found = overrides_.find(path); found != overrides_.end()) {
+        return &found->second;
       }
-      const size_t dot = key.rfind('.');
+      const size_t dot = path.rfind('.');
       if (dot == std::string::npos) {
-        return LineOf(name_, mark);
+        return nullptr;
       }
-      key.resize(dot);
+      path.resize(dot);
+    }
+  }
+
+  std::string Place(const std::string& path, const YAML::Mark& mark) const {
+    const Override* override = OverrideOf(path);
+    return override != nullptr ? override->where : LineOf(name_, mark);
+  }
+
+  int LayerOf(const std::string& path) const {
+    const Override* override = OverrideOf(path);
+    return override != nullptr ? override->layer : file_layer_;
+  }
+
+  // Refuses every key from `path` on, but for those that the choice of a later layer made unread. A default is a choice
+  // of the file.
+  void RefuseUnread(const YAML::Node& node, const YAML::Mark& mark, const std::string& path,
+                    const std::vector<Condition>& unmet) const {
+    if (!node.IsDefined()) {
+      return;
+    }
+    if (node.IsMap()) {
+      for (const auto& item : node) {
+        RefuseUnread(item.second, item.first.Mark(), Join(path, item.first.Scalar()), unmet);
+      }
+      return;
+    }
+    const bool chosen_later = std::any_of(unmet.begin(), unmet.end(), [&](const Condition& condition) {
+      return std::max(0, LayerOf(condition.key)) > LayerOf(path);
+    });
+    if (!chosen_later) {
+      Fail(Place(path, mark), path + ": is read only where " + unmet.front().text());
     }
   }
 
@@ -338,13 +418,18 @@ class Reader {
     [[noreturn]] void Expected(const std::string& what) const {
       Fail(place, path + ": expected " + what + ", got " + Show(node));
     }
+    bool IsAuto() const { return IsPlainScalar(node) && node.Scalar() == "auto"; }
     template <class T, class Parse>
-    T Number(const YAML::Node& from, const Parse& parse, const std::string& what) const {
+    T Number(const YAML::Node& from, const Parse& parse, const std::string& what, const Range& range) const {
       const auto value = parse(from);
-      if (!value || !InRange(static_cast<double>(*value), field.range)) {
-        Fail(place, path + ": expected " + what + ShowRange(field.range) + ", got " + Show(from));
+      if (!value || !InRange(static_cast<double>(*value), range)) {
+        Fail(place, path + ": expected " + what + ShowRange(range) + ", got " + Show(from));
       }
       return static_cast<T>(*value);
+    }
+    template <class T, class Parse>
+    T Number(const YAML::Node& from, const Parse& parse, const std::string& what) const {
+      return Number<T>(from, parse, what, field.range);
     }
     template <class T, class Parse>
     std::vector<T> List(const Parse& parse, const std::string& what) const {
@@ -359,10 +444,10 @@ class Reader {
     }
 
     void operator()(bool* target) const {
-      if (!IsPlainScalar(node) || (node.Scalar() != "true" && node.Scalar() != "false")) {
+      *target = IsPlainScalar(node) && IsSpelt(node.Scalar(), "true");
+      if (!*target && !(IsPlainScalar(node) && IsSpelt(node.Scalar(), "false"))) {
         Expected("true or false");
       }
-      *target = node.Scalar() == "true";
     }
     void operator()(int64_t* target) const { *target = Number<int64_t>(node, AsInteger, "an integer"); }
     void operator()(double* target) const { *target = Number<double>(node, AsDouble, "a number"); }
@@ -384,24 +469,24 @@ class Reader {
       }
       return file.string();
     }
-    template <class T, class Parse>
-    void OrAuto(std::optional<T>* target, const Parse& parse, const std::string& what) const {
-      if (node.IsScalar() && node.Scalar() == "auto") {
-        target->reset();
-      } else {
-        *target = Number<T>(node, parse, "auto or " + what);
-      }
+    void operator()(std::optional<int64_t>* target) const {
+      *target = IsAuto() ? std::nullopt : std::optional(Number<int64_t>(node, AsInteger, "auto or an integer"));
     }
-    void operator()(std::optional<int64_t>* target) const { OrAuto(target, AsInteger, "an integer"); }
-    void operator()(std::optional<double>* target) const { OrAuto(target, AsDouble, "a number"); }
+    void operator()(std::optional<double>* target) const {
+      *target = IsAuto() ? std::nullopt : std::optional(Number<double>(node, AsDouble, "auto or a number"));
+    }
     void operator()(std::vector<int64_t>* target) const { *target = List<int64_t>(AsInteger, "integer"); }
     void operator()(std::vector<double>* target) const { *target = List<double>(AsDouble, "number"); }
-    void operator()(std::array<double, 2>* target) const {
+    std::array<double, 2> Pair() const {
       const std::vector<double> list = List<double>(AsDouble, "number");
       if (list.size() != 2) {
         Expected("a list of 2 numbers");
       }
-      *target = {list[0], list[1]};
+      return {list[0], list[1]};
+    }
+    void operator()(std::array<double, 2>* target) const { *target = Pair(); }
+    void operator()(std::optional<std::array<double, 2>>* target) const {
+      *target = IsAuto() ? std::nullopt : std::optional(Pair());
     }
     void operator()(LengthSchedule* target) const {
       if (node.IsScalar()) {
@@ -409,11 +494,19 @@ class Reader {
         *target = LengthSchedule(0, 1, length, length);
         return;
       }
-      const std::vector<double> list = List<double>(AsDouble, "number");
-      if (list.size() != 4 || list[1] < list[0] || list[2] < 1 || list[3] < 1) {
-        Fail(place, path + ": expected a length or [a, b, x, y] with a <= b, lengths x and y at least 1");
+      if (!node.IsSequence() || node.size() != 4) {
+        Expected("a length or [a, b, x, y]");
       }
-      *target = LengthSchedule(list[0], list[1], list[2], list[3]);
+      constexpr double kMostEpochs = 1e15;
+      const auto epoch = [&](int i) {
+        return Number<double>(node[i], AsDouble, "epochs a and b", Between(-kMostEpochs, kMostEpochs));
+      };
+      const auto length = [&](int i) { return Number<double>(node[i], AsDouble, "lengths x and y"); };
+      const LengthSchedule schedule(epoch(0), epoch(1), length(2), length(3));
+      if (schedule.a_b_x_y[1] < schedule.a_b_x_y[0]) {
+        Expected("[a, b, x, y] with a at most b");
+      }
+      *target = schedule;
     }
     void operator()(const EnumTarget& target) const {
       const std::string text = node.IsScalar() ? node.Scalar() : "";
@@ -428,7 +521,8 @@ class Reader {
   };
 
   const std::string& name_;
-  const std::map<std::string, std::string>& overrides_;
+  const Overrides& overrides_;
+  int file_layer_;
 };
 
 }  // namespace
@@ -464,8 +558,16 @@ ConfigDocument ConfigDocument::FromText(const std::string& text, const std::stri
 }
 
 void ConfigDocument::Set(std::string_view assignment, std::string_view origin) {
-  const std::string argument(assignment);
-  const std::string where = origin.empty() ? kCommandLine + argument : std::string(origin);
+  Set(std::vector{ConfigAssignment(std::string(assignment), std::string(origin))});
+}
+
+void ConfigDocument::Apply(const ConfigAssignment& assignment) {
+  const std::string& argument = assignment.text;
+  const std::string where = assignment.origin.empty() ? kCommandLine + argument : assignment.origin;
+  // What is replaced takes with it where its keys were given.
+  const auto forget_below = [this](const std::string& path) {
+    std::erase_if(state_->overrides, [&](const auto& item) { return item.first.starts_with(path + "."); });
+  };
   const size_t equals = argument.find('=');
   const std::string path = argument.substr(0, equals);
   const std::vector<std::string> parts = SplitPath(path);
@@ -485,26 +587,31 @@ void ConfigDocument::Set(std::string_view assignment, std::string_view origin) {
     }
     if (!child.IsDefined() || child.IsNull()) {
       node[parts[i]] = YAML::Node(YAML::NodeType::Map);
-      state_->overrides[prefix] = where;
+      state_->overrides[prefix] = {where, state_->layers};
     }
     node.reset(node[parts[i]]);
   }
   const YAML::Node before = node[parts.back()];
   if (ChoosesOptions(path) && before.IsDefined() && YAML::Dump(before) != YAML::Dump(value)) {
     node.remove("options");
+    forget_below(Join(prefix, "options"));
   }
   node[parts.back()] = value;
-  state_->overrides[path] = where;
+  forget_below(path);
+  state_->overrides[path] = {where, state_->layers};
 }
 
 void ConfigDocument::Set(std::vector<ConfigAssignment> assignments) {
   std::stable_partition(assignments.begin(), assignments.end(), [](const ConfigAssignment& assignment) {
     return ChoosesOptions(assignment.text.substr(0, assignment.text.find('=')));
   });
+  ++state_->layers;
   for (const ConfigAssignment& assignment : assignments) {
-    Set(assignment.text, assignment.origin);
+    Apply(assignment);
   }
 }
+
+void ConfigDocument::LeaveOutUnread() { state_->file_layer = -1; }
 
 std::string ConfigDocument::RequiredString(std::string_view key) const {
   std::string value;
@@ -522,7 +629,7 @@ std::string ConfigDocument::RequiredString(std::string_view key) const {
 }
 
 void ConfigDocument::ReadInto(const Fields& fields) const {
-  Reader(state_->name, state_->overrides).Section(state_->root, "", state_->name, fields);
+  Reader(state_->name, state_->overrides, state_->file_layer).Section(state_->root, "", state_->name, fields);
 }
 
 std::vector<ConfigLeaf> ConfigDocument::Leaves() const {
@@ -560,7 +667,7 @@ std::string ConfigDocument::Where(std::string_view key) const {
   for (const std::string& part : SplitPath(key)) {
     prefix = Join(prefix, part);
     if (const auto found = state_->overrides.find(prefix); found != state_->overrides.end()) {
-      return found->second;
+      return found->second.where;
     }
     const auto [child, mark] = Child(node, part);
     if (!child.IsDefined()) {

@@ -51,6 +51,7 @@ struct ValueText {
   std::string operator()(const std::vector<int64_t>* v) const { return ListText(*v); }
   std::string operator()(const std::vector<double>* v) const { return ListText(*v); }
   std::string operator()(const std::array<double, 2>* v) const { return ListText(*v); }
+  std::string operator()(const std::optional<std::array<double, 2>>* v) const { return *v ? ListText(**v) : "auto"; }
   std::string operator()(const LengthSchedule* v) const { return ListText(v->a_b_x_y); }
   std::string operator()(const EnumTarget& v) const { return Quoted(v.get()); }
   std::string operator()(const AnyYaml&) const { return ""; }
@@ -68,6 +69,7 @@ struct TypeText {
   std::string operator()(const std::vector<int64_t>*) const { return "list of integers"; }
   std::string operator()(const std::vector<double>*) const { return "list of numbers"; }
   std::string operator()(const std::array<double, 2>*) const { return "list of 2 numbers"; }
+  std::string operator()(const std::optional<std::array<double, 2>>*) const { return "list of 2 numbers or auto"; }
   std::string operator()(const LengthSchedule*) const { return "length or [a, b, x, y]"; }
   std::string operator()(const EnumTarget& v) const {
     std::string text;
@@ -94,6 +96,9 @@ const Fields* SectionOf(const Field& field, Fields& storage) {
 
 void WriteYaml(const Fields& fields, const std::string& indent, std::ostringstream& out) {
   for (const Field& field : fields.list()) {
+    if (!field.Unmet().empty()) {
+      continue;
+    }
     Fields storage;
     const Fields* section = SectionOf(field, storage);
     if (section == nullptr) {
@@ -108,6 +113,9 @@ void WriteYaml(const Fields& fields, const std::string& indent, std::ostringstre
 void CollectFiles(const Fields& fields, const std::string& prefix,
                   std::map<std::string, std::filesystem::path>& files) {
   for (const Field& field : fields.list()) {
+    if (!field.Unmet().empty()) {
+      continue;
+    }
     Fields storage;
     if (const Fields* section = SectionOf(field, storage)) {
       CollectFiles(*section, prefix + field.name + ".", files);
@@ -118,6 +126,14 @@ void CollectFiles(const Fields& fields, const std::string& prefix,
       }
     }
   }
+}
+
+std::string ConditionsText(const Field& field) {
+  std::string text;
+  for (const Condition& condition : field.conditions) {
+    text += (text.empty() ? ", read only where " : " and ") + condition.text();
+  }
+  return text;
 }
 
 std::string RangeText(const Range& range) {
@@ -135,10 +151,10 @@ void WriteReference(const Fields& fields, const std::string& prefix, std::ostrin
     const std::string path = prefix + field.name;
     if (section == nullptr) {
       out << path << "\n    " << std::visit(TypeText{}, field.target) << RangeText(field.range) << ", "
-          << (field.required ? "required" : "default " + std::visit(ValueText{}, field.target)) << "\n    " << field.doc
-          << "\n";
+          << (field.required ? "required" : "default " + std::visit(ValueText{}, field.target)) << ConditionsText(field)
+          << "\n    " << field.doc << "\n";
     } else {
-      out << path << "\n    section: " << field.doc << "\n";
+      out << path << "\n    section" << ConditionsText(field) << ": " << field.doc << "\n";
       WriteReference(*section, path + ".", out);
     }
   }

@@ -81,9 +81,11 @@ void GaussianEnsembleConfig::Visit(Fields& fields) {
          Between(0, 0.9));
   fields.Check([this] { return holdout_ratio > 0 || elites == members; },
                "above 0, as the elites are the best by hold-out error; or as many elites as members");
-  fields("max_holdout", max_holdout, "most rows held out in a fit", AtLeast(1));
-  fields("patience", patience, "epochs in a row without improvement after which a fit goes on; one more ends it",
-         AtLeast(0));
+  fields.When({.key = "model.holdout_ratio", .wanted = "above 0", .holds = [this] { return holdout_ratio > 0; }}, [&] {
+    fields("max_holdout", max_holdout, "most rows held out in a fit", AtLeast(1));
+    fields("patience", patience, "epochs in a row without improvement after which a fit goes on; one more ends it",
+           AtLeast(0));
+  });
   fields("max_epochs", max_epochs, "most epochs of one fit; 0: no limit", AtLeast(0));
   fields.Check([this] { return max_epochs > 0 || holdout_ratio > 0; },
                "at least 1, as holdout_ratio 0 leaves nothing else to end a fit");
@@ -92,6 +94,14 @@ void GaussianEnsembleConfig::Visit(Fields& fields) {
   fields("precision", precision,
          "least precision of the elites' products in imagined steps, which takes effect on a CPU with AMX: each number "
          "as a float32, two bfloat16 (bf16x2) or one (bf16)");
+}
+
+std::string GaussianEnsembleConfig::LacksOf(int64_t exploration_steps, int64_t replay_capacity) const {
+  const int64_t rows = std::min(exploration_steps, replay_capacity);
+  return rows < LeastRows() ? "a first fit needs " + std::to_string(LeastRows()) +
+                                  " transitions, one of them held out, and gets " + std::to_string(rows) +
+                                  ": raise exploration_steps or replay_capacity, or set model.holdout_ratio to 0"
+                            : "";
 }
 
 GaussianEnsemble::GaussianEnsemble(const GaussianEnsembleConfig& config, const ModelSpec& spec, const Rng& rng,
@@ -236,7 +246,7 @@ std::optional<Metrics> GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng
   const int64_t holdout_count = holds_out ? std::max<int64_t>(1, std::min(wanted, config_.max_holdout)) : 0;
   const int64_t train_count = count - holdout_count;
   if (train_count < 1) {
-    throw std::runtime_error("the model needs at least " + std::to_string(holds_out ? 2 : 1) +
+    throw std::runtime_error("the model needs at least " + std::to_string(config_.LeastRows()) +
                              " transitions to fit, got " + std::to_string(count));
   }
   const torch::Tensor order = torch::randperm(count, split_generator, index_options);

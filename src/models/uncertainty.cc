@@ -74,6 +74,10 @@ std::vector<std::pair<std::string, UncertaintyMeasure>> EnumNames(UncertaintyMea
           {"one_vs_rest", UncertaintyMeasure::kOneVsRest}};
 }
 
+bool NeedsVariance(UncertaintyMeasure measure) {
+  return measure != UncertaintyMeasure::kEnsembleStd && measure != UncertaintyMeasure::kMaxPairwise;
+}
+
 torch::Tensor Uncertainty(UncertaintyMeasure measure, const GaussianPrediction& prediction,
                           const torch::Tensor& member) {
   if (prediction.mean.size(0) < 2) {

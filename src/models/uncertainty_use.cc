@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
 #include <limits>
 
 #include "reverie/core/text.h"
@@ -27,23 +28,33 @@ std::vector<std::pair<std::string, Members>> EnumNames(Members) {
 
 void UncertaintyConfig::Visit(Fields& fields) {
   fields("use", use, "what imagination does with the uncertainty u of a transition");
-  fields("measure", measure, "how u is measured");
-  fields("scale", scale, "units of the predictions: the targets' standard deviation, or raw");
-  fields("over", over, "members that u is taken over");
-  fields("coefficient", coefficient, "use penalty: lambda in reward - lambda u", AtLeast(0));
-  fields(
-      "threshold", threshold,
-      "use terminate, truncate: most u allowed; q0.99 is that quantile over the hold-out rows, taken after each fit");
-  fields.Check(
-      [this] {
-        if (const std::optional<double> quantile = ThresholdQuantile()) {
-          return *quantile >= 0 && *quantile <= 1;
-        }
-        return ParseNumber<double>(threshold).has_value();
-      },
-      "a number, or a quantile such as q0.99");
-  fields("terminal_penalty", terminal_penalty, "use terminate: kappa, the stored reward being -kappa", AtLeast(0));
-  fields("temperature", temperature, "use weight: T in exp(-u / T)", Above(0));
+  const auto where = [](std::string wanted, const std::function<bool()>& holds) {
+    return Condition{.key = "uncertainty.use", .wanted = std::move(wanted), .holds = holds};
+  };
+  fields.When(where("not none", [this] { return use != UncertaintyUse::kNone; }), [&] {
+    fields("measure", measure, "how u is measured");
+    fields("scale", scale, "units of the predictions: the targets' standard deviation, or raw");
+    fields("over", over, "members that u is taken over");
+  });
+  fields.When(where("penalty", [this] { return use == UncertaintyUse::kPenalty; }),
+              [&] { fields("coefficient", coefficient, "lambda in reward - lambda u", AtLeast(0)); });
+  fields.When(where("terminate or truncate", [this] { return UsesThreshold(); }), [&] {
+    fields("threshold", threshold,
+           "most u allowed; q0.99 is that quantile over the hold-out rows, taken after each fit");
+    fields.Check(
+        [this] {
+          if (const std::optional<double> quantile = ThresholdQuantile()) {
+            return *quantile >= 0 && *quantile <= 1;
+          }
+          return std::isfinite(ParseNumber<double>(threshold).value_or(NAN));
+        },
+        "a number, or a quantile such as q0.99");
+  });
+  fields.When(where("terminate", [this] { return use == UncertaintyUse::kTerminate; }), [&] {
+    fields("terminal_penalty", terminal_penalty, "kappa, the stored reward being -kappa", AtLeast(0));
+  });
+  fields.When(where("weight", [this] { return use == UncertaintyUse::kWeight; }),
+              [&] { fields("temperature", temperature, "T in exp(-u / T)", Above(0)); });
 }
 
 std::optional<double> UncertaintyConfig::ThresholdQuantile() const {
@@ -51,7 +62,7 @@ std::optional<double> UncertaintyConfig::ThresholdQuantile() const {
                                     : std::nullopt;
 }
 
-std::string UncertaintyConfig::LacksOf(int64_t members, int64_t elites, bool has_holdout) const {
+std::string UncertaintyConfig::LacksOf(int64_t members, int64_t elites, bool has_holdout, bool has_variance) const {
   if (use == UncertaintyUse::kNone) {
     return "";
   }
@@ -61,6 +72,10 @@ std::string UncertaintyConfig::LacksOf(int64_t members, int64_t elites, bool has
   }
   if (UsesThreshold() && ThresholdQuantile() && !has_holdout) {
     return "threshold: " + threshold + " is taken over hold-out rows, and model.holdout_ratio is 0; expected a number";
+  }
+  if (NeedsVariance(measure) && !has_variance) {
+    return "measure: expected ensemble_std or max_pairwise, as the others look at variances, which such a model does "
+           "not predict";
   }
   return "";
 }

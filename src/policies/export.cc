@@ -617,6 +617,9 @@ class JsonPolicyReader {
 
 void AppendOptions(const Fields& fields, const std::string& prefix, EnvOptions* options) {
   for (const Field& field : fields.list()) {
+    if (!field.Unmet().empty()) {
+      continue;
+    }
     const std::string name = prefix + field.name;
     std::visit(
         [&](const auto& target) {
@@ -627,9 +630,14 @@ void AppendOptions(const Fields& fields, const std::string& prefix, EnvOptions* 
             AppendOptions(*target, name + ".", options);
           } else if constexpr (std::is_same_v<Target, LateSection>) {
             AppendOptions(target(), name + ".", options);
-          } else if constexpr (std::is_same_v<Target, std::optional<double>*>) {
+          } else if constexpr (std::is_same_v<Target, std::optional<int64_t>*> ||
+                               std::is_same_v<Target, std::optional<double>*>) {
             if (*target) {
               options->emplace_back(name, **target);
+            }
+          } else if constexpr (std::is_same_v<Target, std::optional<std::array<double, 2>>*>) {
+            if (*target) {
+              options->emplace_back(name, std::vector<double>((*target)->begin(), (*target)->end()));
             }
           } else if constexpr (std::is_same_v<Target, std::array<double, 2>*>) {
             options->emplace_back(name, std::vector<double>(target->begin(), target->end()));

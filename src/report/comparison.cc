@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <map>
 #include <set>
 #include <stdexcept>
 #include <utility>
@@ -352,10 +353,18 @@ std::string ConfigValue(const RunData& run, const std::string& key) {
   return found == run.config.end() ? "" : found->second;
 }
 
+// Keys that all of them list. One that only some do is read with what another key says, which differs then too, or was
+// listed unread by an older version.
 std::set<std::string> ConfigKeys(const std::vector<const RunData*>& runs) {
-  std::set<std::string> keys;
+  std::map<std::string, size_t> counts;
   for (const RunData* run : runs) {
     for (const auto& [key, unused] : run->config) {
+      ++counts[key];
+    }
+  }
+  std::set<std::string> keys;
+  for (const auto& [key, count] : counts) {
+    if (count == runs.size()) {
       keys.insert(key);
     }
   }

@@ -12,6 +12,7 @@ namespace {
 
 // Rows rolled at once on the CPU: their activations stay in cache. On a GPU all go at once.
 constexpr int64_t kCpuChunk = 8192;
+constexpr double kLongest = 1e6;
 // Rows that the logged quantiles are taken over.
 constexpr int64_t kReportRows = 1024;
 
@@ -19,7 +20,7 @@ constexpr int64_t kReportRows = 1024;
 
 void RolloutConfig::Visit(Fields& fields) {
   fields("start_states", start_states, "start states drawn from the real buffer per call", AtLeast(1));
-  fields("length", length, "rollout length k: x until epoch a, linear to y at epoch b");
+  fields("length", length, "rollout length k: x until epoch a, linear to y at epoch b", Between(1, kLongest));
   fields("retain_epochs", retain_epochs, "epochs of imagined data kept", AtLeast(1));
 }
 

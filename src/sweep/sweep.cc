@@ -171,13 +171,13 @@ std::vector<Variant> WithGrid(std::vector<Variant> variants, const ConfigDocumen
 bool SaysHow(const std::string& key) { return key == "seed" || key == "threads" || key == "device"; }
 
 // An existing run goes on only with the config it was begun with.
-void CheckExisting(const SweepRun& run, const std::string& yaml) {
+void CheckExisting(const SweepRun& run, const std::string& yaml, const EnvRegistry& envs) {
   const fs::path config = run.directory / "config.yaml";
   if (!fs::exists(config)) {
     return;
   }
   std::vector<ConfigDifference> differences =
-      ConfigDifferences(ConfigDocument::FromFile(config), ConfigDocument::FromText(yaml, run.config.string()));
+      ConfigDifferences(Resolved(OpenConfig(config), envs), ConfigDocument::FromText(yaml, run.config.string()));
   std::erase_if(differences, [](const ConfigDifference& one) { return SaysHow(one.key); });
   if (!differences.empty()) {
     Fail(run.directory.string(), "was begun with another config: " + DifferencesText(differences) +
@@ -236,7 +236,7 @@ Sweep ReadSweep(const fs::path& file, const fs::path& out, const EnvRegistry& en
   std::set<fs::path> known;
   for (const Task& task : tasks) {
     for (const Variant& variant : variants) {
-      ConfigDocument config = ConfigDocument::FromFile(variant.base.value_or(folder / fields.base));
+      ConfigDocument config = OpenConfig(variant.base.value_or(folder / fields.base));
       config.Set(overrides);
       config.Set(task.assignments);
       config.Set(variant.assignments);
@@ -271,7 +271,7 @@ Sweep ReadSweep(const fs::path& file, const fs::path& out, const EnvRegistry& en
       const std::string name = "seed-" + std::to_string(seed);
       run.directory = sweep.out / run.task / run.variant / name;
       run.output = sweep.out / "output" / run.task / run.variant / (name + ".txt");
-      CheckExisting(run, sweep.configs[i].yaml);
+      CheckExisting(run, sweep.configs[i].yaml, envs);
       sweep.runs.push_back(run);
     }
   }

@@ -14,7 +14,7 @@ import time
 import unittest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
-from program import PROGRAM, TINY_MBPO, TINY_PETS, TINY_SAC, Case, comparable, rows, run, state  # noqa: E402
+from program import PROGRAM, TINY_MBPO, TINY_PETS, TINY_SAC, TINY_SIMULATOR, Case, comparable, rows, run, state  # noqa: E402
 
 
 class ResumeCase(Case):
@@ -53,7 +53,9 @@ class Exact(ResumeCase):
         total = total or self.STEPS
         self.write(text)
         sets = [f"env.id={env}", f"total_steps={total}", "exploration_steps=700", "eval.every_steps=800", "eval.episodes=1",
-                "log.every_steps=100", f"threads={threads}", "epoch_length=400" if "mbpo" in text else "replay_capacity=1900"]
+                "log.every_steps=100", f"threads={threads}"]
+        if "simulator" not in text:
+            sets.append("epoch_length=400" if "mbpo" in text else "replay_capacity=1900")
         sets = [x for s in sets for x in ("--set", s)]
         # The whole run writes as many checkpoints as any: writing them changes nothing.
         self.train("c.yaml", *sets, "--set", "checkpoint.every_steps=400", "--run-dir", "whole")
@@ -92,7 +94,7 @@ class Exact(ResumeCase):
         self.check(TINY_PETS + "ladder: v1.0\nuncertainty: {use: truncate, threshold: 0.3}\n", "Hopper-v5")
 
     def test_pets_reacher_in_the_simulator_on_two_threads(self):
-        self.check(TINY_PETS.replace("model: {", "model: {kind: simulator, ").replace("cem", "icem"), "Reacher-v5", threads=2)
+        self.check(TINY_SIMULATOR.replace("cem", "icem"), "Reacher-v5", threads=2)
 
 
 class AutoResume(ResumeCase):

@@ -5,6 +5,7 @@
 
 #include "reverie/config/reader.h"
 #include "reverie/config/writer.h"
+#include "reverie/core/text.h"
 
 namespace reverie {
 namespace {
@@ -29,6 +30,8 @@ struct Outer {
   bool flag = false;
   Colour colour = Colour::kRed;
   std::optional<double> entropy;
+  std::optional<int64_t> count = 3;
+  std::optional<std::array<double, 2>> bounds;
   std::array<double, 2> limits{-std::numeric_limits<double>::infinity(), 0.1};
   LengthSchedule length{20, 150, 1, 15};
   Inner inner;
@@ -39,8 +42,10 @@ struct Outer {
     fields("flag", flag, "a flag");
     fields("colour", colour, "a colour");
     fields("entropy", entropy, "a target");
+    fields("count", count, "how many, or the usual", AtLeast(1));
+    fields("bounds", bounds, "two numbers, or the usual");
     fields("limits", limits, "two numbers");
-    fields("length", length, "a schedule");
+    fields("length", length, "a schedule", Between(1, 1000));
     fields("inner", inner, "a section");
     fields.Check([this] { return inner.rate < static_cast<double>(steps); }, "a rate below steps");
     fields.Late(
@@ -94,7 +99,8 @@ TEST(Config, AnIntegerMayBeLeftOpen) {
 TEST(Config, ReadsEveryTypeAndKeepsDefaults) {
   Outer config;
   ConfigDocument document = ConfigDocument::FromText(
-      "id: x\nsteps: 1e3\nflag: true\ncolour: deep_blue\nentropy: -3\nlimits: [-.inf, 2]\nlength: 4\n"
+      "id: x\nsteps: 1e3\nflag: true\ncolour: deep_blue\nentropy: -3\ncount: 2\nbounds: [-1, 2]\nlimits: [-.inf, "
+      "2]\nlength: 4\n"
       "inner:\n  hidden: [8, 9, 10]\n",
       "f.yaml");
   document.Set("inner.rate=0.5");
@@ -105,6 +111,8 @@ TEST(Config, ReadsEveryTypeAndKeepsDefaults) {
   EXPECT_TRUE(config.flag);
   EXPECT_EQ(config.colour, Colour::kDeepBlue);
   EXPECT_EQ(config.entropy, -3);
+  EXPECT_EQ(config.count, 2);
+  EXPECT_EQ(config.bounds, (std::array<double, 2>{-1, 2}));
   EXPECT_TRUE(std::isinf(config.limits[0]));
   EXPECT_EQ(config.length.At(1000), 4);
   EXPECT_EQ(config.inner.hidden, (std::vector<int64_t>{8, 9, 10}));
@@ -113,16 +121,56 @@ TEST(Config, ReadsEveryTypeAndKeepsDefaults) {
   EXPECT_EQ(config.late.rate, 0.1);
 }
 
+// https://yaml.org/spec/1.2.2/#1032-tag-resolution
+TEST(Config, ReadsEverySpellingOfYamlsCoreSchemaAndNoOther) {
+  const auto read = [](const std::string& key, const std::string& text) {
+    Outer config;
+    ConfigDocument::FromText("id: x\n" + key + ": " + text + "\n", "f.yaml").ReadInto(Fields::Of(config));
+    return config;
+  };
+  const auto refused = [](const std::string& key, const std::string& text) {
+    return ErrorOf("id: x\n" + key + ": " + text + "\n").starts_with("f.yaml:2: " + key + ": expected ");
+  };
+  for (const char* text : {"true", "True", "TRUE"}) {
+    EXPECT_TRUE(read("flag", text).flag) << text;
+  }
+  for (const char* text : {"false", "False", "FALSE"}) {
+    EXPECT_FALSE(read("flag", text).flag) << text;
+  }
+  for (const char* text : {"tRUE", "yes", "on", "1", "~", "null", "\"true\""}) {
+    EXPECT_TRUE(refused("flag", text)) << text;
+  }
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  const std::vector<std::pair<const char*, double>> numbers{
+      {".inf", kInfinity},   {".Inf", kInfinity}, {".INF", kInfinity}, {"+.inf", kInfinity}, {"-.Inf", -kInfinity},
+      {"-.INF", -kInfinity}, {"+12.3", 12.3},     {"-0.5", -0.5},      {".5", 0.5},          {"5.", 5},
+      {"12e03", 12'000},     {"1E-2", 0.01},      {"0o14", 12},        {"0xC", 12},          {"017", 17}};
+  for (const auto& [text, value] : numbers) {
+    EXPECT_EQ(read("limits", "[" + std::string(text) + ", 0]").limits[0], value) << text;
+  }
+  for (const char* text : {".iNF", "inf", "Inf", "infinity", "nan", ".nan", ".NaN", "--1", "+-1", "-+1", "+", "1e",
+                           "0x", "0x-1", "-0x1", "0o8", "1_000", "1:30", "''"}) {
+    EXPECT_TRUE(refused("entropy", text)) << text;
+  }
+  const std::vector<std::pair<const char*, int64_t>> integers{
+      {"+6", 6}, {"010", 10}, {"0o10", 8}, {"0x10", 16}, {"1e1", 10}};
+  for (const auto& [text, value] : integers) {
+    EXPECT_EQ(read("steps", text).steps, value) << text;
+  }
+}
+
 TEST(Config, WhatIsWrittenReadsBackToTheSame) {
   Outer config;
   config.id = R"(Half Cheetah: "5"\)";
   config.inner.rate = 1.0 / 3.0;
   config.entropy = 0.1;
+  config.count.reset();
   const std::string yaml = ToYaml(Fields::Of(config));
   Outer again;
   ConfigDocument::FromText(yaml, "f.yaml").ReadInto(Fields::Of(again));
   EXPECT_EQ(again.id, config.id);
   EXPECT_EQ(again.inner.rate, config.inner.rate);
+  EXPECT_EQ(again.count, std::nullopt);
   EXPECT_EQ(ToYaml(Fields::Of(again)), yaml);
 }
 
@@ -136,6 +184,9 @@ TEST(Config, ErrorsNameFileLineKeyAndWhatWasExpected) {
   EXPECT_EQ(ErrorOf("id: x\nsteps: -1\n"), "f.yaml:2: steps: expected an integer at least 0, got -1");
   EXPECT_EQ(ErrorOf("id: x\nsteps: 99999999999999999999\n"),
             "f.yaml:2: steps: expected an integer at least 0, got 99999999999999999999");
+  EXPECT_EQ(ErrorOf("id: x\ncount: 0\n"), "f.yaml:2: count: expected auto or an integer at least 1, got 0");
+  EXPECT_EQ(ErrorOf("id: x\nbounds: [1]\n"), "f.yaml:2: bounds: expected a list of 2 numbers, got a list");
+  EXPECT_EQ(ErrorOf("id: x\ncount: 1.5\n"), "f.yaml:2: count: expected auto or an integer at least 1, got 1.5");
   EXPECT_EQ(ErrorOf("id: x\nflag: yes\n"), "f.yaml:2: flag: expected true or false, got yes");
   EXPECT_EQ(ErrorOf("id: x\ncolour: blue\n"), "f.yaml:2: colour: expected one of red, deep_blue, got blue");
   EXPECT_EQ(ErrorOf("id: x\ninner: {rate: 0}\n"), "f.yaml:2: inner.rate: expected a number above 0, got 0");
@@ -151,7 +202,20 @@ TEST(Config, ErrorsNameFileLineKeyAndWhatWasExpected) {
   EXPECT_EQ(ErrorOf(""), "f.yaml: expected a file of keys and values, got nothing");
   EXPECT_EQ(ErrorOf("id: x\ninner:\n  rate: 50\n"), "f.yaml:2: inner: expected a rate below steps");
   EXPECT_EQ(ErrorOf("id: plain\nlate:\n  rate: 1\n"), "f.yaml:3: late.rate: no such key; there are none here");
-  EXPECT_EQ(ErrorOf("id: x\nlength: [5, 1, 1, 2]\n").substr(0, 25), "f.yaml:2: length: expecte");
+  EXPECT_EQ(ErrorOf("id: x\nlength: [5, 1, 1, 2]\n"),
+            "f.yaml:2: length: expected [a, b, x, y] with a at most b, got a list");
+  EXPECT_EQ(ErrorOf("id: x\nlength: [1, 5, 1]\n"), "f.yaml:2: length: expected a length or [a, b, x, y], got a list");
+  EXPECT_EQ(ErrorOf("id: x\nlength: [1, .inf, 1, 2]\n").substr(0, 42), "f.yaml:2: length: expected epochs a and b ");
+  for (const char* bad : {"0", ".nan", ".inf", "1001", "1.5"}) {
+    EXPECT_EQ(ErrorOf("id: x\nlength: " + std::string(bad) + "\n"),
+              "f.yaml:2: length: expected a length at least 1 and at most 1000, got " + std::string(bad));
+  }
+  for (const char* bad : {"0.5", ".nan", ".inf", "1e18"}) {
+    for (const auto& [x, y] : {std::pair(bad, "1"), std::pair("1", bad)}) {
+      EXPECT_EQ(ErrorOf(Text("id: x\nlength: [0, 5, ", x, ", ", y, "]\n")),
+                Text("f.yaml:2: length: expected lengths x and y at least 1 and at most 1000, got ", bad));
+    }
+  }
 }
 
 TEST(Config, OverridesAreNamedInErrors) {
@@ -163,6 +227,109 @@ TEST(Config, OverridesAreNamedInErrors) {
   EXPECT_EQ(ErrorOf("id: x\n", {"steps.a=1"}), "--set steps.a=1: steps: expected an integer at least 0, got a section");
   EXPECT_EQ(ErrorOf("id: x\nsteps: 4\n", {"steps.a=1"}), "--set steps.a=1: steps: is not a section");
   EXPECT_EQ(ErrorOf("id: x\nsteps: -1\n", {"steps=2"}), "");
+}
+
+// Paint that is read only where there is a wall, a shade only where the paint is red.
+struct House {
+  bool wall = true;
+  struct Paint {
+    Colour colour = Colour::kRed;
+    int64_t shade = 5;
+    void Visit(Fields& fields) {
+      fields("colour", colour, "a colour");
+      fields.When({.key = "paint.colour", .wanted = "red", .holds = [this] { return colour == Colour::kRed; }}, [&] {
+        fields("shade", shade, "a shade", AtLeast(1));
+        fields.Check([this] { return shade != 3; }, "another shade than 3");
+      });
+    }
+  };
+  Paint paint;
+  void Visit(Fields& fields) {
+    fields("wall", wall, "whether there is one");
+    fields.When({.key = "wall", .wanted = "true", .holds = [this] { return wall; }},
+                [&] { fields("paint", paint, "its paint"); });
+  }
+};
+
+// The resolved config, or the error. A layer for each list of assignments.
+std::string Resolve(const std::string& yaml, const std::vector<std::vector<std::string>>& layers = {},
+                    bool leave_out_unread = false) {
+  House house;
+  try {
+    ConfigDocument document = ConfigDocument::FromText(yaml, "f.yaml");
+    if (leave_out_unread) {
+      document.LeaveOutUnread();
+    }
+    for (const std::vector<std::string>& layer : layers) {
+      document.Set(std::vector<ConfigAssignment>(layer.begin(), layer.end()));
+    }
+    document.ReadInto(Fields::Of(house));
+  } catch (const std::invalid_argument& error) {
+    return error.what();
+  }
+  return ToYaml(Fields::Of(house));
+}
+
+constexpr const char* kNoWall = "wall: false\n";
+constexpr const char* kBluePaint = "wall: true\npaint:\n  colour: deep_blue\n";
+
+TEST(Config, AKeyThatIsNotReadIsRefusedByTheLayerThatGivesIt) {
+  EXPECT_EQ(Resolve("paint: {colour: deep_blue}\n"), kBluePaint);
+  EXPECT_EQ(Resolve("paint:\n  colour: deep_blue\n  shade: 4\n"),
+            "f.yaml:3: paint.shade: is read only where paint.colour is red");
+  EXPECT_EQ(Resolve("wall: false\npaint:\n  shade: 4\n"), "f.yaml:3: paint.shade: is read only where wall is true");
+  EXPECT_EQ(Resolve("wall: false\npaint: 4\n"), "f.yaml:2: paint: is read only where wall is true");
+  EXPECT_EQ(Resolve("paint: {colour: deep_blue}\n", {{"paint.shade=4"}}),
+            "--set paint.shade=4: paint.shade: is read only where paint.colour is red");
+  // Of one layer, in whatever order.
+  EXPECT_EQ(Resolve("wall: true\n", {{"paint.shade=4", "paint.colour=deep_blue"}}),
+            "--set paint.shade=4: paint.shade: is read only where paint.colour is red");
+  EXPECT_EQ(Resolve("wall: true\n", {{"paint={shade: 4, colour: deep_blue}"}}),
+            "--set paint={shade: 4, colour: deep_blue}: paint.shade: is read only where paint.colour is red");
+  // A later layer that does not give what decides.
+  EXPECT_EQ(Resolve("paint: {colour: deep_blue, shade: 4}\n", {{"wall=true"}}),
+            "f.yaml:1: paint.shade: is read only where paint.colour is red");
+}
+
+TEST(Config, AKeyThatALaterLayerMakesUnreadIsLeftOut) {
+  EXPECT_EQ(Resolve("paint: {shade: 4}\n", {{"paint.colour=deep_blue"}}), kBluePaint);
+  EXPECT_EQ(Resolve("paint: {shade: 4}\n", {{"wall=false"}}), kNoWall);
+  EXPECT_EQ(Resolve("wall: true\n", {{"paint={shade: 4}"}, {"wall=false"}}), kNoWall);
+  EXPECT_EQ(Resolve("wall: true\n", {{"wall=false"}, {"paint={shade: 4}"}}),
+            "--set paint={shade: 4}: paint.shade: is read only where wall is true");
+  // What a layer replaces as a whole is of that layer.
+  EXPECT_EQ(Resolve("wall: true\n", {{"paint.shade=4"}, {"paint={shade: 6}"}, {"wall=true"}, {"wall=false"}}), kNoWall);
+  EXPECT_EQ(Resolve("wall: true\n", {{"paint.shade=4"}, {"wall=false"}, {"paint={shade: 6}"}}),
+            "--set paint={shade: 6}: paint.shade: is read only where wall is true");
+  // Nothing is asked of a value that is left out.
+  EXPECT_EQ(Resolve("paint: {shade: 3}\n", {{"wall=false"}}), kNoWall);
+  EXPECT_EQ(Resolve("paint: {shade: 3}\n"), "f.yaml:1: paint.shade: expected another shade than 3, got 3");
+}
+
+TEST(Config, WhatARunOfAnOlderVersionListsIsLeftOutWhatIsSetIsNot) {
+  const std::string all = "wall: false\npaint: {colour: deep_blue, shade: 4}\n";
+  EXPECT_EQ(Resolve(all, {}, true), kNoWall);
+  EXPECT_EQ(Resolve(all, {{"wall=true"}}, true), kBluePaint);
+  EXPECT_EQ(Resolve(all, {{"paint.shade=3"}}, true),
+            "--set paint.shade=3: paint.shade: is read only where wall is true");
+  EXPECT_EQ(Resolve("paint: {colour: deep_blue, shde: 4}\n", {}, true),
+            "f.yaml:1: paint.shde: no such key; did you mean paint.shade?");
+}
+
+TEST(Config, TheReferenceSaysWhenAKeyIsRead) {
+  House house;
+  EXPECT_EQ(ToReference(Fields::Of(house)), R"(wall
+    true or false, default true
+    whether there is one
+paint
+    section, read only where wall is true: its paint
+paint.colour
+    red | deep_blue, default red
+    a colour
+paint.shade
+    integer in [1, .inf), default 5, read only where paint.colour is red
+    a shade
+)");
 }
 
 TEST(Config, AMissingFileIsSaidSo) {

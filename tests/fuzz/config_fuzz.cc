@@ -33,6 +33,8 @@ struct Config {
   Colour colour = Colour::kRed;
   std::optional<int64_t> threads;
   std::optional<double> entropy;
+  std::optional<int64_t> count;
+  std::optional<std::array<double, 2>> bounds;
   std::array<double, 2> limits{-std::numeric_limits<double>::infinity(), 0.1};
   LengthSchedule length{20, 150, 1, 15};
   Inner inner, late;
@@ -43,11 +45,15 @@ struct Config {
     fields("colour", colour, "");
     fields("threads", threads, "");
     fields("entropy", entropy, "");
+    fields("count", count, "");
+    fields("bounds", bounds, "");
     fields("limits", limits, "");
-    fields("length", length, "");
+    fields("length", length, "", Between(1, 100));
     fields("inner", inner, "");
-    fields.Late(
-        "late", [this] { return id == "plain" ? Fields() : Fields::Of(late); }, "");
+    fields.When({.key = "flag", .wanted = "false", .holds = [this] { return !flag; }}, [&] {
+      fields.Late(
+          "late", [this] { return id == "plain" ? Fields() : Fields::Of(late); }, "");
+    });
   }
 };
 

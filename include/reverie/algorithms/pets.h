@@ -47,6 +47,7 @@ class Pets final : public Algorithm {
     GaussianEnsembleConfig ensemble;
 
     void Visit(Fields& fields);
+    Condition IsLearned() const;
   };
 
   struct Config {

@@ -2,6 +2,7 @@
 #ifndef REVERIE_ALGORITHMS_REGISTRY_H_
 #define REVERIE_ALGORITHMS_REGISTRY_H_
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -32,9 +33,16 @@ struct AlgorithmEntry {
 // The table is in src/algorithms/registry.cc.
 const std::vector<AlgorithmEntry>& Algorithms();
 
+// A config's file. That of a run, which lies beside its run.json, may list keys that are not read, as older versions
+// wrote them. Throws std::invalid_argument as ConfigDocument does.
+ConfigDocument OpenConfig(const std::filesystem::path& file);
+
 // The algorithm that the document asks for, its config read strictly. `envs` must outlive the result.
 // Throws std::invalid_argument as ConfigDocument does; an unknown algorithm is answered with all known ones.
 AlgorithmMaker ReadAlgorithm(const ConfigDocument& document, const EnvRegistry& envs);
+
+// The document as a run would write it: every key that is read, with its value. Throws as ReadAlgorithm does.
+ConfigDocument Resolved(const ConfigDocument& document, const EnvRegistry& envs);
 
 }  // namespace reverie
 

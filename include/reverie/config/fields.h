@@ -10,9 +10,11 @@
 #ifndef REVERIE_CONFIG_FIELDS_H_
 #define REVERIE_CONFIG_FIELDS_H_
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <iterator>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -53,10 +55,20 @@ class Fields;
 // A section whose fields depend on values read before it (env.options on env.id).
 using LateSection = std::function<Fields()>;
 
+// What has to hold for a field to be read.
+struct Condition {
+  std::string key;     // the path of the field that decides, "uncertainty.use"
+  std::string wanted;  // completes "KEY is ...", "penalty"
+  std::function<bool()> holds;
+
+  std::string text() const { return key + " is " + wanted; }
+};
+
 struct Field {
-  using Target = std::variant<bool*, int64_t*, double*, std::string*, std::optional<int64_t>*, std::optional<double>*,
-                              std::vector<int64_t>*, std::vector<double>*, std::array<double, 2>*, LengthSchedule*,
-                              EnumTarget, AnyYaml, std::shared_ptr<Fields>, LateSection>;
+  using Target =
+      std::variant<bool*, int64_t*, double*, std::string*, std::optional<int64_t>*, std::optional<double>*,
+                   std::optional<std::array<double, 2>>*, std::vector<int64_t>*, std::vector<double>*,
+                   std::array<double, 2>*, LengthSchedule*, EnumTarget, AnyYaml, std::shared_ptr<Fields>, LateSection>;
   // A condition beyond type and range, checked once this field has its value: returns what is wrong, or "".
   using Check = std::function<std::string()>;
 
@@ -66,6 +78,14 @@ struct Field {
   Range range;
   bool required = false;
   std::vector<Check> checks;
+  std::vector<Condition> conditions;  // all must hold; else the key is refused, the field keeps its value, unchecked
+
+  std::vector<Condition> Unmet() const {
+    std::vector<Condition> unmet;
+    std::copy_if(conditions.begin(), conditions.end(), std::back_inserter(unmet),
+                 [](const Condition& condition) { return !condition.holds(); });
+    return unmet;
+  }
 };
 
 class Fields {
@@ -78,9 +98,9 @@ class Fields {
     return fields;
   }
 
-  // Adds one field. T: bool, int64_t, double, std::string, std::optional<int64_t> or <double> ("auto" in YAML where
-  // empty), vectors of int64_t or double, std::array<double, 2>, LengthSchedule ([a, b, x, y] or one number), an enum
-  // with EnumNames, or a struct with Visit (a section).
+  // Adds one field. T: bool, int64_t, double, std::string, vectors of int64_t or double, std::array<double, 2>,
+  // std::optional of int64_t, double or such an array ("auto" in YAML where empty), LengthSchedule ([a, b, x, y] or one
+  // number), an enum with EnumNames, or a struct with Visit (a section).
   template <class T>
   void operator()(std::string_view name, T& value, std::string_view doc, Range range = {}) {
     list_.push_back({.name = std::string(name), .target = MakeTarget(value), .doc = std::string(doc), .range = range});
@@ -101,6 +121,16 @@ class Fields {
   // A section made when the reader reaches it, after every field before it has its value.
   void Late(std::string_view name, LateSection section, std::string_view doc) {
     list_.push_back({.name = std::string(name), .target = std::move(section), .doc = std::string(doc)});
+  }
+
+  // Fields, added by `add`, that are read only where the condition holds, which looks at fields before them. May be
+  // nested.
+  void When(const Condition& condition, const std::function<void()>& add) {
+    const size_t first = list_.size();
+    add();
+    for (size_t i = first; i < list_.size(); ++i) {
+      list_[i].conditions.insert(list_[i].conditions.begin(), condition);
+    }
   }
 
   // A condition on the field added last and those before it, checked once it has its value, default or not. `expected`

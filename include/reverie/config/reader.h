@@ -31,7 +31,7 @@ struct ConfigAssignment {
   std::string origin;
 };
 
-// A YAML file with `--set` overrides applied; knows for every key where its value came from.
+// A YAML file with overrides applied in layers; knows for every key where its value came from.
 class ConfigDocument {
  public:
   // Throws std::invalid_argument ("FILE: ..." or "FILE:LINE: ...") where the file cannot be read, is not YAML, is not a
@@ -41,21 +41,29 @@ class ConfigDocument {
   // The same from text; `name` stands for the file in messages.
   static ConfigDocument FromText(const std::string& text, const std::string& name);
 
-  // Applies "a.b=VALUE", VALUE in YAML. Messages about it name `origin` as its place, or "--set a.b=VALUE" where that
-  // is empty. Another `id` or `kind` than the section had drops its `options`, which were the other's. Throws
-  // std::invalid_argument where the text has no such form or a.b passes through something that is not a map.
+  // Applies a layer of one "a.b=VALUE", VALUE in YAML. Messages about it name `origin` as its place, or "--set
+  // a.b=VALUE" where that is empty. Another `id` or `kind` than the section had drops its `options`, which were the
+  // other's. Throws std::invalid_argument where the text has no such form or a.b passes through something that is not a
+  // map.
   void Set(std::string_view assignment, std::string_view origin = "");
 
-  // Applies several that are meant together, in whatever order: options go to the id or kind that is given with them.
+  // Applies a layer of several that are meant together, in whatever order: options go to the id or kind that is given
+  // with them.
   void Set(std::vector<ConfigAssignment> assignments);
+
+  // Has ReadInto leave out what of the file itself is not read, as the resolved configs of older versions list it.
+  void LeaveOutUnread();
 
   // The scalar at a top-level key, without reading the rest; throws as Read does where it is missing or no scalar.
   std::string RequiredString(std::string_view key) const;
 
-  // Fills every field from the document; what the document leaves out keeps its default.
+  // Fills every field that is read from the document; what the document leaves out keeps its default. A key whose
+  // condition (Fields::When) a later layer made fail is left out too: `--set model.kind=simulator` serves a file that
+  // describes another kind of model.
   //
-  // Throws std::invalid_argument "FILE:LINE: KEY: what is wrong" for an unknown key (with the nearest known one), a
-  // missing required one, a wrong type, a value out of range, or a check that does not hold.
+  // Throws std::invalid_argument "FILE:LINE: KEY: what is wrong" for an unknown key (with the nearest known one), one
+  // that is not read with what its own or an earlier layer says, a missing required one, a wrong type, a value out of
+  // range, or a check that does not hold.
   void ReadInto(const Fields& fields) const;
 
   // Every key that is no section, in order.
@@ -77,6 +85,7 @@ class ConfigDocument {
 
  private:
   ConfigDocument();
+  void Apply(const ConfigAssignment& assignment);
   struct State;  // keeps yaml-cpp out of this header
   std::unique_ptr<State> state_;
 };

@@ -10,10 +10,11 @@
 
 namespace reverie {
 
-// Every field with its present value, in order, as YAML that reads back to the same values (floats to all digits).
+// Every field that is read, with its present value, in order, as YAML that reads back to the same values (floats to all
+// digits).
 std::string ToYaml(const Fields& fields);
 
-// One line per key: path, type, default (the present value), range, meaning.
+// Every key: path, type, range, default (the present value), when it is read, meaning.
 std::string ToReference(const Fields& fields);
 
 // Whether a field's text is the name of a file: its key ends in _file. A name with a folder in it is taken from the

@@ -59,6 +59,12 @@ struct GaussianEnsembleConfig {
   Precision precision = Precision::kFloat32;
 
   void Visit(Fields& fields);
+
+  // Rows that a fit needs: one to train on and, with hold-out, one to hold out.
+  int64_t LeastRows() const { return holdout_ratio > 0 ? 2 : 1; }
+
+  // What a first fit after so many steps, of which a buffer keeps so many, lacks: for Fields::Check.
+  std::string LacksOf(int64_t exploration_steps, int64_t replay_capacity) const;
 };
 
 // What is modelled; how is the config's.

@@ -22,6 +22,9 @@ enum class UncertaintyMeasure { kMaxAleatoric, kEnsembleStd, kMaxPairwise, kJens
 
 std::vector<std::pair<std::string, UncertaintyMeasure>> EnumNames(UncertaintyMeasure);
 
+// Whether a measure looks at the members' variances, without which it says nothing.
+bool NeedsVariance(UncertaintyMeasure measure);
+
 // prediction: [M, B, D] with M >= 2, already on the scale wanted. member [B] int64: the one drawn for each row, an
 // index into M (read by one_vs_rest alone). A dimension with variance 0 in every member and one mean adds nothing. Not
 // supported: jensen_renyi and one_vs_rest of deterministic members, which have no densities. Returns [B] float32, at

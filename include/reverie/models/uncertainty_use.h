@@ -45,8 +45,9 @@ struct UncertaintyConfig {
   std::optional<double> ThresholdQuantile() const;
   bool UsesThreshold() const { return use == UncertaintyUse::kTerminate || use == UncertaintyUse::kTruncate; }
 
-  // What a model of so many members and elites, with or without hold-out rows, lacks for it: for Fields::Check.
-  std::string LacksOf(int64_t members, int64_t elites, bool has_holdout) const;
+  // What a model of so many members and elites, with or without hold-out rows and variances, lacks for it: for
+  // Fields::Check.
+  std::string LacksOf(int64_t members, int64_t elites, bool has_holdout, bool has_variance) const;
 };
 
 // u [B] of the prediction of `config.over` members, in the config's units. elite [B] int64: the drawn elite.
