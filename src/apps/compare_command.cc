@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "commands.h"
+#include "options.h"
 #include "reverie/core/log.h"
 #include "reverie/core/text.h"
 #include "reverie/report/live_page.h"
@@ -21,7 +22,7 @@ struct CompareArguments {
   std::vector<std::string> published;
   bool json = false;
   bool live = false;
-  uint16_t port = 8787;
+  int64_t port = 8787;
   std::vector<std::string> hosts;
   CompareOptions options;
 };
@@ -30,11 +31,7 @@ struct CompareArguments {
 std::pair<std::string, double> ReadReach(const std::string& text) {
   const size_t equals = text.find('=');
   const size_t begin = equals == std::string::npos ? 0 : equals + 1;
-  const std::optional<double> value = ParseNumber<double>(std::string_view(text).substr(begin));
-  if (!value) {
-    throw std::invalid_argument("--reach " + text + ": expected a return, or TASK=RETURN");
-  }
-  return {text.substr(0, begin == 0 ? 0 : equals), *value};
+  return {text.substr(0, begin == 0 ? 0 : equals), ReadOption<double>("--reach", text.substr(begin), Range())};
 }
 
 CompareOptions ReadOptions(const CompareArguments& arguments) {
@@ -74,7 +71,8 @@ Comparison CompareRuns(const CompareArguments& arguments, const CompareOptions& 
 // Until a signal comes.
 void Follow(const CompareArguments& arguments, const CompareOptions& options) {
   const LivePage page([&] { return ReportPage(CompareRuns(arguments, options), /*live=*/true); },
-                      [&] { return ReportData(CompareRuns(arguments, options)); }, arguments.port, arguments.hosts);
+                      [&] { return ReportData(CompareRuns(arguments, options)); },
+                      static_cast<uint16_t>(arguments.port), arguments.hosts);
   LogInfo("following at " + page.url() + "; Ctrl-C ends it");
   const StopSignals signals;
   while (StopSignals::Received() == 0) {
@@ -113,9 +111,18 @@ void AddCompareCommand(CLI::App& program) {
   command->add_option("paths", arguments->paths, "Folders of runs, or with runs below them")->required();
   command->add_option("--out", arguments->out, "Write index.html, summary.json and summary.csv into this folder");
   command->add_flag("--json", arguments->json, "JSON on stdout instead of a table");
-  command->add_option("--window", options.window, "Part of the steps, at their end, that a score is the mean over")
-      ->capture_default_str();
-  command->add_option("--at", options.at_steps, "Give returns at these steps too: --at 10000,50000")->delimiter(',');
+  AddOption(*command, "--window", options.window, "Part of the steps, at their end, that a score is the mean over",
+            Range{.low = 0, .high = 1, .low_open = true});
+  command
+      ->add_option_function<std::vector<std::string>>(
+          "--at",
+          [&options](const std::vector<std::string>& texts) {
+            for (const std::string& text : texts) {
+              options.at_steps.push_back(ReadOption<double>("--at", text, Range()));
+            }
+          },
+          "Give returns at these steps too: --at 10000,50000")
+      ->delimiter(',');
   command
       ->add_option("--reach", arguments->reach,
                    "Give the steps and hours to this return: --reach 950, or --reach Hopper-v5=3000,Ant-v5=4000")
@@ -125,10 +132,10 @@ void AddCompareCommand(CLI::App& program) {
   command->add_option("--published", arguments->published, "CSV of published summaries, drawn dashed")
       ->allow_extra_args(false);
   command->add_flag("--finished-only", options.finished_only, "Leave out runs that have not finished");
-  command->add_option("--draws", options.draws, "Draws of the bootstrap")->capture_default_str();
+  AddOption(*command, "--draws", options.draws, "Draws of the bootstrap", AtLeast(1));
   CLI::Option* live =
       command->add_flag("--live", arguments->live, "Serve the page to this machine's browser and follow the runs");
-  command->add_option("--port", arguments->port, "Port of --live; 0: any free one")->capture_default_str()->needs(live);
+  AddOption(*command, "--port", arguments->port, "Port of --live; 0: any free one", Between(0, 65535))->needs(live);
   command
       ->add_option("--allow-host", arguments->hosts,
                    "Name of --live's page besides 127.0.0.1 and localhost, as that of a proxy before it")

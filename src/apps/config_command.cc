@@ -3,6 +3,7 @@
 
 #include "commands.h"
 #include "experiment.h"
+#include "options.h"
 #include "reverie/config/writer.h"
 
 namespace reverie {
@@ -10,7 +11,7 @@ namespace {
 
 struct ConfigArguments {
   std::string config;
-  std::vector<std::string> sets;
+  std::vector<ConfigAssignment> sets;
   bool reference = false;
 };
 
@@ -18,8 +19,8 @@ struct ConfigArguments {
 constexpr const char* kReferenceEnv = "Pendulum-v1";
 
 void Config(const ConfigArguments& arguments, const EnvRegistry& envs) {
-  if (arguments.reference == !arguments.config.empty()) {
-    throw std::invalid_argument("config: expected a file, or --reference");
+  if (arguments.reference == !arguments.config.empty() || (arguments.reference && !arguments.sets.empty())) {
+    throw std::invalid_argument("config: expected a file, or --reference alone");
   }
   if (!arguments.reference) {
     std::cout << ToYaml(ReadExperiment(arguments.config, arguments.sets, envs).fields());
@@ -39,7 +40,7 @@ void AddConfigCommand(CLI::App& program, const EnvRegistry& envs) {
   CLI::App* command = program.add_subcommand("config", "Print a config with every key resolved, or explain every key");
   auto arguments = std::make_shared<ConfigArguments>();
   command->add_option("config", arguments->config, "YAML file");
-  command->add_option("--set", arguments->sets, "Override a key")->allow_extra_args(false);
+  AddSets(*command, arguments->sets, "Override a key");
   command->add_flag("--reference", arguments->reference, "Every key of every algorithm: type, default, range, meaning");
   command->callback([arguments, &envs] { Config(*arguments, envs); });
 }

@@ -4,6 +4,7 @@
 
 #include "commands.h"
 #include "experiment.h"
+#include "options.h"
 #include "reverie/run/evaluator.h"
 
 namespace reverie {
@@ -12,14 +13,15 @@ namespace {
 struct EvalArguments {
   std::string run_dir;
   int64_t episodes = 10;
-  uint64_t seed = 0;
+  int64_t seed = 0;
   bool json = false;
 };
 
 void Eval(const EvalArguments& arguments, const EnvRegistry& envs) {
   const TrainedRun run = LoadTrainedRun(arguments.run_dir, envs);
-  const EvalResult result = Evaluate(run.algorithm->policy(), run.maker.env().maker,
-                                     Rng(arguments.seed).Split("eval command"), arguments.episodes);
+  const EvalResult result =
+      Evaluate(run.algorithm->policy(), run.maker.env().maker,
+               Rng(static_cast<uint64_t>(arguments.seed)).Split("eval command"), arguments.episodes);
   if (arguments.json) {
     const nlohmann::ordered_json json{{"env", run.maker.env().id},           {"episodes", result.episodes()},
                                       {"return_mean", result.return_mean()}, {"return_std", result.return_std()},
@@ -39,10 +41,8 @@ void AddEvalCommand(CLI::App& program, const EnvRegistry& envs) {
   CLI::App* command = program.add_subcommand("eval", "Evaluate the newest policy of a run with the mean action");
   auto arguments = std::make_shared<EvalArguments>();
   command->add_option("run_dir", arguments->run_dir, "Folder of the run")->required();
-  command->add_option("--episodes", arguments->episodes, "Whole episodes")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
-  command->add_option("--seed", arguments->seed, "Seed of the start states")->capture_default_str();
+  AddOption(*command, "--episodes", arguments->episodes, "Whole episodes", AtLeast(1));
+  AddOption(*command, "--seed", arguments->seed, "Seed of the start states", AtLeast(0));
   command->add_flag("--json", arguments->json, "One JSON object on stdout");
   command->callback([arguments, &envs] { Eval(*arguments, envs); });
 }

@@ -13,10 +13,10 @@
 
 namespace reverie {
 
-AlgorithmMaker ReadExperiment(const std::filesystem::path& file, const std::vector<std::string>& sets,
+AlgorithmMaker ReadExperiment(const std::filesystem::path& file, const std::vector<ConfigAssignment>& sets,
                               const EnvRegistry& envs) {
   ConfigDocument document = OpenConfig(file);
-  document.Set(std::vector<ConfigAssignment>(sets.begin(), sets.end()));
+  document.Set(sets);
   return ReadAlgorithm(document, envs);
 }
 

@@ -13,8 +13,9 @@
 
 namespace reverie {
 
-// Reads a config strictly, `sets` ("KEY=VALUE") applied. `envs` must outlive the result. Throws std::invalid_argument.
-AlgorithmMaker ReadExperiment(const std::filesystem::path& file, const std::vector<std::string>& sets,
+// Reads a config strictly, with `sets` as one layer on it. `envs` must outlive the result. Throws
+// std::invalid_argument.
+AlgorithmMaker ReadExperiment(const std::filesystem::path& file, const std::vector<ConfigAssignment>& sets,
                               const EnvRegistry& envs);
 
 // FileDigest of every file that the config names, by key.

@@ -4,6 +4,7 @@
 
 #include "commands.h"
 #include "experiment.h"
+#include "options.h"
 #include "reverie/core/log.h"
 #include "reverie/core/text.h"
 #include "reverie/env/action_bounds.h"
@@ -22,7 +23,7 @@ struct RecordArguments {
   int64_t episodes = 1;
   int64_t steps = 0;
   int64_t imagine = 0;
-  uint64_t seed = 0;
+  int64_t seed = 0;
   RenderOptions render;
 };
 
@@ -100,7 +101,7 @@ void Record(const RecordArguments& arguments, const EnvRegistry& envs) {
   const int64_t width = arguments.render.width * (imagination ? 2 : 1);
   VideoFile video(arguments.out, width, arguments.render.height, 1 / spec.dt);
 
-  const Rng rng = Rng(arguments.seed).Split("record");
+  const Rng rng = Rng(static_cast<uint64_t>(arguments.seed)).Split("record");
   torch::Generator unused = MakeGenerator(rng, torch::kCPU);
   Policy& policy = run.algorithm->policy();
   std::vector<double> obs(static_cast<size_t>(spec.obs_dim()));
@@ -162,17 +163,14 @@ void AddRecordCommand(CLI::App& program, const EnvRegistry& envs) {
   auto arguments = std::make_shared<RecordArguments>();
   command->add_option("run_dir", arguments->run_dir, "Folder of the run")->required();
   command->add_option("--out", arguments->out, "policy.mp4, policy.gif, or a folder for PNG files")->required();
-  command->add_option("--episodes", arguments->episodes, "Episodes")->capture_default_str()->check(CLI::PositiveNumber);
-  command->add_option("--steps", arguments->steps, "Most steps of an episode; 0: to its end")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
-  command
-      ->add_option("--imagine", arguments->imagine,
-                   "Beside it what the model imagines of the same actions, this many steps from every start")
-      ->check(CLI::PositiveNumber);
-  command->add_option("--seed", arguments->seed, "Seed of the start states")->capture_default_str();
-  command->add_option("--width", arguments->render.width, "Pixels")->capture_default_str();
-  command->add_option("--height", arguments->render.height, "Pixels")->capture_default_str();
+  AddOption(*command, "--episodes", arguments->episodes, "Episodes", AtLeast(1));
+  AddOption(*command, "--steps", arguments->steps, "Most steps of an episode; 0: to its end", AtLeast(0));
+  AddOption(*command, "--imagine", arguments->imagine,
+            "Beside it what the model imagines of the same actions, this many steps from every start; 0: nothing",
+            AtLeast(0));
+  AddOption(*command, "--seed", arguments->seed, "Seed of the start states", AtLeast(0));
+  AddOption(*command, "--width", arguments->render.width, "Pixels", AtLeast(1));
+  AddOption(*command, "--height", arguments->render.height, "Pixels", AtLeast(1));
   command->add_option("--camera", arguments->render.camera, "Camera of the model; default its tracking one");
   command->callback([arguments, &envs] { Record(*arguments, envs); });
 }

@@ -1,6 +1,7 @@
 #include <cstdio>
 
 #include "commands.h"
+#include "options.h"
 #include "reverie/core/log.h"
 #include "reverie/core/shell.h"
 #include "reverie/sweep/local_engine.h"
@@ -54,6 +55,9 @@ void RunSweep(const SweepArguments& arguments, const EnvRegistry& envs) {
     return;
   }
   if (arguments.engine == Engine::kSlurm) {
+    if (arguments.jobs > 0) {
+      throw std::invalid_argument("--jobs is for runs here; with --engine slurm the sweep's slurm.at_once says it");
+    }
     const std::string job = SubmitToSlurm(sweep);
     LogInfo("submitted to Slurm as job " + job + "; --status shows how far it is, --cancel ends it");
     return;
@@ -82,12 +86,11 @@ void AddSweepCommand(CLI::App& program, const EnvRegistry& envs) {
   const std::map<std::string, Engine> engines{{"local", Engine::kLocal}, {"slurm", Engine::kSlurm}};
   command->add_option("--engine", arguments->engine, "local: here; slurm: as a job array on a cluster")
       ->transform(CLI::CheckedTransformer(engines));
-  command
-      ->add_option("--jobs", arguments->jobs,
-                   "Most runs at once, here; default one a core, or runs_per_gpu on each GPU")
-      ->check(CLI::PositiveNumber);
-  command->add_flag("--status", arguments->status, "Say where every run stands, and start nothing");
-  command->add_flag("--cancel", arguments->cancel, "End the sweep's job on Slurm");
+  CLI::Option* jobs = AddOption(*command, "--jobs", arguments->jobs,
+                                "Most runs at once, here; 0: one a core, or runs_per_gpu on each GPU", AtLeast(0));
+  CLI::Option* status =
+      command->add_flag("--status", arguments->status, "Say where every run stands, and start nothing")->excludes(jobs);
+  command->add_flag("--cancel", arguments->cancel, "End the sweep's job on Slurm")->excludes(jobs)->excludes(status);
   command->callback([arguments, &envs] { RunSweep(*arguments, envs); });
 }
 

@@ -3,6 +3,7 @@
 
 #include "commands.h"
 #include "experiment.h"
+#include "options.h"
 #include "reverie/config/reader.h"
 #include "reverie/config/writer.h"
 #include "reverie/core/cores.h"
@@ -19,9 +20,7 @@ namespace {
 
 struct TrainArguments {
   std::string config;
-  std::vector<std::string> sets;
-  std::optional<int64_t> seed;
-  std::string device;
+  std::vector<ConfigAssignment> sets;
   std::string run_dir;
   std::string resume;
   bool overwrite = false;
@@ -103,18 +102,11 @@ void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
   if (resume == !arguments.config.empty()) {
     throw std::invalid_argument("train: expected a config, or --resume and the folder of a run");
   }
-  std::vector<std::string> sets = arguments.sets;
   std::filesystem::path config = arguments.config;
-  if (arguments.seed) {
-    sets.push_back("seed=" + std::to_string(*arguments.seed));
-  }
-  if (!arguments.device.empty()) {
-    sets.push_back("device=" + arguments.device);
-  }
   if (resume) {
     config = RunDirectory::Open(arguments.resume).config_path();
   }
-  const AlgorithmMaker maker = ReadExperiment(config, sets, envs);
+  const AlgorithmMaker maker = ReadExperiment(config, arguments.sets, envs);
   RunConfig& run_config = maker.run();
   std::string config_yaml = ToYaml(maker.fields());
   std::filesystem::path path = resume ? arguments.resume : arguments.run_dir;
@@ -198,10 +190,15 @@ void AddTrainCommand(CLI::App& program, const EnvRegistry& envs) {
   CLI::App* command = program.add_subcommand("train", "Train as a config says, or go on with a run");
   auto arguments = std::make_shared<TrainArguments>();
   command->add_option("config", arguments->config, "YAML file");
-  command->add_option("--set", arguments->sets, "Override a key: --set rollout.start_states=1000")
-      ->allow_extra_args(false);
-  command->add_option("--seed", arguments->seed, "The same as --set seed=...");
-  command->add_option("--device", arguments->device, "The same as --set device=...");
+  AddSets(*command, arguments->sets, "Override a key: --set rollout.start_states=1000");
+  for (const std::string key : {"seed", "device"}) {
+    command->add_option_function<std::string>(
+        "--" + key,
+        [arguments, key](const std::string& value) {
+          arguments->sets.push_back({key + "=" + value, "--" + key + " " + value});
+        },
+        "The same as --set " + key + "=...");
+  }
   CLI::Option* run_dir = command->add_option("--run-dir", arguments->run_dir,
                                              "Folder of the run; default runs/<algorithm>-<env>/seed-<n>");
   CLI::Option* overwrite = command->add_flag("--overwrite", arguments->overwrite, "Replace an existing run");
