@@ -90,17 +90,45 @@ std::vector<int64_t> ReadSeeds(const ConfigDocument& document) {
   return seeds;
 }
 
+// File systems take 255 bytes; NAME.yaml has another name while it is written.
+constexpr size_t kLongestName = 240;
+
+bool CanBeInAName(unsigned char c) { return c != '/' && c != '"' && c != '\\' && std::iscntrl(c) == 0; }
+
 // A name that is a folder of its own.
 void CheckName(const std::string& what, const std::string& name, const std::string& where) {
-  if (name.empty() || name.find_first_of("/\"\\") != std::string::npos || name.starts_with('.') ||
-      std::any_of(name.begin(), name.end(), [](unsigned char c) { return std::iscntrl(c) != 0; })) {
+  if (name.empty() || name.starts_with('.') || !std::all_of(name.begin(), name.end(), CanBeInAName)) {
     Fail(where, what + " " + name + ": expected a name that can be a folder's");
+  }
+  if (name.size() > kLongestName) {
+    Fail(where, what + " " + name + ": expected a name of at most " + std::to_string(kLongestName) + " bytes, got " +
+                    std::to_string(name.size()) + "; name what differs in `variants`");
+  }
+}
+
+// What the sweep itself sets of every run cannot be given by its other sections: it would be lost, or the runs of one
+// folder would be of different things.
+void RefuseOwnKeys(const std::vector<ConfigAssignment>& assignments, bool has_tasks) {
+  for (const ConfigAssignment& assignment : assignments) {
+    const std::string key = assignment.text.substr(0, assignment.text.find('='));
+    std::string setter;
+    if (key == "seed") {
+      setter = "seeds";
+    } else if (key == "variant") {
+      setter = "variants";
+    } else if (has_tasks && (key == "env" || key == "env.id")) {
+      setter = "tasks";
+    }
+    if (!setter.empty()) {
+      Fail(assignment.origin, key + ": is set by the sweep's `" + setter + "`");
+    }
   }
 }
 
 struct Task {
   std::string name;
   std::vector<ConfigAssignment> assignments;
+  bool replaces_env = false;  // all of the section
 };
 
 std::vector<Task> ReadTasks(const ConfigDocument& document, const fs::path& folder) {
@@ -115,7 +143,7 @@ std::vector<Task> ReadTasks(const ConfigDocument& document, const fs::path& fold
       tasks.push_back({.name = fs::path(name).stem().string(), .assignments = Assignments(config)});
     } else {
       // Options are those of another environment: all of the section is replaced.
-      tasks.push_back({.name = name, .assignments = {{"env={id: " + name + "}", where}}});
+      tasks.push_back({.name = name, .assignments = {{"env={id: " + name + "}", where}}, .replaces_env = true});
     }
     CheckName("tasks:", tasks.back().name, where);
   }
@@ -157,6 +185,8 @@ std::vector<Variant> WithGrid(std::vector<Variant> variants, const ConfigDocumen
       for (const std::string& value : leaf.elements) {
         Variant one = variant;
         one.name += "-" + leaf.key + "=" + value;
+        std::replace_if(
+            one.name.begin(), one.name.end(), [](char c) { return !CanBeInAName(c); }, '_');
         CheckName("grid:", one.name, leaf.where);
         one.assignments.push_back({leaf.key + "=" + value, leaf.where});
         combined.push_back(std::move(one));
@@ -224,13 +254,25 @@ Sweep ReadSweep(const fs::path& file, const fs::path& out, const EnvRegistry& en
   const std::vector<ConfigAssignment> overrides = Assignments(document.Section("overrides"));
   std::vector<Task> tasks = ReadTasks(document, folder);
   std::vector<Variant> variants = ReadVariants(document, folder);
-  if (tasks.empty()) {
-    tasks.emplace_back();  // the base's own
+  RefuseOwnKeys(overrides, !tasks.empty());
+  for (const Task& task : tasks) {
+    for (const ConfigAssignment& override : overrides) {
+      if (task.replaces_env && override.text.starts_with("env.")) {
+        Fail(override.origin, override.text.substr(0, override.text.find('=')) + ": is lost, as the task " + task.name +
+                                  " comes with an env section of its own; give it in `variants` or in a task's config");
+      }
+    }
   }
   if (variants.empty()) {
     variants.emplace_back();  // named after the algorithm
   }
   variants = WithGrid(std::move(variants), document.Section("grid"));
+  for (const Variant& variant : variants) {
+    RefuseOwnKeys(variant.assignments, !tasks.empty());
+  }
+  if (tasks.empty()) {
+    tasks.emplace_back();  // the base's own
+  }
 
   std::vector<SweepRun> unseeded;
   std::set<fs::path> known;
@@ -247,6 +289,7 @@ Sweep ReadSweep(const fs::path& file, const fs::path& out, const EnvRegistry& en
       if (run.variant.empty() || run.variant.starts_with('-')) {
         run.variant = config.RequiredString("algorithm") + run.variant;
       }
+      CheckName("grid:", run.variant, file.string());
       config.Set("variant=\"" + run.variant + "\"");
       const AlgorithmMaker maker = ReadAlgorithm(config, envs);
       if (!NamedFiles(maker.fields()).empty()) {
@@ -257,7 +300,7 @@ Sweep ReadSweep(const fs::path& file, const fs::path& out, const EnvRegistry& en
       run.device = maker.run().device;
       run.config = sweep.out / "configs" / run.task / (run.variant + ".yaml");
       if (!known.insert(run.config).second) {
-        Fail(file.string(), run.task + "/" + run.variant + " is there twice; two tasks have the same name");
+        Fail(file.string(), run.task + "/" + run.variant + " is there twice: two tasks or variants have the same name");
       }
       sweep.configs.push_back({.path = run.config, .yaml = ToYaml(maker.fields())});
       unseeded.push_back(run);

@@ -39,6 +39,22 @@ variants:
 """
 
 
+PENDULUM_XML = """<mujoco>
+  <worldbody>
+    <body name="cart">
+      <joint name="slider" type="slide" axis="1 0 0" range="-1 1" limited="true"/>
+      <geom type="box" size="0.1 0.1 0.1"/>
+      <body name="pole">
+        <joint name="hinge" type="hinge" axis="0 1 0"/>
+        <geom type="capsule" fromto="0 0 0 0 0 {length}" size="0.05"/>
+      </body>
+    </body>
+  </worldbody>
+  <actuator><motor joint="slider" gear="100" ctrllimited="true" ctrlrange="-3 3"/></actuator>
+</mujoco>
+"""
+
+
 def through_the_loader():
     """The program as a bundle starts it, so that the file of its process is the loader's."""
     libraries = subprocess.run(["ldd", PROGRAM], capture_output=True, text=True, check=True).stdout
@@ -239,6 +255,18 @@ class Broken(Case):
         "a seed twice": (SWEEP.replace("0..1", "[0, 1, 0]"), "s.yaml:4: seeds: expected"),
         "a seed that is none": (SWEEP.replace("0..1", "[0, one]"), "s.yaml:4: seeds: expected"),
         "a grid without a list": (SWEEP + "grid: {updates_per_step: 3}\n", "s.yaml:8: grid.updates_per_step: expected a list"),
+        "a grid of seeds": (SWEEP + "grid: {seed: [1, 2]}\n", "s.yaml:8: seed: is set by the sweep's `seeds`"),
+        "a variant's seed": (SWEEP.replace("plain: {}", "plain: {seed: 3}"), "s.yaml:6: seed: is set by the sweep's `seeds`"),
+        "overrides of the seed": (SWEEP + "overrides: {seed: 3}\n", "s.yaml:8: seed: is set by the sweep's `seeds`"),
+        "a grid of variants": (SWEEP + "grid: {variant: [a, b]}\n", "s.yaml:8: variant: is set by the sweep's `variants`"),
+        "a variant of another task": (SWEEP.replace("plain: {}", "plain: {env: {id: Hopper-v5}}"),
+                                      "s.yaml:6: env.id: is set by the sweep's `tasks`"),
+        "overrides that a task replaces": (SWEEP + "overrides: {env.max_episode_steps: 9}\n",
+                                           "s.yaml:8: env.max_episode_steps: is lost, as the task InvertedPendulum-v5 comes"),
+        "a name too long for a folder": (SWEEP.replace("wide", "w" * 241), "expected a name of at most 240 bytes, got 241"),
+        "a grid whose names are too long": (
+            SWEEP + "grid: {sac.hidden: [[" + ", ".join(["64"] * 60) + "], [64]]}\n",
+            "s.yaml:8: grid: plain-sac.hidden=[64, 64, "),
         "a variant with a slash": (SWEEP.replace("wide", "a/b"), "variants: a/b: expected a name that can be a folder's"),
         "variants as a list": (SWEEP.replace("\n  plain: {}\n  wide: {sac: {hidden: [24, 24]}}", " [a]"),
                                "s.yaml:5: variants: expected a section of keys"),
@@ -254,6 +282,25 @@ class Broken(Case):
                 self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
                 self.assertEqual(sorted(self.cwd.rglob("*")), before)
 
+    def test_a_grid_over_paths_and_the_longest_names(self):
+        for name in ("a", "b"):
+            (self.cwd / name).mkdir()
+            self.write(PENDULUM_XML.format(length={"a": 0.6, "b": 0.3}[name]), f"{name}/pole.xml")
+        paths = [str(self.cwd / name / "pole.xml") for name in ("a", "b")]
+        longest = "w" * 240
+        self.write("base: base.yaml\nout: out\nseeds: [0]\nvariants: {v: {}}\n"
+                   f"grid: {{env.options.xml_file: {paths}}}\n".replace("'", ""))
+        self.sweep()
+        records = self.records()
+        self.assertEqual(len(records), 2)
+        for path in paths:
+            folder = f"InvertedPendulum-v5/v-env.options.xml_file={path.replace('/', '_')}/seed-0"
+            self.assertEqual(records[folder]["status"], "finished")
+            self.assertIn(f"xml_file: {path}\n", (self.cwd / "out" / folder / "config.yaml").read_text())
+        self.write(f"base: base.yaml\nout: long\nseeds: [0]\nvariants: {{{longest}: {{}}}}\n")
+        self.sweep()
+        self.assertEqual([record["status"] for record in self.records("long").values()], ["finished"])
+
     def test_a_run_of_another_config_is_not_gone_on_with(self):
         self.write("base: base.yaml\nseeds: [0]\nout: out\n")
         self.sweep()
@@ -261,6 +308,21 @@ class Broken(Case):
         result = self.sweep(code=2)
         self.assertIn("out/InvertedPendulum-v5/sac/seed-0: was begun with another config: sac.discount (0.99 there, "
                       "0.9 here); remove it, or name another folder", result.stderr)
+
+    def test_a_variant_of_another_kind_leaves_out_what_the_base_says_of_the_other(self):
+        self.write(program.TINY_PETS, "pets.yaml")
+        self.write("base: pets.yaml\nseeds: [0]\nout: out\nvariants: {learned: {}, simulator: {model: {kind: simulator}}}\n")
+        self.sweep()
+        config = self.cwd / "out/CartPoleSwingUp-v0/simulator/seed-0/config.yaml"
+        text = config.read_text()
+        self.assertIn("model:\n  kind: simulator\n", text)
+        for key in ("members", "propagation", "uncertainty", "replay_capacity"):
+            self.assertNotIn(key, text)
+        # A run that an older version finished, whose config lists them all, is still a run of this sweep.
+        config.write_text(text.replace("kind: simulator\n", "kind: simulator\n  members: 2\n"))
+        self.assertIn("2 of them finished before", self.sweep().stderr)
+        self.write("base: pets.yaml\nseeds: [0]\nout: out\nvariants: {simulator: {model: {kind: simulator, members: 2}}}\n")
+        self.assertIn("s.yaml:4: model.members: is read only where model.kind is", self.sweep(code=2).stderr)
 
     def test_sweeps_that_come_with_reverie_are_read(self):
         files = sorted((SOURCE / "configs/sweeps").glob("*.yaml"))

@@ -13,8 +13,9 @@
 //     updates_per_step: [10, 20]
 //   runs_per_gpu: 2                   # at once on each GPU of this machine; default 1
 //
-// What is given later wins: base, overrides, task, variant, grid. A variant's own base stands for the base alone. The
-// runs land in OUT/<task>/<variant>/seed-<n>.
+// What is given later wins: base, overrides, task, variant, grid; each is a layer of ConfigDocument. A variant's own
+// base stands for the base alone. `seed`, `variant` and, with tasks, `env.id` are set by the sweep and refused
+// elsewhere. The runs land in OUT/<task>/<variant>/seed-<n>; a grid's names have _ for what cannot be in a folder's.
 #ifndef REVERIE_SWEEP_SWEEP_H_
 #define REVERIE_SWEEP_SWEEP_H_
 
