@@ -40,7 +40,8 @@ void ShowEnv(const EnvEntry& entry) {
             << "observation  " << BoundsText(spec.obs_low, spec.obs_high) << "\n"
             << "action       " << BoundsText(spec.action_low, spec.action_high) << "\n"
             << "time step    " << ShortestDouble(spec.dt) << " s\n"
-            << "time limit   " << (spec.time_limit > 0 ? std::to_string(spec.time_limit) + " steps" : "none") << "\n"
+            << "time limit   " << (spec.time_limit > 0 ? std::to_string(spec.time_limit) + " steps" : "none")
+            << " (env.max_episode_steps: another)\n"
             << "state        " << spec.state_names.size() << " numbers: " << Joined(spec.state_names) << "\n"
             << "reward       "
             << (functions.reward ? "known to imagined rollouts" : "learned: the observation does not determine it")

@@ -5,8 +5,10 @@
 #include <stdexcept>
 
 #include "commands.h"
+#include "options.h"
 #include "reverie/config/reader.h"
 #include "reverie/core/text.h"
+#include "reverie/env/env_config.h"
 #include "reverie/run/csv_table.h"
 
 namespace reverie {
@@ -17,16 +19,12 @@ struct TraceArguments {
   std::string state_file;
   std::string actions_file;
   std::string out_file;
-  std::vector<std::string> sets;
+  std::vector<ConfigAssignment> sets;
 };
 
-// What --set may name: env.options.
+// What --set may name.
 struct TraceConfig {
-  struct EnvSection {
-    std::function<Fields()> options;
-    void Visit(Fields& fields) const { fields.Late("options", options, "options of the environment"); }
-  };
-  EnvSection env;
+  EnvConfig env;
   void Visit(Fields& fields) { fields("env", env, "the environment"); }
 };
 
@@ -61,13 +59,13 @@ void AppendRow(int64_t step, const std::vector<double>& obs, const StepResult& r
 }
 
 void Trace(const TraceArguments& arguments, const EnvRegistry& envs) {
-  const EnvMaker maker = envs.Find(arguments.env_id).maker();
-  ConfigDocument document = ConfigDocument::FromText("{}", "--set");
-  document.Set(std::vector<ConfigAssignment>(arguments.sets.begin(), arguments.sets.end()));
-  TraceConfig config{.env = {.options = maker.options}};
+  ConfigDocument document =
+      ConfigDocument::FromText("env: {id: \"" + envs.Find(arguments.env_id).id + "\"}", arguments.env_id);
+  document.Set(arguments.sets);
+  TraceConfig config{EnvConfig(envs)};
   document.ReadInto(Fields::Of(config));
 
-  const std::unique_ptr<Env> env = maker.make();
+  const std::unique_ptr<Env> env = config.env.maker.make();
   const EnvSpec& spec = env->spec();
   const std::vector<std::vector<double>> state = ReadRows(arguments.state_file, spec.state_names.size());
   if (state.size() != 1) {
@@ -108,8 +106,7 @@ void AddTraceCommand(CLI::App& program, const EnvRegistry& envs) {
   command->add_option("ENV_ID", arguments->env_id, "the environment")->required();
   command->add_option("--state", arguments->state_file, "CSV without header: one row, the state")->required();
   command->add_option("--actions", arguments->actions_file, "CSV without header: one row a step")->required();
-  command->add_option("--set", arguments->sets, "env.options.NAME=VALUE, VALUE in YAML; may be repeated")
-      ->allow_extra_args(false);
+  AddSets(*command, arguments->sets, "env.options.NAME=VALUE or env.max_episode_steps=N; may be repeated");
   command->add_option("--out", arguments->out_file, "CSV to write: step, obs, reward, terminated, truncated")
       ->required();
   command->callback([arguments, &envs] { Trace(*arguments, envs); });

@@ -4,7 +4,32 @@
 #include <stdexcept>
 #include <string>
 
+#include "reverie/core/text.h"
+
 namespace reverie {
+
+void CheckSpec(const EnvSpec& spec) {
+  const auto fail = [&spec](const std::string& what) { throw std::invalid_argument(spec.id + ": " + what); };
+  const auto check_sizes = [&fail](const std::string& what, size_t low, size_t high) {
+    if (low == 0 || low != high) {
+      fail(
+          Text("the ", what, " has ", low, " lower and ", high, " upper bounds; expected as many of both, at least 1"));
+    }
+  };
+  check_sizes("observation", spec.obs_low.size(), spec.obs_high.size());
+  check_sizes("action", spec.action_low.size(), spec.action_high.size());
+  for (size_t i = 0; i < spec.action_low.size(); ++i) {
+    const double low = spec.action_low[i];
+    const double high = spec.action_high[i];
+    if (!std::isfinite(low) || !std::isfinite(high) || !(low < high)) {
+      fail(Text("the bounds of number ", i, " of the action are ", low, " and ", high,
+                "; expected finite ones, the first below the second"));
+    }
+  }
+  if (spec.time_limit < 0) {
+    fail(Text("a time limit of ", spec.time_limit, " steps; expected at least 1, or 0 for none"));
+  }
+}
 
 void Env::Reset(RandomEngine& rng, std::span<double> obs) {
   CheckObsSize(obs.size());
@@ -28,7 +53,7 @@ StepResult Env::Step(std::span<const double> action, std::span<double> obs) {
     throw std::runtime_error(spec().id + ": the observation or reward of step " + std::to_string(elapsed_steps_) +
                              " is not finite");
   }
-  result.truncated = result.truncated || (spec().time_limit > 0 && elapsed_steps_ >= spec().time_limit);
+  result.truncated = result.truncated || (time_limit() > 0 && elapsed_steps_ >= time_limit());
   return result;
 }
 

@@ -14,12 +14,22 @@ void EnvConfig::Visit(Fields& fields) {
     }
     return "";
   });
+  fields("max_episode_steps", max_episode_steps,
+         "steps after which an episode is truncated; auto: the environment's own limit", AtLeast(1));
   fields.Late(
       "options",
       [this] {
         if (maker_id_ != id) {
-          maker = registry->Find(id).maker();
+          own_ = registry->Find(id).maker();
           maker_id_ = id;
+        }
+        maker = own_;
+        if (max_episode_steps) {
+          maker.make = [make = own_.make, steps = *max_episode_steps] {
+            std::unique_ptr<Env> env = make();
+            env->SetTimeLimit(steps);
+            return env;
+          };
         }
         return maker.options();
       },

@@ -45,6 +45,15 @@ void EnvRegistry::Add(EnvEntry entry) {
   if (Has(entry.id)) {
     throw std::logic_error("an environment named " + entry.id + " is registered already");
   }
+  entry.maker = [maker = std::move(entry.maker)] {
+    EnvMaker checked = maker();
+    checked.make = [make = std::move(checked.make)] {
+      std::unique_ptr<Env> env = make();
+      CheckSpec(env->spec());
+      return env;
+    };
+    return checked;
+  };
   entries_.push_back(std::move(entry));
 }
 

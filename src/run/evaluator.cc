@@ -42,7 +42,7 @@ Evaluator::Evaluator(const EnvMaker& maker, int64_t episodes, int64_t time_limit
   for (int64_t i = 0; i < std::min(episodes, kMaxBatch); ++i) {
     envs_.push_back(maker.make());
   }
-  const int64_t own_limit = envs_[0]->spec().time_limit;
+  const int64_t own_limit = envs_[0]->time_limit();
   time_limit_ = own_limit > 0 ? own_limit : time_limit;
 }
 

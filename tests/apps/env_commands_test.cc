@@ -101,12 +101,22 @@ TEST_F(TraceTest, OptionsChangeTheEnv) {
   EXPECT_NE(one.str(), other.str());
 }
 
+TEST_F(TraceTest, MaxEpisodeStepsIsTheTimeLimit) {
+  for (const auto& [steps, last] : {std::pair("1", "1"), std::pair("2", "1"), std::pair("3", "0")}) {
+    EXPECT_EQ(Trace("Pendulum-v1", {"--set", std::string("env.max_episode_steps=") + steps}).code, 0);
+    std::stringstream text;
+    text << std::ifstream(folder_ / "out.csv").rdbuf();
+    EXPECT_THAT(text.str(), testing::EndsWith(std::string(",0,") + last + "\n")) << steps;
+  }
+}
+
 TEST_F(TraceTest, BadInputIsOneLineAndNoFile) {
   ExpectBadInput(Trace("Pendulm-v1"), "did you mean Pendulum-v1?");
   ExpectBadInput(Trace("Pendulum-v1", {"--set", "env.options.gravity=3"}), "env.options.gravity: no such key");
   ExpectBadInput(Trace("Pendulum-v1", {"--set", "env.options.g=heavy"}), "expected a number");
   ExpectBadInput(Trace("Pendulum-v1", {"--set", "g=3"}), "no such key");
   ExpectBadInput(Trace("Pendulum-v1", {"--set", "env.options.g"}), "env.options.g");
+  ExpectBadInput(Trace("Pendulum-v1", {"--set", "env.max_episode_steps=0"}), "expected auto or an integer at least 1");
   ExpectBadInput(Trace("Hopper-v5", {"--set", "env.options.xml_file=none.xml"}), "none.xml: no such file");
   ExpectBadInput(Trace("Hopper-v5"), "state.csv:1: expected 12 numbers, got 2");
   ExpectBadInput(Trace("Pendulum-v1", {}, "nowhere/out.csv"), "no such folder");

@@ -25,7 +25,7 @@ OPTIONS = {
         {"exclude_current_positions_from_observation": False, "healthy_reward": 0.25, "healthy_z_range": [1.0, 1.3],
          "healthy_angle_range": [-0.05, 0.1], "forward_reward_weight": 0.5, "ctrl_cost_weight": 0.1},
         {"terminate_when_unhealthy": False, "healthy_state_range": [-2.0, 3.0], "frame_skip": 7,
-         "reset_noise_scale": 0.05},
+         "reset_noise_scale": 0.05, "max_episode_steps": 120},
     ],
     "Walker2d-v5": [
         {},
@@ -73,7 +73,7 @@ OPTIONS = {
         {"xml_file": "pusher.xml", "frame_skip": 3, "reward_near_weight": 2.0, "reward_dist_weight": 0.3,
          "reward_control_weight": 0.7},
     ],
-    "Pendulum-v1": [{}, {"g": 9.81}],
+    "Pendulum-v1": [{}, {"g": 9.81}, {"max_episode_steps": 250}],  # longer than its own 200
 }
 
 
@@ -125,7 +125,9 @@ def run_case(env_id, options, seed, steps, folder):
         _, reward, terminated, truncated, _ = env.step(action)
         rows.append([i + 1, *base._get_obs().astype(float), float(reward), int(terminated), int(truncated)])
 
-    (folder / "sets.txt").write_text("".join(f"env.options.{k}={yaml(v)}\n" for k, v in options.items()))
+    # An argument of gymnasium.make, not of the environment.
+    section = {k: "env" if k == "max_episode_steps" else "env.options" for k in options}
+    (folder / "sets.txt").write_text("".join(f"{section[k]}.{k}={yaml(v)}\n" for k, v in options.items()))
     write_csv(folder / "state.csv", [state])
     write_csv(folder / "actions.csv", actions)
     header = ",".join(["step", *(f"obs_{i}" for i in range(obs.size)), "reward", "terminated", "truncated"])

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,7 +19,7 @@ class MujocoSimulation;
 struct EnvSpec {
   std::string id;                               // "HalfCheetah-v5"
   std::vector<double> obs_low, obs_high;        // [obs_dim], may be infinite
-  std::vector<double> action_low, action_high;  // [act_dim], finite
+  std::vector<double> action_low, action_high;  // [act_dim], finite, low below high
   double dt = 0;                                // seconds per step
   int64_t time_limit = 0;                       // steps per episode; 0: none
   std::vector<std::string> state_names;         // what SetState takes, in order
@@ -26,6 +27,10 @@ struct EnvSpec {
   int64_t obs_dim() const { return static_cast<int64_t>(obs_low.size()); }
   int64_t act_dim() const { return static_cast<int64_t>(action_low.size()); }
 };
+
+// Throws std::invalid_argument naming what nothing can be learned with: no observation or action, bounds of different
+// lengths, an action's that are not finite or not in order, a negative time limit.
+void CheckSpec(const EnvSpec& spec);
 
 struct StepResult {
   double reward = 0;
@@ -67,6 +72,10 @@ class Env {
   // Steps since the episode began.
   int64_t elapsed_steps() const { return elapsed_steps_; }
 
+  // Steps of an episode after which Step says `truncated`: the spec's, unless set otherwise; 0: none.
+  int64_t time_limit() const { return time_limit_.value_or(spec().time_limit); }
+  void SetTimeLimit(int64_t steps) { time_limit_ = steps; }
+
  private:
   virtual void DoReset(RandomEngine& rng, std::span<double> obs) = 0;
   // Step adds the time limit's own `truncated`.
@@ -78,6 +87,7 @@ class Env {
   void CheckObsSize(size_t size) const;
 
   int64_t elapsed_steps_ = 0;
+  std::optional<int64_t> time_limit_;
 };
 
 }  // namespace reverie

@@ -2,6 +2,7 @@
 #ifndef REVERIE_ENV_ENV_CONFIG_H_
 #define REVERIE_ENV_ENV_CONFIG_H_
 
+#include <optional>
 #include <string>
 
 #include "reverie/config/fields.h"
@@ -15,12 +16,15 @@ struct EnvConfig {
 
   const EnvRegistry* registry;
   std::string id;
-  EnvMaker maker;  // of the environment `id` with the options read
+  // As in gymnasium.make: steps after which an episode is truncated, instead of the environment's own limit.
+  std::optional<int64_t> max_episode_steps;
+  EnvMaker maker;  // of the environment `id` with all that was read
 
   void Visit(Fields& fields);
 
  private:
   std::string maker_id_;
+  EnvMaker own_;  // of `maker_id_`, without the limit
 };
 
 }  // namespace reverie

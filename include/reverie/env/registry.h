@@ -25,7 +25,7 @@ class EnvMaker {
  public:
   // The options, to be read or written. Borrows from this object.
   std::function<Fields()> options;
-  std::function<std::unique_ptr<Env>()> make;
+  std::function<std::unique_ptr<Env>()> make;  // throws std::invalid_argument where such a one cannot be
   std::function<TaskFunctions()> task_functions;
 };
 
@@ -37,7 +37,7 @@ struct EnvEntry {
 
 class EnvRegistry {
  public:
-  // Throws std::logic_error where the id is taken.
+  // Throws std::logic_error where the id is taken. What it makes is looked at with CheckSpec.
   void Add(EnvEntry entry);
 
   template <class E>

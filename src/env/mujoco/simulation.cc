@@ -163,16 +163,27 @@ mjData* MakeMujocoData(const mjModel& model) {
 
 void MujocoSimulation::DeleteData::operator()(mjData_* data) const { mj_deleteData(data); }
 
-MujocoSimulation::MujocoSimulation(const std::string& xml_file, int64_t frame_skip)
-    : xml_file_(xml_file), frame_skip_(frame_skip), model_(LoadMujocoModel(xml_file)), data_(MakeMujocoData(*model_)) {
+MujocoSimulation::MujocoSimulation(const std::string& xml_file, int64_t frame_skip,
+                                   const std::optional<std::array<double, 2>>& default_ctrl_range)
+    : xml_file_(xml_file),
+      frame_skip_(frame_skip),
+      model_(LoadMujocoModel(xml_file)),
+      data_(MakeMujocoData(*model_)) {
   if (data_ == nullptr) {
     throw std::runtime_error("xml_file: " + xml_file + ": MuJoCo has no memory for its data");
   }
+  if (model_->nu == 0) {
+    throw std::invalid_argument("xml_file: " + xml_file + " has no actuators: there is nothing to act with");
+  }
   for (int64_t i = 0; i < model_->nu; ++i) {
-    if (!(model_->actuator_ctrlrange[2 * i] < model_->actuator_ctrlrange[2 * i + 1])) {
+    const double* own = model_->actuator_ctrlrange + 2 * i;
+    const bool has_own = own[0] < own[1];
+    if (!has_own && !default_ctrl_range) {
       throw std::invalid_argument("xml_file: " + xml_file + ": actuator " +
-                                  NameOr(*model_, mjOBJ_ACTUATOR, i, std::to_string(i)) + " has no control range");
+                                  NameOr(*model_, mjOBJ_ACTUATOR, i, std::to_string(i)) +
+                                  " has no control range; give it one, or all such the option default_ctrl_range");
     }
+    ctrl_ranges_.push_back(has_own ? std::array{own[0], own[1]} : *default_ctrl_range);
   }
   qpos_ = {data_->qpos, static_cast<size_t>(model_->nq)};
   qvel_ = {data_->qvel, static_cast<size_t>(model_->nv)};
@@ -265,14 +276,27 @@ EnvSpec MujocoSimulation::MakeSpec(std::string id, int64_t obs_dim, int64_t time
   spec.id = std::move(id);
   spec.obs_low.assign(static_cast<size_t>(obs_dim), -kInfinity);
   spec.obs_high.assign(static_cast<size_t>(obs_dim), kInfinity);
-  for (int64_t i = 0; i < model_->nu; ++i) {
-    spec.action_low.push_back(model_->actuator_ctrlrange[2 * i]);
-    spec.action_high.push_back(model_->actuator_ctrlrange[2 * i + 1]);
+  for (const auto& [low, high] : ctrl_ranges_) {
+    spec.action_low.push_back(low);
+    spec.action_high.push_back(high);
   }
   spec.dt = dt_;
   spec.time_limit = time_limit;
   spec.state_names = StateNames(*model_);
   return spec;
+}
+
+void VisitDefaultCtrlRange(Fields& fields, const std::string& xml_file, const std::string& own_xml_file,
+                           std::optional<std::array<double, 2>>& range) {
+  fields.When({.key = "env.options.xml_file",
+               .wanted = "another than " + own_xml_file,
+               .holds = [&xml_file, own_xml_file] { return xml_file != own_xml_file; }},
+              [&] {
+                fields("default_ctrl_range", range,
+                       "control range of the actuators whose model gives none; auto: such a model is refused");
+                fields.Check([&range] { return !range || (*range)[0] < (*range)[1]; },
+                             "[LOW, HIGH] with LOW below HIGH");
+              });
 }
 
 void AddUniformNoise(double scale, RandomEngine& rng, std::span<double> values) {

@@ -154,6 +154,38 @@ TEST_F(SimulationTest, ABadModelIsBadInputThatNamesTheFile) {
   EXPECT_THAT(MessageOf<std::invalid_argument>([&] { Make("Ant-v5", "main_body: tail"); }), HasSubstr("named tail"));
 }
 
+TEST_F(SimulationTest, ActuatorsWithoutAControlRangeTakeTheDefault) {
+  const std::string two =
+      Write("two.xml", Replaced(kGoodModel, "</actuator>", "<motor name=\"free\" joint=\"slide\"/></actuator>"));
+  EXPECT_THAT(MessageOf<std::invalid_argument>([&] { Make("InvertedPendulum-v5", "xml_file: " + two); }),
+              HasSubstr("actuator free has no control range; give it one, or all such the option default_ctrl_range"));
+  const auto env = Make("InvertedPendulum-v5", "{xml_file: " + two + ", default_ctrl_range: [-0.5, 2]}");
+  EXPECT_EQ(env->spec().action_low, (std::vector<double>{-1, -0.5}));
+  EXPECT_EQ(env->spec().action_high, (std::vector<double>{1, 2}));
+  // The simulation takes the whole range.
+  std::vector<double> obs(4);
+  env->SetState(std::vector<double>(4), obs);
+  env->Step(std::vector<double>{0, 2}, obs);
+  const double at_most = obs[2];
+  env->SetState(std::vector<double>(4), obs);
+  env->Step(std::vector<double>{0, 1}, obs);
+  EXPECT_GT(at_most, 1.5 * obs[2]);
+  EXPECT_GT(obs[2], 0);
+
+  EXPECT_THAT(MessageOf<std::invalid_argument>([] { Make("InvertedPendulum-v5", "default_ctrl_range: [-1, 1]"); }),
+              HasSubstr("read only where env.options.xml_file is another than inverted_pendulum.xml"));
+  EXPECT_THAT(MessageOf<std::invalid_argument>(
+                  [&] { Make("InvertedPendulum-v5", "{xml_file: " + two + ", default_ctrl_range: [1, 1]}"); }),
+              HasSubstr("default_ctrl_range: expected [LOW, HIGH] with LOW below HIGH"));
+}
+
+TEST_F(SimulationTest, AModelWithoutActuatorsIsRefused) {
+  const std::string still =
+      Write("still.xml", Replaced(kGoodModel, "<motor joint=\"slide\" ctrlrange=\"-1 1\" ctrllimited=\"true\"/>", ""));
+  EXPECT_THAT(MessageOf<std::invalid_argument>([&] { Make("InvertedPendulum-v5", "xml_file: " + still); }),
+              HasSubstr("still.xml has no actuators: there is nothing to act with"));
+}
+
 TEST_F(SimulationTest, AnErrorOfMujocosIsAnExceptionAndTheSimulationGoesOn) {
   // Some amount of memory holds this model but not a step of it.
   const std::string crowded = R"(<mujoco><size memory="BYTES"/><worldbody><geom type="plane" size="1 1 1"/>

@@ -2,6 +2,8 @@
 #ifndef REVERIE_ENV_MUJOCO_MUJOCO_ENV_H_
 #define REVERIE_ENV_MUJOCO_MUJOCO_ENV_H_
 
+#include <array>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -29,10 +31,21 @@ namespace reverie {
 template <class Task>
 class MujocoEnv final : public Env {
  public:
-  using Options = typename Task::Options;
+  // The task's, and what a model of one's own may need.
+  struct Options : Task::Options {
+    Options() = default;
+    Options(const typename Task::Options& options) : Task::Options(options) {}
+
+    std::optional<std::array<double, 2>> default_ctrl_range;
+
+    void Visit(Fields& fields) {
+      Task::Options::Visit(fields);
+      VisitDefaultCtrlRange(fields, this->xml_file, typename Task::Options().xml_file, default_ctrl_range);
+    }
+  };
 
   MujocoEnv(std::string id, const Options& options)
-      : simulation_(options.xml_file, options.frame_skip),
+      : simulation_(options.xml_file, options.frame_skip, options.default_ctrl_range),
         task_(options, simulation_),
         spec_(simulation_.MakeSpec(std::move(id), task_.obs_dim(), Task::kTimeLimit)),
         start_qpos_(simulation_.qpos().size()),

@@ -5,15 +5,18 @@
 #ifndef REVERIE_ENV_MUJOCO_SIMULATION_H_
 #define REVERIE_ENV_MUJOCO_SIMULATION_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "reverie/config/fields.h"
 #include "reverie/core/rng.h"
 #include "reverie/env/env.h"
 
@@ -47,8 +50,10 @@ enum class AfterStep {
 // contact forces are zero. Both as in Gymnasium.
 class MujocoSimulation {
  public:
-  // Throws as LoadMujocoModel does, and std::invalid_argument where an actuator has no control range.
-  MujocoSimulation(const std::string& xml_file, int64_t frame_skip);
+  // Actuators without a control range of their own take `default_ctrl_range`. Throws as LoadMujocoModel does, and
+  // std::invalid_argument where there is no actuator, or one without a range and no default.
+  MujocoSimulation(const std::string& xml_file, int64_t frame_skip,
+                   const std::optional<std::array<double, 2>>& default_ctrl_range = std::nullopt);
 
   const mjModel_& model() const { return *model_; }
   const mjData_& data() const { return *data_; }
@@ -97,12 +102,18 @@ class MujocoSimulation {
   int64_t frame_skip_;
   std::shared_ptr<const mjModel_> model_;
   std::unique_ptr<mjData_, DeleteData> data_;
+  std::vector<std::array<double, 2>> ctrl_ranges_;  // [nu]
   std::span<double> qpos_, qvel_, ctrl_;
   std::span<const double> initial_qpos_;
   double dt_ = 0;
   std::vector<std::span<double>> carried_;
   size_t carried_size_ = 0;
 };
+
+// Adds the option `default_ctrl_range`, which is read only with another model than `own_xml_file`, whose actuators all
+// have ranges.
+void VisitDefaultCtrlRange(Fields& fields, const std::string& xml_file, const std::string& own_xml_file,
+                           std::optional<std::array<double, 2>>& range);
 
 // Adds to each of `values` a draw from U[-scale, scale), or from scale N(0, 1).
 void AddUniformNoise(double scale, RandomEngine& rng, std::span<double> values);
