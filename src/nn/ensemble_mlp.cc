@@ -43,7 +43,7 @@ torch::Tensor MlpForward(const torch::Tensor& x, const std::vector<torch::Tensor
                          const std::vector<torch::Tensor>& biases, Activation activation) {
   torch::Tensor h = ForMembers(x, weights[0].size(0));
   for (size_t l = 0; l < weights.size(); ++l) {
-    h = torch::baddbmm(biases[l], h, weights[l]);
+    h = torch::baddbmm(biases[l].to(h.scalar_type()), h, weights[l].to(h.scalar_type()));
     if (l + 1 < weights.size()) {
       h = activation == Activation::kRelu ? torch::relu(h) : at::silu(h);
     }

@@ -6,13 +6,13 @@
 
 #include <algorithm>
 #include <functional>
-#include <limits>
 #include <memory>
 #include <random>
 #include <sstream>
 #include <stdexcept>
 #include <utility>
 
+#include "policies/agreement.h"
 #include "reverie/core/file.h"
 #include "reverie/core/text.h"
 #include "reverie/env/action_bounds.h"
@@ -24,7 +24,6 @@ namespace {
 constexpr int64_t kCheckedRows = 1000;
 // More than one, which would hide a size that is written into the trace by broadcasting.
 constexpr int64_t kTracedRows = 3;
-constexpr double kModelTolerance = 1e-3;
 constexpr double kTaskTolerance = 1e-5;
 
 void RefuseWhatHasNoModule(const PlannerParts& parts) {
@@ -74,10 +73,11 @@ std::string ModelSource(const GaussianEnsemble& model, bool has_features) {
   }
   source << "  mean = mean * self.target_scale + self.target_offset\n"
          << "  return (mean, var * torch.square(self.target_scale))\n"
+         << "def _predicted(self, x: Tensor) -> Tuple[Tensor, Tensor]:\n"
+         << "  return self._gaussian(self._network(x.unsqueeze(0).expand([self.elites, -1, -1])))\n"
          << "def predict(self, obs: Tensor, action: Tensor) -> Tuple[Tensor, Tensor]:\n"
          << "  dtype = self.input_mean.dtype\n"
-         << "  x = self._inputs(obs.detach().to(dtype), action.detach().to(dtype))\n"
-         << "  return self._gaussian(self._network(x.unsqueeze(0).expand([self.elites, -1, -1])))\n"
+         << "  return self._predicted(self._inputs(obs.detach().to(dtype), action.detach().to(dtype)))\n"
          // What targets stand for: the next observation, and the reward where it is learned.
          << "def _decoded(self, target: Tensor, obs: Tensor) -> Tensor:\n";
   if (!elites.adds_obs) {
@@ -367,15 +367,6 @@ torch::jit::Module ModuleOf(const PlannerParts& parts, const EnvSpec& spec, cons
 
 // ---- What was written against what is in use ----
 
-// The root mean square of the difference as a share of the live numbers', in the dimension where it is largest. Both
-// [E, B, D].
-double Difference(const torch::Tensor& written, const torch::Tensor& live) {
-  const torch::Tensor expected = live.to(torch::kCPU, torch::kFloat64);
-  const auto size = [](const torch::Tensor& numbers) { return numbers.square().flatten(0, 1).mean(0).sqrt(); };
-  const torch::Tensor share = size(written.to(torch::kFloat64) - expected) / size(expected).clamp_min(1e-12);
-  return share.nan_to_num(std::numeric_limits<double>::infinity()).max().item<double>();
-}
-
 void CheckTask(torch::jit::Module& module, const std::vector<TaskMethod>& methods, const std::string& env_id,
                const Tensors& rows) {
   for (const TaskMethod& method : methods) {
@@ -403,27 +394,40 @@ void CheckTask(torch::jit::Module& module, const std::vector<TaskMethod>& method
   }
 }
 
-void CheckModel(torch::jit::Module& module, const DynamicsModel& live, const Tensors& rows, const std::string& file) {
+// `module` becomes one of float64.
+void CheckModel(torch::jit::Module& module, const GaussianEnsemble& live, const Tensors& rows,
+                const std::string& file) {
   const torch::Device device = live.target_std().device();
   const torch::Tensor& obs = rows[0];
   const torch::Tensor& action = rows[3];
+  const torch::Tensor exact_action = action.to(torch::kFloat64);
   const torch::AutoGradMode in_float32(true);  // which a differentiable prediction is whatever the model's precision
-  const GaussianPrediction expected = live.Predict(obs.to(device), action.to(device), Members::kElites);
-  const auto predicted = module.get_method("predict")({obs, action}).toTuple();
-  for (const auto& [what, index, tensor] :
-       {std::tuple("mean", 0, expected.mean), std::tuple("variance", 1, expected.var)}) {
-    const double difference = Difference(predicted->elements()[static_cast<size_t>(index)].toTensor(), tensor);
-    if (difference > kModelTolerance) {
-      throw std::runtime_error(Text("the exported planner differs from the one in use: the ", what,
-                                    " that the model in ", file, " predicts is off by ", difference,
-                                    " of its size, expected at most ", kModelTolerance));
+  const auto predict = [&](const torch::Tensor& actions) {
+    return live.Predict(obs.to(device), actions.to(device), Members::kElites);
+  };
+  const GaussianPrediction used = predict(action);
+  const GaussianPrediction exact = predict(exact_action);
+  const auto read = module.get_method("predict")({obs, action}).toTuple();
+  module.to(torch::kFloat64);
+  // The task's features, which CheckTask holds against the task's, are those of float32 here too.
+  const auto read_exact =
+      module.get_method("_predicted")({module.get_method("_inputs")({obs, exact_action})}).toTuple();
+  for (const auto& [what, index, in_use, scale] :
+       {std::tuple("mean", size_t{0}, Computed{used.mean, exact.mean}, live.target_std()),
+        std::tuple("variance", size_t{1}, Computed{used.var, exact.var}, live.target_std().square())}) {
+    const std::string problem =
+        Disagreement({.used = read->elements()[index].toTensor(), .exact = read_exact->elements()[index].toTensor()},
+                     in_use, in_use.exact.abs().flatten(0, 1).mean(0) + scale);
+    if (!problem.empty()) {
+      throw std::runtime_error("the planner in " + file + " would not be the one in use: of the " + what +
+                               " that its model predicts " + problem);
     }
   }
 }
 
 }  // namespace
 
-void ExportPlanner(const PlannerParts& parts, const DynamicsModel& live, const std::filesystem::path& path) {
+void ExportPlanner(const PlannerParts& parts, const GaussianEnsemble& live, const std::filesystem::path& path) {
   const torch::NoGradGuard no_grad;
   RefuseWhatHasNoModule(parts);
   const std::unique_ptr<Env> env = parts.env.make();

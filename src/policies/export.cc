@@ -14,6 +14,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "agreement.h"
 #include "reverie/core/file.h"
 #include "reverie/core/text.h"
 
@@ -24,7 +25,6 @@ using Json = nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
 constexpr std::array<const char*, 4> kActivations{"relu", "tanh", "silu", "identity"};
-constexpr double kTolerance = 1e-5;  // of the action's half-range
 
 // ---- The policy itself ----
 
@@ -169,13 +169,13 @@ void CheckWritable(const FrozenPolicy& policy) {
 }
 
 struct ActionScale {
-  torch::Tensor low, high, half_range;  // [act_dim] float32
+  torch::Tensor low, high, half_range;  // [act_dim]
 };
 
-ActionScale ScaleOf(const FrozenPolicy& policy) {
+ActionScale ScaleOf(const FrozenPolicy& policy, torch::ScalarType type) {
   const torch::Tensor low = torch::tensor(policy.action_low, torch::kFloat64);
   const torch::Tensor high = torch::tensor(policy.action_high, torch::kFloat64);
-  return {low.to(torch::kFloat32), high.to(torch::kFloat32), ((high - low) / 2).to(torch::kFloat32)};
+  return {low.to(type), high.to(type), ((high - low) / 2).to(type)};
 }
 
 torch::Tensor Activate(const torch::Tensor& x, const std::string& activation) {
@@ -186,6 +186,16 @@ torch::Tensor Activate(const torch::Tensor& x, const std::string& activation) {
     return torch::tanh(x);
   }
   return activation == "silu" ? torch::silu(x) : x;
+}
+
+// FrozenPolicy::Mean, computed in that type.
+torch::Tensor MeanIn(torch::ScalarType type, const FrozenPolicy& policy, const torch::Tensor& obs) {
+  torch::Tensor x = (obs.to(type) - policy.obs_mean) / policy.obs_std;
+  for (const FrozenLayer& layer : policy.layers) {
+    x = Activate(torch::linear(x, layer.weight.to(type), layer.bias.to(type)), layer.activation);
+  }
+  const ActionScale scale = ScaleOf(policy, type);
+  return torch::clamp(scale.low + (x + 1.0) * scale.half_range, scale.low, scale.high);
 }
 
 // ---- TorchScript ----
@@ -233,7 +243,7 @@ std::string TorchScriptBytes(const FrozenPolicy& policy) {
   module.register_attribute("act_dim", c10::IntType::get(), policy.act_dim());
   module.register_buffer("obs_mean", copy(policy.obs_mean));
   module.register_buffer("obs_std", copy(policy.obs_std));
-  const ActionScale scale = ScaleOf(policy);
+  const ActionScale scale = ScaleOf(policy, torch::kFloat32);
   module.register_buffer("action_low", scale.low);
   module.register_buffer("action_high", scale.high);
   module.register_buffer("action_half_range", scale.half_range);
@@ -653,24 +663,18 @@ void AppendOptions(const Fields& fields, const std::string& prefix, EnvOptions* 
   }
 }
 
-// Throws where the actions of `file` [N, act_dim] are not the live policy's.
-void CheckActions(const torch::Tensor& actions, const torch::Tensor& live, const FrozenPolicy& policy,
-                  const std::string& file) {
-  const torch::Tensor half_range =
-      (torch::tensor(policy.action_high, torch::kFloat64) - torch::tensor(policy.action_low, torch::kFloat64)) / 2;
-  // A NaN on either side counts as the largest difference of all.
-  const torch::Tensor difference =
-      ((actions.to(torch::kFloat64) - live).abs() / half_range).nan_to_num(std::numeric_limits<double>::infinity());
-  const int64_t worst = difference.argmax().item<int64_t>();
-  const int64_t row = worst / policy.act_dim();
-  const int64_t dim = worst % policy.act_dim();
-  const double share = difference[row][dim].item<double>();
-  if (share > kTolerance) {
-    throw std::runtime_error(Text("the exported policy differs from the one in use: ", file, " gives action ",
-                                  actions[row][dim].item<double>(), " instead of ", live[row][dim].item<double>(),
-                                  " in dimension ", dim, " at observation ", row, ", ", share,
-                                  " of its half-range, expected at most ", kTolerance));
-  }
+Computed ActionsOf(torch::jit::Module module, const FrozenPolicy& policy, const torch::Tensor& obs) {
+  const torch::Tensor used = module.forward({obs}).toTensor();
+  module.to(torch::kFloat64);
+  const ActionScale exact_scale = ScaleOf(policy, torch::kFloat64);
+  module.setattr("action_low", exact_scale.low);
+  module.setattr("action_high", exact_scale.high);
+  module.setattr("action_half_range", exact_scale.half_range);
+  return {.used = used, .exact = module.forward({obs}).toTensor()};
+}
+
+Computed ActionsOf(const FrozenPolicy& policy, const torch::Tensor& obs) {
+  return {.used = policy.Mean(obs), .exact = MeanIn(torch::kFloat64, policy, obs)};
 }
 
 }  // namespace
@@ -685,12 +689,7 @@ torch::Tensor FrozenPolicy::Mean(const torch::Tensor& obs) const {
   if (obs.dim() != 2 || obs.size(1) != obs_dim()) {
     throw std::logic_error(Text("obs has shape ", obs.sizes(), ", expected [B, ", obs_dim(), "]"));
   }
-  torch::Tensor x = (obs.to(torch::kFloat32) - obs_mean) / obs_std;
-  for (const FrozenLayer& layer : layers) {
-    x = Activate(torch::linear(x, layer.weight, layer.bias), layer.activation);
-  }
-  const ActionScale scale = ScaleOf(*this);
-  return torch::clamp(scale.low + (x + 1.0) * scale.half_range, scale.low, scale.high);
+  return MeanIn(torch::kFloat32, *this, obs);
 }
 
 void WriteTorchScript(const FrozenPolicy& policy, const fs::path& path) {
@@ -709,12 +708,18 @@ void WritePolicyJson(const FrozenPolicy& policy, const fs::path& path) {
 
 FrozenPolicy ReadPolicyJson(const fs::path& path) { return JsonPolicyReader(path).Read(); }
 
-void ExportPolicy(const FrozenPolicy& policy,
-                  const std::function<torch::Tensor(const torch::Tensor& obs)>& live_mean_action,
-                  const torch::Tensor& obs, const fs::path& torchscript_path, const fs::path& json_path) {
+void ExportPolicy(const FrozenPolicy& policy, const PolicyInUse& in_use, const fs::path& torchscript_path,
+                  const fs::path& json_path) {
   CheckWritable(policy);
+  const torch::Tensor& obs = in_use.obs;
   if (obs.dim() != 2 || obs.size(0) == 0 || obs.size(1) != policy.obs_dim()) {
     throw std::logic_error(Text("obs has shape ", obs.sizes(), ", expected [N, ", policy.obs_dim(), "], N at least 1"));
+  }
+  for (const torch::Tensor& actions : {in_use.actions, in_use.exact_actions}) {
+    if (actions.dim() != 2 || actions.size(0) != obs.size(0) || actions.size(1) != policy.act_dim()) {
+      throw std::logic_error(Text("the actions of the policy in use have shape ", actions.sizes(), ", expected [",
+                                  obs.size(0), ", ", policy.act_dim(), "]"));
+    }
   }
   if (torchscript_path.lexically_normal() == json_path.lexically_normal()) {
     throw std::invalid_argument("both files of the policy cannot be " + json_path.string());
@@ -724,14 +729,17 @@ void ExportPolicy(const FrozenPolicy& policy,
   torchscript.Write(TorchScriptBytes(policy));
   json.Write(JsonText(policy));
 
-  const torch::Tensor live = live_mean_action(obs).detach().to(torch::kCPU, torch::kFloat64);
-  if (live.dim() != 2 || live.size(0) != obs.size(0) || live.size(1) != policy.act_dim()) {
-    throw std::logic_error(Text("the live policy's actions have shape ", live.sizes(), ", expected [", obs.size(0),
-                                ", ", policy.act_dim(), "]"));
-  }
-  torch::jit::Module module = torch::jit::load(torchscript.partial().string(), torch::kCPU);
-  CheckActions(module.forward({obs}).toTensor(), live, policy, torchscript_path.string());
-  CheckActions(ReadPolicyJson(json.partial()).Mean(obs), live, policy, json_path.string());
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor half_range = ScaleOf(policy, torch::kFloat64).half_range;
+  const auto check = [&](const fs::path& path, const Computed& read) {
+    const std::string problem = Disagreement(read, {.used = in_use.actions, .exact = in_use.exact_actions}, half_range);
+    if (!problem.empty()) {
+      throw std::runtime_error("the policy in " + path.string() + " would not be the one in use: of its actions " +
+                               problem);
+    }
+  };
+  check(torchscript_path, ActionsOf(torch::jit::load(torchscript.partial().string(), torch::kCPU), policy, obs));
+  check(json_path, ActionsOf(ReadPolicyJson(json.partial()), obs));
 
   torchscript.MoveIntoPlace();
   json.MoveIntoPlace();

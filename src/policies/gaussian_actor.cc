@@ -66,6 +66,7 @@ FrozenPolicy FreezeActor(const GaussianActor& actor, const EnvSpec& spec, const 
 
 std::vector<std::filesystem::path> ExportActor(GaussianActor& actor, const EnvSpec& spec, const EnvConfig& env,
                                                const std::filesystem::path& torchscript) {
+  const torch::NoGradGuard no_grad;
   const FrozenPolicy frozen = FreezeActor(actor, spec, env);
   torch::Generator generator = MakeGenerator(Rng(0).Split("export"), torch::kCPU);
   const torch::Tensor obs = torch::randn({kExportRows, spec.obs_dim()}, generator);
@@ -73,13 +74,15 @@ std::vector<std::filesystem::path> ExportActor(GaussianActor& actor, const EnvSp
   torch::Generator unused = MakeGenerator(Rng(0), actor.device());
   std::filesystem::path json = torchscript;
   json.replace_extension(".json");
-  ExportPolicy(
-      frozen,
-      [&](const torch::Tensor& rows) {
-        const torch::Tensor action = actor.Act(rows.to(actor.device()), ActMode::kMean, unused);
-        return bounds.ToEnvAction(action.to(torch::kCPU, torch::kFloat64));
-      },
-      obs, torchscript, json);
+  const torch::Tensor actions = actor.Act(obs.to(actor.device()), ActMode::kMean, unused);
+  // In float64 by the pass that autograd differentiates, which shares nothing with the files.
+  const torch::Tensor exact_head = actor.mlp().Forward(obs.to(actor.device(), torch::kFloat64))[0];
+  const torch::Tensor exact_actions = torch::tanh(exact_head.slice(1, 0, actor.act_dim()));
+  const auto in_bounds = [&](const torch::Tensor& action) {
+    return bounds.ToEnvAction(action.to(torch::kCPU, torch::kFloat64));
+  };
+  ExportPolicy(frozen, {.obs = obs, .actions = in_bounds(actions), .exact_actions = in_bounds(exact_actions)},
+               torchscript, json);
   return {torchscript, json};
 }
 

@@ -79,7 +79,7 @@ void RunContext::Tick(int64_t env_steps, int64_t updates, std::string_view prefi
   }
   if (Due(config_.checkpoint.every_steps, before, env_steps)) {
     Save();
-    hooks_.export_policy();
+    Export();
   }
 }
 
@@ -197,6 +197,16 @@ void RunContext::Save() {
   directory_.SetStatus(RunStatus::kRunning, "", env_steps_, TrainingSeconds());
 }
 
+void RunContext::Export() {
+  try {
+    hooks_.export_policy();
+  } catch (const std::exception& error) {
+    const std::string what = error.what();
+    LogError("the policy of env step " + std::to_string(env_steps_) +
+             " was not exported: " + what.substr(0, what.find('\n')));
+  }
+}
+
 int RunContext::End() {
   const int signal = StopSignals::Received();
   const bool finished = env_steps_ >= config_.total_steps && !evaluation_owed_;
@@ -204,16 +214,17 @@ int RunContext::End() {
     Save();
   }
   checkpoints_.Finish();
-  hooks_.export_policy();
   progress_.reset();
   if (finished) {
     directory_.SetStatus(RunStatus::kFinished, "", env_steps_, TrainingSeconds());
+    Export();
     LogInfo("finished " + std::to_string(env_steps_) + " env steps in " + DurationText(TrainingSeconds()) +
             "; everything is in " + directory_.path().string());
     return 0;
   }
   const std::string reason = StopSignals::Name(signal);
   directory_.SetStatus(RunStatus::kInterrupted, reason, env_steps_, TrainingSeconds());
+  Export();
   LogInfo("stopped by " + reason + " at env step " + std::to_string(env_steps_) +
           "; go on with: reverie train --resume " + ShellQuoted(directory_.path().string()));
   return signal;

@@ -11,7 +11,9 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "reverie/config/reader.h"
 #include "reverie/core/state.h"
+#include "reverie/policies/gaussian_actor.h"
 
 namespace reverie {
 namespace {
@@ -482,53 +484,126 @@ TEST_F(ReaderTest, RefusesWhatIsNoPolicyFile) {
 
 // ---- Export ----
 
+// What `policy` itself does at those observations: in float64 by its formula, written out here once more.
+PolicyInUse InUse(const FrozenPolicy& policy, const torch::Tensor& obs) {
+  torch::Tensor x = (obs.to(torch::kFloat64) - policy.obs_mean) / policy.obs_std;
+  for (const FrozenLayer& layer : policy.layers) {
+    x = torch::matmul(x, layer.weight.to(torch::kFloat64).t()) + layer.bias;
+    x = layer.activation == "relu"   ? x.clamp_min(0)
+        : layer.activation == "silu" ? x * torch::sigmoid(x)
+        : layer.activation == "tanh" ? torch::tanh(x)
+                                     : x;
+  }
+  const torch::Tensor low = torch::tensor(policy.action_low, torch::kFloat64);
+  const torch::Tensor high = torch::tensor(policy.action_high, torch::kFloat64);
+  return {.obs = obs, .actions = policy.Mean(obs), .exact_actions = low + (x + 1) / 2 * (high - low)};
+}
+
+// The same function with its first layer's units in another order.
+FrozenPolicy Reordered(const FrozenPolicy& policy) {
+  FrozenPolicy other = policy;
+  const torch::Tensor order = torch::arange(policy.layers[0].bias.size(0) - 1, -1, -1);
+  other.layers[0].weight = policy.layers[0].weight.index_select(0, order);
+  other.layers[0].bias = policy.layers[0].bias.index_select(0, order);
+  other.layers[1].weight = policy.layers[1].weight.index_select(1, order);
+  return other;
+}
+
+// A policy whose weights have grown, as those of long runs do.
+FrozenPolicy LargePolicy() {
+  FrozenPolicy policy = MakePolicy(300, 17, {256, 256}, 83, {"relu"});
+  for (FrozenLayer& layer : policy.layers) {
+    layer.weight = layer.weight * 5;
+    layer.bias = layer.bias * 5;
+  }
+  return policy;
+}
+
 TEST_F(ExportTest, ExportWritesBothFilesAndReplacesOldOnes) {
   const FrozenPolicy policy = MakePolicy(9, 2, {32, 32}, 81);
   WriteText(folder_ / "policy.pt", "old");
   WriteText(folder_ / "policy.json", "old");
-  int64_t rows = 0;
-  ExportPolicy(
-      policy,
-      [&](const torch::Tensor& obs) {
-        rows = obs.size(0);
-        return policy.Mean(obs).to(torch::kFloat64);
-      },
-      Observations(policy, 1000), folder_ / "policy.pt", folder_ / "policy.json");
-  EXPECT_EQ(rows, 1000);
+  ExportPolicy(policy, InUse(policy, Observations(policy, 1000)), folder_ / "policy.pt", folder_ / "policy.json");
   EXPECT_THAT(Files(), testing::ElementsAre("policy.json", "policy.pt"));
   ExpectEqual(ReadPolicyJson(folder_ / "policy.json"), policy);
   EXPECT_TRUE(ReadText(folder_ / "policy.pt").starts_with("PK"));
 }
 
-// A live policy that is off by `share` of the half-range in one action.
-std::string ExportErrorWith(double share, const fs::path& folder) {
-  const FrozenPolicy policy = MakePolicy(9, 2, {32, 32}, 82);
-  const auto live = [&](const torch::Tensor& obs) {
-    torch::Tensor actions = policy.Mean(obs).to(torch::kFloat64);
-    actions[437][1] += share * (policy.action_high[1] - policy.action_low[1]) / 2;
-    return actions;
-  };
-  return ErrorOf<std::runtime_error>(
-      [&] { ExportPolicy(policy, live, Observations(policy, 1000), folder / "policy.pt", folder / "policy.json"); });
-}
+class ExportCheckTest : public ExportTest {
+ protected:
+  // What the export of `policy` says, beside a policy in use that `change` made another one of.
+  std::string Refusal(const FrozenPolicy& policy, const FrozenPolicy& used,
+                      const std::function<void(PolicyInUse&)>& change = nullptr) const {
+    PolicyInUse in_use = InUse(used, Observations(policy, 1000));
+    if (change) {
+      change(in_use);
+    }
+    return ErrorOf<std::runtime_error>(
+        [&] { ExportPolicy(policy, in_use, folder_ / "policy.pt", folder_ / "policy.json"); });
+  }
+  const FrozenPolicy policy_ = MakePolicy(9, 2, {32, 32}, 82);
+};
 
-TEST_F(ExportTest, ExportRefusesALivePolicyThatDiffersAndLeavesNothingBehind) {
-  const std::string error = ExportErrorWith(3e-5, folder_);
-  EXPECT_THAT(error, HasSubstr("in dimension 1 at observation 437"));
-  EXPECT_THAT(error, HasSubstr("of its half-range, expected at most 1e-05"));
-  EXPECT_THAT(ExportErrorWith(std::numeric_limits<double>::quiet_NaN(), folder_), HasSubstr("observation 437"));
+TEST_F(ExportCheckTest, APolicyInUseThatDiffersIsRefusedAndNothingIsLeftBehind) {
+  EXPECT_EQ(Refusal(policy_, policy_, [](PolicyInUse& in_use) { in_use.exact_actions[437][1] += 1e-7; }).substr(0, 160),
+            ("the policy in " + (folder_ / "policy.pt").string() +
+             " would not be the one in use: of its actions in float64 dimension 1 is off by ")
+                .substr(0, 160));
+  EXPECT_THAT(Refusal(policy_, policy_, [](PolicyInUse& in_use) { in_use.exact_actions[437][1] = std::nan(""); }),
+              HasSubstr("in float64 dimension 1 is off by nan"));
+  EXPECT_THAT(Refusal(policy_, policy_, [](PolicyInUse& in_use) { in_use.actions[437][0] = std::nanf(""); }),
+              HasSubstr("in float32 dimension 0 is off by nan"));
   EXPECT_THAT(Files(), testing::IsEmpty());
 }
 
-TEST_F(ExportTest, ExportAllowsARoundingDifference) {
-  EXPECT_EQ(ExportErrorWith(5e-6, folder_), "no error");
-  EXPECT_THAT(Files(), testing::ElementsAre("policy.json", "policy.pt"));
+TEST_F(ExportCheckTest, APolicyInUseOfAnotherArithmeticIsRefused) {
+  const auto coarse = [](PolicyInUse& in_use) { in_use.actions = (in_use.actions * 4).round() / 4; };
+  EXPECT_THAT(Refusal(policy_, policy_, coarse), HasSubstr("in float32 dimension 0 is off by 0.0"));
 }
 
-TEST_F(ExportTest, ARefusedExportKeepsTheOldFiles) {
+// An actor whose weights have grown, as those of long runs do: sums in another order differ by more than any fixed
+// bound on float32 numbers would allow.
+TEST_F(ExportCheckTest, LargeWeightsInAnotherOrderAreTheSamePolicy) {
+  const FrozenPolicy large = LargePolicy();
+  const PolicyInUse in_use = InUse(large, Observations(large, 1000));
+  EXPECT_GT((in_use.actions - in_use.exact_actions).abs().max().item<double>(), 1e-4);
+  EXPECT_EQ(Refusal(large, Reordered(large)), "no error");
+}
+
+TEST_F(ExportCheckTest, OneOfTheLargeWeightsThatDiffersInItsLastBitsIsFound) {
+  const FrozenPolicy large = LargePolicy();
+  for (const size_t layer : {size_t{0}, size_t{1}, size_t{2}}) {
+    FrozenPolicy other = large;
+    other.layers[layer].weight = large.layers[layer].weight.clone();
+    other.layers[layer].weight[3][5] *= 1 + 1e-5;
+    EXPECT_THAT(Refusal(large, Reordered(other)), HasSubstr("in float64")) << layer;
+  }
+}
+
+TEST_F(ExportCheckTest, AnActorOfLargeWeightsIsExportedAndActsAsItsWeightsSay) {
+  const EnvRegistry envs = BuiltinEnvs();
+  EnvConfig env(envs);
+  ConfigDocument::FromText("id: Humanoid-v5", "env").ReadInto(Fields::Of(env));
+  const EnvSpec spec = env.maker.make()->spec();
+  GaussianActor actor(spec.obs_dim(), spec.act_dim(), {256, 256}, Rng(3), torch::kCPU);
+  actor.parameters().values().mul_(5);
+  ExportActor(actor, spec, env, folder_ / "policy.pt");
+  const FrozenPolicy read = ReadPolicyJson(folder_ / "policy.json");
+  const torch::Tensor obs = Observations(read, 50);
+  const EnsembleMlp& mlp = actor.mlp();
+  torch::Tensor x = obs.to(torch::kFloat64);
+  for (size_t l = 0; l < 3; ++l) {
+    x = torch::matmul(x, mlp.weights()[l][0].to(torch::kFloat64)) + mlp.biases()[l][0];
+    x = l < 2 ? x.clamp_min(0) : x;
+  }
+  const torch::Tensor expected = torch::tanh(x.slice(1, 0, spec.act_dim())) * spec.action_high[0];
+  EXPECT_TRUE(torch::allclose(InUse(read, obs).exact_actions, expected, 1e-9, 1e-12));
+}
+
+TEST_F(ExportCheckTest, ARefusedExportKeepsTheOldFiles) {
   WriteText(folder_ / "policy.pt", "old");
   WriteText(folder_ / "policy.json", "old too");
-  EXPECT_THAT(ExportErrorWith(0.1, folder_), HasSubstr("differs from the one in use"));
+  EXPECT_THAT(Refusal(policy_, MakePolicy(9, 2, {32, 32}, 84)), HasSubstr("would not be the one in use"));
   EXPECT_EQ(ReadText(folder_ / "policy.pt"), "old");
   EXPECT_EQ(ReadText(folder_ / "policy.json"), "old too");
   EXPECT_THAT(Files(), testing::ElementsAre("policy.json", "policy.pt"));

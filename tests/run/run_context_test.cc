@@ -92,7 +92,14 @@ class RunContextTest : public testing::Test {
                             return EvalResult{.returns = {static_cast<double>(env_steps), 1}, .lengths = {10, 20}};
                           },
                           .visit_state = [this](StateVisitor& state) { state("steps", steps_); },
-                          .export_policy = [this] { exported_at_ = steps_; }});
+                          .export_policy =
+                              [this] {
+                                exported_at_ = steps_;
+                                status_at_export_ = Record().status;
+                                if (exports_fail_) {
+                                  throw std::runtime_error("the file is not\nthe policy");
+                                }
+                              }});
   }
 
   // Steps until `last`, or until a signal.
@@ -112,6 +119,10 @@ class RunContextTest : public testing::Test {
 
   fs::path Train() const { return path_ / "train.csv"; }
   fs::path Eval() const { return path_ / "eval.csv"; }
+  std::string Log() const {
+    std::ifstream log(path_ / "log.txt");
+    return {std::istreambuf_iterator<char>(log), std::istreambuf_iterator<char>()};
+  }
   std::string Newest() const { return CheckpointFolder::Newest(path_ / "checkpoints").value().filename(); }
   RunRecord Record() const { return RunDirectory::Open(path_).record(); }
 
@@ -123,6 +134,8 @@ class RunContextTest : public testing::Test {
   std::function<void()> on_step_;
   int64_t steps_ = 0;
   int64_t exported_at_ = -1;
+  bool exports_fail_ = false;
+  std::optional<RunStatus> status_at_export_;
   std::optional<RunDirectory> directory_;
   std::optional<RunContext> run_;
 };
@@ -420,9 +433,32 @@ TEST_F(RunContextTest, AFailureSavesTheStateWhereNoRunGoesOnFromIt) {
   EXPECT_EQ(exported_at_, -1);
   EXPECT_EQ(Rows(Train()).back().at("env_step"), "33");
   EXPECT_EQ(Rows(Train()).back().at("model/loss"), "1e+30");
-  std::ifstream log(path_ / "log.txt");
-  const std::string text((std::istreambuf_iterator<char>(log)), std::istreambuf_iterator<char>());
-  EXPECT_THAT(text, HasSubstr("error: after env step 33: the model's loss is not finite"));
+  EXPECT_THAT(Log(), HasSubstr("error: after env step 33: the model's loss is not finite"));
+}
+
+TEST_F(RunContextTest, AnExportThatFailsEndsNoRun) {
+  exports_fail_ = true;
+  Open(false);
+  run_->Begin(false);
+  StepTo(40);
+  EXPECT_THAT(Log(), HasSubstr("error: the policy of env step 20 was not exported: the file is not\n"));
+  EXPECT_EQ(status_at_export_, RunStatus::kRunning);
+  EXPECT_EQ(run_->End(), 0);
+  EXPECT_EQ(exported_at_, 40);
+  EXPECT_EQ(status_at_export_, RunStatus::kFinished);
+  EXPECT_EQ(Record().status, RunStatus::kFinished);
+  EXPECT_EQ(Newest(), "step-000000040.safetensors");
+}
+
+TEST_F(RunContextTest, AnExportThatFailsLeavesAnInterruptedRunInterrupted) {
+  exports_fail_ = true;
+  Open(false);
+  run_->Begin(false);
+  StepTo(15);
+  std::raise(SIGTERM);
+  EXPECT_EQ(run_->End(), SIGTERM);
+  EXPECT_EQ(status_at_export_, RunStatus::kInterrupted);
+  EXPECT_EQ(Record().reason, "SIGTERM");
 }
 
 TEST_F(RunContextTest, AFileThatCannotBeWrittenEndsTheRunWithItsName) {

@@ -84,7 +84,7 @@ class GaussianEnsemble final : public DynamicsModel {
   std::optional<Metrics> Fit(const ReplayBuffer& data, const Rng& rng, const std::function<bool()>& stop) override;
   void Sample(const torch::Tensor& obs, const torch::Tensor& action, const torch::Tensor& deal,
               torch::Generator& generator, ModelSample& sample) const override;
-  // In float32 where it is differentiable or of all members.
+  // Of all members, and where it is differentiable, in the type of `action`: float32 or float64.
   GaussianPrediction Predict(const torch::Tensor& obs, const torch::Tensor& action, Members members) const override;
   void SampleFrom(const GaussianPrediction& prediction, const torch::Tensor& obs, torch::Generator& generator,
                   ModelSample& sample) const override;

@@ -27,8 +27,8 @@ struct MlpShape {
   int64_t ParameterCount() const;
 };
 
-// The plain pass: x [B, in], shared by the members, or [E, B, in]; weights[l] [E, in_l, out_l], biases[l] [E, 1,
-// out_l]. Returns [E, B, out]. Differentiable in everything.
+// The plain pass, in the type of x: [B, in], shared by the members, or [E, B, in]; weights[l] [E, in_l, out_l],
+// biases[l] [E, 1, out_l]. Returns [E, B, out]. Differentiable in everything.
 torch::Tensor MlpForward(const torch::Tensor& x, const std::vector<torch::Tensor>& weights,
                          const std::vector<torch::Tensor>& biases, Activation activation);
 

@@ -50,11 +50,11 @@ struct PlannerParts {
 };
 
 // Writes the module, reads it back, and holds it on 1,000 steps of the environment under random actions against what is
-// in use: every dimension of `live`'s predictions within 1e-3 of its root mean square, the task's functions within
-// 1e-5. Replaces the file at `path` whole or not at all. Throws std::invalid_argument naming the key or the task's
-// function where such a planner cannot be exported, std::runtime_error saying what differs by how much, or that a
-// number is not finite or the file cannot be written.
-void ExportPlanner(const PlannerParts& parts, const DynamicsModel& live, const std::filesystem::path& path);
+// in use: `live`'s predictions as ExportPolicy holds actions, in units of each dimension's size and deviation, the
+// task's functions within 1e-5. Replaces the file at `path` whole or not at all. Throws std::invalid_argument naming
+// the key or the task's function where such a planner cannot be exported, std::runtime_error saying what differs by how
+// much, or that a number is not finite or the file cannot be written.
+void ExportPlanner(const PlannerParts& parts, const GaussianEnsemble& live, const std::filesystem::path& path);
 
 }  // namespace reverie
 

@@ -29,7 +29,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -94,14 +93,20 @@ void WritePolicyJson(const FrozenPolicy& policy, const std::filesystem::path& pa
 // throw std::runtime_error naming file and key.
 FrozenPolicy ReadPolicyJson(const std::filesystem::path& path);
 
-// Writes both files, reads them back, and holds what was read against the policy in use: on every row of obs
-// [N, obs_dim] float32 CPU, the actions of both files must lie within 1e-5 of each dimension's half-range of
-// live_mean_action(obs) [N, act_dim] (any float type and device, in the environment's own bounds).
-// Throws std::runtime_error saying which file differs by how much and where, and as the writers do; files that were at
-// those paths are then left as they were, and no new one is left behind.
-void ExportPolicy(const FrozenPolicy& policy,
-                  const std::function<torch::Tensor(const torch::Tensor& obs)>& live_mean_action,
-                  const torch::Tensor& obs, const std::filesystem::path& torchscript_path,
+// What the policy in use does, by which its files are judged.
+struct PolicyInUse {
+  torch::Tensor obs;  // [N, obs_dim] float32 on the CPU, N at least 1
+  // Mean actions there, [N, act_dim] in the environment's own bounds, of any device: those it acts with, and those that
+  // the same parameters give in float64.
+  torch::Tensor actions, exact_actions;
+};
+
+// Writes both files, reads them back, and holds the mean actions that they give against those of the policy in use. On
+// average over the observations, each dimension lies within 1e-2 of its half-range as it is computed, and within 1e-12
+// of it, and a millionth of the rounding of float32, with the parameters and the bounds in float64. Throws
+// std::runtime_error saying which file differs by how much and where, and as the writers do; files that were at those
+// paths are then left as they were, and no new one is left behind.
+void ExportPolicy(const FrozenPolicy& policy, const PolicyInUse& in_use, const std::filesystem::path& torchscript_path,
                   const std::filesystem::path& json_path);
 
 }  // namespace reverie

@@ -35,7 +35,7 @@ namespace reverie {
 struct RunHooks {
   std::function<std::optional<EvalResult>(int64_t env_steps)> evaluate;  // nothing where a signal stopped it
   std::function<void(StateVisitor&)> visit_state;
-  std::function<void()> export_policy;  // writes policy.pt, and policy.json where the policy has one
+  std::function<void()> export_policy;  // writes policy.pt, and policy.json where the policy has one; may throw
 };
 
 class RunContext {
@@ -52,14 +52,15 @@ class RunContext {
   // For Train: an episode of data collection that ended, if one did. episode/* are means since the last row.
   void NoteEpisode(const std::optional<EpisodeStats>& episode);
   // For Train, after every env step: evaluates, logs and saves what is due. `learner_metrics` is called only for a row,
-  // which gets its numbers as "<prefix>/<name>". Throws std::runtime_error naming the file where one cannot be written.
+  // which gets its numbers as "<prefix>/<name>". Throws std::runtime_error naming the file where one cannot be written;
+  // a policy that cannot be exported is said in the log.
   void Tick(int64_t env_steps, int64_t updates, std::string_view prefix,
             const std::function<Metrics()>& learner_metrics);
   // For Train: a signal asked to stop.
   bool stopping() const { return StopSignals::Received() != 0; }
   PhaseTimer& timer() { return timer_; }
 
-  // After Train: checkpoint, export and status. Returns the signal that stopped it, or 0 where the run is complete.
+  // After Train: checkpoint, status and export. Returns the signal that stopped it, or 0 where the run is complete.
   int End();
   // After anything above threw: what was logged as a last row, the state as a file that no run goes on from, and what
   // happened after which step in run.json and the log. What cannot be written is said in the log.
@@ -69,6 +70,7 @@ class RunContext {
   void Evaluate();
   void WriteTrainRow(std::string_view prefix, const Metrics& learner_metrics);
   void Save();
+  void Export();
   StateTree State();
   void VisitState(StateVisitor& state);
   double TrainingSeconds() const { return wall_s_before_ + watch_.Seconds() - paused_s_; }
