@@ -48,7 +48,7 @@ TrainedRun LoadTrainedRun(const std::filesystem::path& run_directory, const EnvR
   UseThreads(run.maker.run().NamedThreads().value_or(directory.record().facts.threads));
   run.algorithm = run.maker.make(torch::kCPU);
   Checkpoint checkpoint = CheckpointFolder::LoadWithoutRows(directory.checkpoint_path());
-  StateVisitor visitor = StateVisitor::Loading(checkpoint.state);
+  StateVisitor visitor = StateVisitor::LoadingToAct(checkpoint.state);
   visitor("algorithm", *run.algorithm);
   return run;
 }

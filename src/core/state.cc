@@ -9,21 +9,16 @@
 
 namespace reverie {
 
-StateVisitor::StateVisitor(StateTree& tree, bool loading, std::string path)
-    : tree_(tree), loading_(loading), path_(std::move(path)) {}
+StateVisitor::StateVisitor(StateTree& tree, Mode mode, NewStreams* new_streams, std::string path)
+    : tree_(tree), mode_(mode), new_streams_(new_streams), path_(std::move(path)) {}
 
-StateVisitor StateVisitor::Saving(StateTree& tree) { return {tree, false, ""}; }
-StateVisitor StateVisitor::Loading(StateTree& tree) { return {tree, true, ""}; }
-StateVisitor StateVisitor::Viewing(StateTree& tree) {
-  StateVisitor visitor = Saving(tree);
-  visitor.viewing_ = true;
-  return visitor;
+StateVisitor StateVisitor::Saving(StateTree& tree) { return {tree, Mode::kSave, nullptr, ""}; }
+StateVisitor StateVisitor::Viewing(StateTree& tree) { return {tree, Mode::kView, nullptr, ""}; }
+StateVisitor StateVisitor::Loading(StateTree& tree, NewStreams* new_streams) {
+  return {tree, Mode::kLoad, new_streams, ""};
 }
-StateVisitor StateVisitor::Child(std::string_view name) {
-  StateVisitor child(tree_, loading_, Path(name));
-  child.viewing_ = viewing_;
-  return child;
-}
+StateVisitor StateVisitor::LoadingToAct(StateTree& tree) { return {tree, Mode::kLoadToAct, nullptr, ""}; }
+StateVisitor StateVisitor::Child(std::string_view name) { return {tree_, mode_, new_streams_, Path(name)}; }
 
 bool StateVisitor::Has(std::string_view name) const { return tree_.values_.tensors.contains(Path(name)); }
 
@@ -42,11 +37,11 @@ const torch::Tensor& StateVisitor::Stored(const std::string& path) const {
 void StateVisitor::operator()(std::string_view name, torch::Tensor& value) {
   const std::string path = Path(name);
   const torch::NoGradGuard no_grad;
-  if (viewing_) {
+  if (mode_ == Mode::kView) {
     tree_.values_.tensors[path] = value.detach();
     return;
   }
-  if (!loading_) {
+  if (!loading()) {
     tree_.values_.tensors[path] = value.detach().to(torch::kCPU, /*non_blocking=*/false, /*copy=*/true).contiguous();
     return;
   }
@@ -61,7 +56,7 @@ void StateVisitor::operator()(std::string_view name, torch::Tensor& value) {
 }
 
 void StateVisitor::Resizable(std::string_view name, torch::Tensor& value) {
-  if (loading_) {
+  if (loading()) {
     value = Stored(Path(name)).clone();
   } else {
     (*this)(name, value);
@@ -77,9 +72,9 @@ void StateVisitor::Number(std::string_view name, T& value, torch::ScalarType typ
 
 template <class T>
 void StateVisitor::List(std::string_view name, std::vector<T>& value, torch::ScalarType type) {
-  torch::Tensor tensor = loading_ ? torch::Tensor() : torch::tensor(value, torch::dtype(type));
+  torch::Tensor tensor = loading() ? torch::Tensor() : torch::tensor(value, torch::dtype(type));
   Resizable(name, tensor);
-  if (loading_) {
+  if (loading()) {
     if (tensor.scalar_type() != type || tensor.dim() != 1) {
       throw std::runtime_error("the checkpoint's " + Path(name) + " is no list of such numbers");
     }
@@ -98,7 +93,7 @@ void StateVisitor::operator()(std::string_view name, bool& value) {
 
 void StateVisitor::operator()(std::string_view name, std::string& value) {
   const std::string path = Path(name);
-  if (!loading_) {
+  if (!loading()) {
     tree_.values_.texts[path] = value;
     return;
   }
@@ -113,19 +108,36 @@ void StateVisitor::operator()(std::string_view name, std::vector<double>& value)
 void StateVisitor::operator()(std::string_view name, std::vector<int64_t>& value) { List(name, value, torch::kInt64); }
 
 void StateVisitor::operator()(std::string_view name, torch::Generator& value) {
-  torch::Tensor bytes = loading_ ? torch::Tensor() : value.get_state();
-  Resizable(name, bytes);
-  if (loading_) {
-    value.set_state(bytes);
+  if (mode_ == Mode::kLoadToAct) {
+    return;
   }
+  torch::Tensor own = value.get_state();
+  if (!loading()) {
+    (*this)(name, own);
+    return;
+  }
+  const std::string path = Path(name);
+  const torch::Tensor& stored = Stored(path);
+  if (stored.scalar_type() == own.scalar_type() && stored.sizes() == own.sizes()) {
+    value.set_state(stored.clone());
+    return;
+  }
+  if (new_streams_ == nullptr) {
+    throw std::runtime_error("the checkpoint's " + path + " is a random stream of another kind of device");
+  }
+  value.set_current_seed(new_streams_->rng.Split(path).seed());
+  ++new_streams_->begun;
 }
 
 void StateVisitor::operator()(std::string_view name, RandomEngine& value) {
+  if (mode_ == Mode::kLoadToAct) {
+    return;
+  }
   std::ostringstream out;
   out << value;
   std::string text = out.str();
   (*this)(name, text);
-  if (loading_) {
+  if (loading()) {
     std::istringstream in(text);
     in >> value;
     if (!in) {
@@ -136,8 +148,12 @@ void StateVisitor::operator()(std::string_view name, RandomEngine& value) {
 
 void StateVisitor::operator()(std::string_view name, StoredRows& value) {
   const std::string path = Path(name);
-  if (!loading_) {
+  if (!loading()) {
     tree_.rows_[path] = value;
+    return;
+  }
+  if (mode_ == Mode::kLoadToAct) {
+    value = {};
     return;
   }
   const auto found = tree_.rows_.find(path);

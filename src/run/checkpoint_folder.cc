@@ -333,12 +333,7 @@ void CheckpointFolder::RequireOne(const fs::path& folder) {
 Checkpoint CheckpointFolder::LoadWithoutRows(const fs::path& folder) {
   std::vector<fs::path> damaged;
   return NewestGood(folder, damaged, [](const fs::path& path) {
-    Contents contents = Read(path);
-    std::map<std::string, StoredRows> rows;
-    for (const auto& [buffer, list] : contents.pieces) {
-      rows[buffer] = {};
-    }
-    return Checkpoint{.path = path, .state = StateTree(std::move(contents.values), std::move(rows))};
+    return Checkpoint{.path = path, .state = StateTree(Read(path).values, {})};
   });
 }
 

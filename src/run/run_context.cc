@@ -33,12 +33,23 @@ void RunContext::Begin(bool resume) {
   const std::filesystem::path& path = directory_.path();
   if (resume) {
     Checkpoint checkpoint = checkpoints_.Resume();
-    StateVisitor visitor = StateVisitor::Loading(checkpoint.state);
+    StateVisitor::Loading(checkpoint.state)("env_steps", env_steps_);
+    NewStreams new_streams{.rng = Rng(static_cast<uint64_t>(config_.seed))
+                                      .Split("resumed on another kind of device")
+                                      .Split(static_cast<uint64_t>(env_steps_))};
+    StateVisitor visitor = StateVisitor::Loading(checkpoint.state, &new_streams);
     VisitState(visitor);
     train_csv_ = CsvLog::Resume(path / "train.csv", env_steps_);
     eval_csv_ = CsvLog::Resume(path / "eval.csv", evaluation_owed_ ? env_steps_ - 1 : env_steps_);
     tensorboard_.emplace(path, env_steps_ + 1);
     LogInfo("going on from " + checkpoint.path.string() + ", env step " + std::to_string(env_steps_));
+    if (new_streams.begun > 0) {
+      LogWarning(
+          "the checkpoint was written on another kind of device than " + device_.str() + ": " +
+          std::to_string(new_streams.begun) +
+          " random streams begin anew from the seed and the step, so that the run is no longer, bit for bit, the "
+          "one that would have gone on there");
+    }
   } else {
     train_csv_ = CsvLog::Create(path / "train.csv", kTrainColumns);
     eval_csv_ = CsvLog::Create(path / "eval.csv", kEvalColumns);

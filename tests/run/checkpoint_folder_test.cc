@@ -270,7 +270,9 @@ TEST_F(CheckpointFolderTest, ToActWithRowsAreNotNeeded) {
   checkpoints_.Finish();
   fs::remove(path_ / Names("rows")[0]);
   Learner learner;
-  learner.Load(CheckpointFolder::LoadWithoutRows(path_));
+  Checkpoint checkpoint = CheckpointFolder::LoadWithoutRows(path_);
+  StateVisitor visitor = StateVisitor::LoadingToAct(checkpoint.state);
+  learner.VisitState(visitor);
   EXPECT_EQ(learner.weight[0].item<float>(), 100);
   EXPECT_EQ(learner.buffer.size(), 0);
 }

@@ -30,7 +30,7 @@ namespace reverie {
 // that follows another holds what was added since.
 struct StoredRows {
   int64_t begin = 0, end = 0;  // when saving
-  // Throws std::runtime_error where a row is not there. Empty where a state is loaded without its rows.
+  // Throws std::runtime_error where a row is not there. Empty where a state is loaded to act.
   RowReader read;
   // When saving: the rows from `begin` on, to be read from another thread. Borrows their owner for the call alone.
   std::function<RowLoan(int64_t begin)> lend;
@@ -55,15 +55,26 @@ class StateTree {
   std::map<std::string, StoredRows> rows_;
 };
 
+// Where the random streams of torch::Generator begin that were saved on another kind of device: their state there means
+// nothing here.
+struct NewStreams {
+  Rng rng;            // each begins at the split by its path
+  int64_t begun = 0;  // how many did
+};
+
 class StateVisitor {
  public:
-  // A visitor that fills an empty tree, or one that reads a full one. Borrows the tree.
+  // A visitor that fills an empty tree, or one that reads a full one. Borrows the tree, and `new_streams`: without them
+  // a stream of another kind of device is refused.
   static StateVisitor Saving(StateTree& tree);
-  static StateVisitor Loading(StateTree& tree);
   // One that saves without copying: tensors in the tree are those of the component.
   static StateVisitor Viewing(StateTree& tree);
+  static StateVisitor Loading(StateTree& tree, NewStreams* new_streams = nullptr);
+  // A visitor that reads what acting takes. It leaves random streams as they are and stored rows empty, and needs
+  // neither in the tree.
+  static StateVisitor LoadingToAct(StateTree& tree);
 
-  bool loading() const { return loading_; }
+  bool loading() const { return mode_ == Mode::kLoad || mode_ == Mode::kLoadToAct; }
 
   // When loading: whether a value of that name is there, which is not where an older version wrote the state.
   bool Has(std::string_view name) const;
@@ -92,7 +103,9 @@ class StateVisitor {
   }
 
  private:
-  StateVisitor(StateTree& tree, bool loading, std::string path);
+  enum class Mode { kSave, kView, kLoad, kLoadToAct };
+
+  StateVisitor(StateTree& tree, Mode mode, NewStreams* new_streams, std::string path);
   StateVisitor Child(std::string_view name);
   std::string Path(std::string_view name) const;
   const torch::Tensor& Stored(const std::string& path) const;
@@ -102,8 +115,8 @@ class StateVisitor {
   void List(std::string_view name, std::vector<T>& value, torch::ScalarType type);
 
   StateTree& tree_;
-  bool loading_;
-  bool viewing_ = false;
+  Mode mode_;
+  NewStreams* new_streams_;
   std::string path_;
 };
 

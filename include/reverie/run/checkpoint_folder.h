@@ -57,8 +57,8 @@ class CheckpointFolder {
   // RequireOne does.
   Checkpoint Resume();
 
-  // To act with, while a run may be writing more: the newest that is whole itself, with empty buffers. Throws as Resume
-  // does.
+  // To act with (StateVisitor::LoadingToAct), while a run may be writing more: the newest that is whole itself. Throws
+  // as Resume does.
   static Checkpoint LoadWithoutRows(const std::filesystem::path& folder);
 
   // Throws std::invalid_argument where there is none, or only of an older format.
