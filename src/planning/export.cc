@@ -200,7 +200,8 @@ def plan(self, obs: Tensor, start: Tensor, seed: int = 0) -> Tensor:
   assert obs.dim() == 1 and obs.size(0) == self.obs_dim, "obs must be [obs_dim]"
   assert start.dim() == 2 and start.size(0) == self.horizon and start.size(1) == self.act_dim, "start must be [horizon, act_dim]"
   dtype = self.input_mean.dtype
-  return self._search(obs.detach().to(dtype), start.detach().to(dtype), self._generator(seed))
+  plan = self._search(obs.detach().to(dtype), start.detach().to(dtype), self._generator(seed))
+  return torch.where(torch.isfinite(obs).all(), plan, torch.full_like(plan, float("nan")))
 def forward(self, obs: Tensor, seed: int = 0) -> Tensor:
   assert obs.dim() == 2 and obs.size(1) == self.obs_dim, "obs must be [B, obs_dim]"
   start = self.input_mean.new_zeros([self.horizon, self.act_dim])

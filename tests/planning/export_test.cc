@@ -263,6 +263,22 @@ TEST_F(PlannerExportTest, ACandidateThatIsNoNumberIsTheWorst) {
   EXPECT_EQ(returns[1].item<float>(), -std::numeric_limits<float>::infinity());
 }
 
+TEST_F(PlannerExportTest, AnObservationThatIsNoNumberHasNoAction) {
+  for (const char* planner : {kCem, kShooting, kMppi}) {
+    const Subject subject({.planner = planner});
+    torch::jit::Module module = Exported(subject);
+    const torch::Tensor obs = Normal({3, subject.spec.obs_dim()});
+    const torch::Tensor actions = module.forward({obs}).toTensor();
+    obs[0][1] = std::nanf("");
+    obs[2][0] = std::numeric_limits<float>::infinity();
+    const torch::Tensor written = module.forward({obs}).toTensor();
+    EXPECT_TRUE(written[0].isnan().all().item<bool>()) << planner;
+    EXPECT_TRUE(torch::equal(written[1], actions[1])) << planner;
+    EXPECT_TRUE(written[2].isnan().all().item<bool>()) << planner;
+    EXPECT_TRUE(actions.isfinite().all().item<bool>()) << planner;
+  }
+}
+
 TEST_F(PlannerExportTest, PythonImaginesTheSameFromTheParameters) {
   for (const std::string env : {"LinearQuadratic-v0", "CartPoleSwingUp-v0"}) {
     for (const bool next_obs : {false, true}) {

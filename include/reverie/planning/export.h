@@ -12,7 +12,8 @@
 //       the elites' Gaussians (DynamicsModel::Predict)
 //   env_id: str, planner: str, obs_dim: int, act_dim: int, horizon: int, format_version: int
 // Observations of another float type are rounded to float32. It runs on the device it is moved to. Nothing it computes
-// has gradients. Where no candidate's return is finite the plan stays as it began.
+// has gradients. Where no candidate's return is finite the plan stays as it began; an observation that is not finite
+// itself has a plan of NaN.
 //
 // Randomness: every call, and in forward every row, draws from a generator of its own with that seed. PyTorch's default
 // generators are left alone, and a row's action depends on its observation and the seed alone: equal seeds give equal
