@@ -1,0 +1,116 @@
+"""Runs of older versions (tests/runs): each is evaluated, exported, compared and gone on with.
+
+usage: older_runs_test.py PROGRAM SOURCE_DIR CLASS [unittest arguments]
+"""
+import json
+import math
+import os
+import pathlib
+import shutil
+import sys
+import unittest
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+from program import SOURCE, Case, comparable, rows, run  # noqa: E402
+
+OLDER = [path.parent for path in sorted((SOURCE / "tests/runs").glob("*/*/run.json"))]
+# In every model section, and at its default there.
+LEFT_OUT = "  learning_rate: 0.001\n"
+
+
+class OlderRuns(Case):
+    def each(self, check):
+        """Calls check with the run.json of each older run, of which r is a copy."""
+        self.assertGreaterEqual(len(OLDER), 2)
+        for self.older in OLDER:
+            with self.subTest(run=str(self.older.relative_to(SOURCE))):
+                shutil.rmtree(self.cwd / "r", ignore_errors=True)
+                shutil.copytree(self.older, self.cwd / "r")
+                check(json.loads((self.older / "run.json").read_text()))
+
+    def edit_config(self, edit):
+        path = self.cwd / "r/config.yaml"
+        text = edit(path.read_text())
+        self.assertNotEqual(text, path.read_text())
+        path.write_text(text)
+
+    def today(self):
+        """The run's config as this version writes it, as a file of its own."""
+        resolved = run("config", self.older / "config.yaml", cwd=self.cwd)
+        self.assertEqual(resolved.returncode, 0, resolved.stderr)
+        return self.write(resolved.stdout, "today.yaml")
+
+    def sweep(self, *arguments):
+        """A sweep that r is the only run of."""
+        record = json.loads((self.cwd / "r/run.json").read_text())
+        place = self.cwd / "out" / record["env"] / record["variant"] / f"seed-{record['seed']}"
+        shutil.rmtree(self.cwd / "out", ignore_errors=True)
+        shutil.copytree(self.cwd / "r", place)
+        self.write(f"base: today.yaml\nout: out\nseeds: [{record['seed']}]\nvariants: {{{record['variant']}: {{}}}}\n", "s.yaml")
+        return run("sweep", "s.yaml", *arguments, cwd=self.cwd)
+
+    def test_is_evaluated_exported_and_compared(self):
+        def check(record):
+            evaluated = run("eval", "r", "--episodes", 2, "--seed", 3, "--json", cwd=self.cwd)
+            self.assertEqual(evaluated.returncode, 0, evaluated.stderr)
+            then, now = json.loads((self.cwd / "r/evaluated.json").read_text()), json.loads(evaluated.stdout)
+            self.assertEqual((now["env"], now["episodes"]), (record["env"], 2))
+            self.assertTrue(all(math.isfinite(value) for value in now["returns"]))
+            if record["algorithm"] != "pets":  # whose policy is a search, which may get better
+                for value, expected in zip(now["returns"], then["returns"]):
+                    self.assertAlmostEqual(value, expected, delta=1e-3 * abs(expected))
+            exported = run("export", "r", "--out", "p.pt", cwd=self.cwd)
+            self.assertEqual(exported.returncode, 0, exported.stderr)
+            if (self.cwd / "r/policy.json").exists():
+                self.assertEqual((self.cwd / "p.json").read_text(), (self.cwd / "r/policy.json").read_text())
+            compared = run("compare", "r", "--json", cwd=self.cwd)
+            self.assertEqual(compared.returncode, 0, compared.stderr)
+            self.assertEqual([task["name"] for task in json.loads(compared.stdout)["tasks"]], [record["env"]])
+        self.each(check)
+
+    def goes_on(self, record):
+        """r is gone on with, by itself, by the command that began it, and by a sweep."""
+        today = self.today()
+        self.assertIn("r is finished", self.train(today, "--run-dir", "r", "--auto-resume").stderr)
+        swept = self.sweep()
+        self.assertEqual(swept.returncode, 0, swept.stderr)
+        self.assertIn("1 of them finished before", swept.stderr)
+        longer = record["env_steps"] + 60
+        self.train("--resume", "r", "--set", f"total_steps={longer}")
+        after = json.loads((self.cwd / "r/run.json").read_text())
+        self.assertEqual((after["status"], after["env_steps"], len(after["resumed"])),
+                         ("finished", longer, len(record["resumed"]) + 1))
+        before = rows(self.older / "train.csv")
+        now = rows(self.cwd / "r/train.csv")
+        self.assertEqual([{key: row[key] for key in before[0]} for row in now[:len(before)]], before)
+        self.assertEqual(int(now[-1]["env_step"]), longer)
+
+    def test_is_gone_on_with(self):
+        self.each(self.goes_on)
+
+    def test_of_before_a_key_was_there_is_gone_on_with(self):
+        def check(record):
+            self.edit_config(lambda text: text.replace(LEFT_OUT, ""))
+            said = self.train(self.today(), "--run-dir", "r", "--auto-resume", "--set", "model.learning_rate=0.01", code=2).stderr
+            self.assertIn("r was begun with another config: model.learning_rate (0.001 there, 0.01 here); ", said)
+            self.goes_on(record)
+        self.each(check)
+
+    def test_with_a_key_that_is_no_more_is_refused_with_the_version_that_wrote_it(self):
+        def check(record):
+            self.edit_config(lambda text: text + "momentum: 0.9\n")
+            line = len((self.cwd / "r/config.yaml").read_text().splitlines())
+            today = self.today()
+            for result, where in ((run("eval", "r", cwd=self.cwd), "r"),
+                                  (run("train", "--resume", "r", cwd=self.cwd), "r"),
+                                  (run("train", today, "--run-dir", "r", "--auto-resume", cwd=self.cwd), "r"),
+                                  (self.sweep(), r"out/\S+")):
+                self.assertEqual(result.returncode, 2, result.stderr)
+                self.assertRegex(result.stderr, rf"error: {where}/config.yaml:{line}: momentum: no such key.*; this config was "
+                                                rf"written by Reverie {record['version']} \(git {record['git_revision']}\)")
+        self.each(check)
+
+
+if __name__ == "__main__":
+    os.environ["OMP_NUM_THREADS"] = "1"
+    unittest.main(argv=sys.argv[2:])
