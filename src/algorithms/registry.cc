@@ -8,6 +8,7 @@
 #include "reverie/algorithms/sac.h"
 #include "reverie/config/writer.h"
 #include "reverie/core/text.h"
+#include "reverie/run/run_directory.h"
 
 namespace reverie {
 namespace {
@@ -41,7 +42,8 @@ const std::vector<AlgorithmEntry>& Algorithms() {
 ConfigDocument OpenConfig(const std::filesystem::path& file) {
   ConfigDocument document = ConfigDocument::FromFile(file);
   if (std::filesystem::exists(file.parent_path() / "run.json")) {
-    document.LeaveOutUnread();
+    const RunRecord record = RunDirectory::Open(file.parent_path()).record();
+    document.WrittenBy("Reverie " + record.version + " (git " + record.git_revision + ")");
   }
   return document;
 }

@@ -33,8 +33,8 @@ struct ConfigDocument::State {
   YAML::Node root;
   std::string name;
   Overrides overrides;
-  int layers = 0;      // of overrides; the file is layer 0
-  int file_layer = 0;  // or one below, whose keys any choice may make unread
+  int layers = 0;          // of overrides; the file is layer 0
+  std::string written_by;  // the version whose resolved config the file is, if it is one
 };
 
 namespace {
@@ -280,8 +280,8 @@ void CollectLeaves(const YAML::Node& node, const YAML::Mark& mark, const std::st
 
 class Reader {
  public:
-  Reader(const std::string& name, const Overrides& overrides, int file_layer)
-      : name_(name), overrides_(overrides), file_layer_(file_layer) {}
+  Reader(const std::string& name, const Overrides& overrides, const std::string& written_by)
+      : name_(name), overrides_(overrides), written_by_(written_by) {}
 
   void Section(const YAML::Node& map, const std::string& prefix, const std::string& where, const Fields& fields) const {
     if (map.IsDefined() && !map.IsNull()) {
@@ -335,7 +335,10 @@ class Reader {
 
   int LayerOf(const std::string& path) const {
     const Override* override = OverrideOf(path);
-    return override != nullptr ? override->layer : file_layer_;
+    if (override != nullptr) {
+      return override->layer;
+    }
+    return written_by_.empty() ? 0 : -1;  // below every choice: any may make its keys unread
   }
 
   // Refuses every key from `path` on, but for those that the choice of a later layer made unread. A default is a choice
@@ -381,6 +384,9 @@ class Reader {
         for (const std::string& name : known) {
           hint += " " + name;
         }
+      }
+      if (!written_by_.empty() && OverrideOf(path) == nullptr) {
+        hint += "; this config was written by " + written_by_;
       }
       Fail(Place(path, item.first.Mark()), path + ": no such key" + hint);
     }
@@ -522,7 +528,7 @@ class Reader {
 
   const std::string& name_;
   const Overrides& overrides_;
-  int file_layer_;
+  const std::string& written_by_;
 };
 
 }  // namespace
@@ -611,7 +617,7 @@ void ConfigDocument::Set(std::vector<ConfigAssignment> assignments) {
   }
 }
 
-void ConfigDocument::LeaveOutUnread() { state_->file_layer = -1; }
+void ConfigDocument::WrittenBy(std::string version) { state_->written_by = std::move(version); }
 
 std::string ConfigDocument::RequiredString(std::string_view key) const {
   std::string value;
@@ -629,7 +635,7 @@ std::string ConfigDocument::RequiredString(std::string_view key) const {
 }
 
 void ConfigDocument::ReadInto(const Fields& fields) const {
-  Reader(state_->name, state_->overrides, state_->file_layer).Section(state_->root, "", state_->name, fields);
+  Reader(state_->name, state_->overrides, state_->written_by).Section(state_->root, "", state_->name, fields);
 }
 
 std::vector<ConfigLeaf> ConfigDocument::Leaves() const {

@@ -258,7 +258,7 @@ std::string Resolve(const std::string& yaml, const std::vector<std::vector<std::
   try {
     ConfigDocument document = ConfigDocument::FromText(yaml, "f.yaml");
     if (leave_out_unread) {
-      document.LeaveOutUnread();
+      document.WrittenBy("Reverie 0.0.1");
     }
     for (const std::vector<std::string>& layer : layers) {
       document.Set(std::vector<ConfigAssignment>(layer.begin(), layer.end()));

@@ -51,8 +51,9 @@ class ConfigDocument {
   // with them.
   void Set(std::vector<ConfigAssignment> assignments);
 
-  // Has ReadInto leave out what of the file itself is not read, as the resolved configs of older versions list it.
-  void LeaveOutUnread();
+  // Says that the file is a resolved config of `version`, "Reverie 0.1.0". ReadInto then leaves out what of the file
+  // itself is not read, as the configs of older versions list it, and names the version at a key that there is no more.
+  void WrittenBy(std::string version);
 
   // The scalar at a top-level key, without reading the rest; throws as Read does where it is missing or no scalar.
   std::string RequiredString(std::string_view key) const;
