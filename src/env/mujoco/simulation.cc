@@ -165,10 +165,7 @@ void MujocoSimulation::DeleteData::operator()(mjData_* data) const { mj_deleteDa
 
 MujocoSimulation::MujocoSimulation(const std::string& xml_file, int64_t frame_skip,
                                    const std::optional<std::array<double, 2>>& default_ctrl_range)
-    : xml_file_(xml_file),
-      frame_skip_(frame_skip),
-      model_(LoadMujocoModel(xml_file)),
-      data_(MakeMujocoData(*model_)) {
+    : xml_file_(xml_file), frame_skip_(frame_skip), model_(LoadMujocoModel(xml_file)), data_(MakeMujocoData(*model_)) {
   if (data_ == nullptr) {
     throw std::runtime_error("xml_file: " + xml_file + ": MuJoCo has no memory for its data");
   }
