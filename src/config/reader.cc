@@ -18,21 +18,17 @@
 
 namespace reverie {
 
-namespace {
-
 // Where the value at a path was given, and in which layer.
-struct Override {
+struct ConfigOverride {
   std::string where;
   int layer;
 };
-using Overrides = std::map<std::string, Override>;  // by path
-
-}  // namespace
+using ConfigOverrides = std::map<std::string, ConfigOverride>;  // by path
 
 struct ConfigDocument::State {
   YAML::Node root;
   std::string name;
-  Overrides overrides;
+  ConfigOverrides overrides;
   int layers = 0;          // of overrides; the file is layer 0
   std::string written_by;  // the version whose resolved config the file is, if it is one
 };
@@ -280,7 +276,7 @@ void CollectLeaves(const YAML::Node& node, const YAML::Mark& mark, const std::st
 
 class Reader {
  public:
-  Reader(const std::string& name, const Overrides& overrides, const std::string& written_by)
+  Reader(const std::string& name, const ConfigOverrides& overrides, const std::string& written_by)
       : name_(name), overrides_(overrides), written_by_(written_by) {}
 
   void Section(const YAML::Node& map, const std::string& prefix, const std::string& where, const Fields& fields) const {
@@ -315,7 +311,7 @@ class Reader {
 
  private:
   // What gave the value at that path, or null where the file did.
-  const Override* OverrideOf(std::string path) const {
+  const ConfigOverride* OverrideOf(std::string path) const {
     for (;;) {
       if (const auto found = overrides_.find(path); found != overrides_.end()) {
         return &found->second;
@@ -329,12 +325,12 @@ class Reader {
   }
 
   std::string Place(const std::string& path, const YAML::Mark& mark) const {
-    const Override* override = OverrideOf(path);
+    const ConfigOverride* override = OverrideOf(path);
     return override != nullptr ? override->where : LineOf(name_, mark);
   }
 
   int LayerOf(const std::string& path) const {
-    const Override* override = OverrideOf(path);
+    const ConfigOverride* override = OverrideOf(path);
     if (override != nullptr) {
       return override->layer;
     }
@@ -527,7 +523,7 @@ class Reader {
   };
 
   const std::string& name_;
-  const Overrides& overrides_;
+  const ConfigOverrides& overrides_;
   const std::string& written_by_;
 };
 

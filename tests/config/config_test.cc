@@ -146,7 +146,7 @@ TEST(Config, ReadsEverySpellingOfYamlsCoreSchemaAndNoOther) {
       {"-.INF", -kInfinity}, {"+12.3", 12.3},     {"-0.5", -0.5},      {".5", 0.5},          {"5.", 5},
       {"12e03", 12'000},     {"1E-2", 0.01},      {"0o14", 12},        {"0xC", 12},          {"017", 17}};
   for (const auto& [text, value] : numbers) {
-    EXPECT_EQ(read("limits", "[" + std::string(text) + ", 0]").limits[0], value) << text;
+    EXPECT_EQ(read("limits", std::string("[").append(text).append(", 0]")).limits[0], value) << text;
   }
   for (const char* text : {".iNF", "inf", "Inf", "infinity", "nan", ".nan", ".NaN", "--1", "+-1", "-+1", "+", "1e",
                            "0x", "0x-1", "-0x1", "0o8", "1_000", "1:30", "''"}) {
