@@ -378,7 +378,8 @@ GaussianPrediction GaussianEnsemble::Predict(const torch::Tensor& obs, const tor
                                                              : packed_elites_.Infer(inputs);
   const torch::Tensor mean = Mean(output) * target_scale_ + target_offset_;
   return {.mean = mean,
-          .var = spec_.probabilistic ? torch::exp(LogVar(output)) * target_scale_.square() : torch::zeros_like(mean)};
+          .var = spec_.probabilistic ? torch::exp(LogVar(output)) * target_scale_ * target_scale_
+                                     : torch::zeros_like(mean)};
 }
 
 void GaussianEnsemble::Sample(const torch::Tensor& obs, const torch::Tensor& action, const torch::Tensor& deal,

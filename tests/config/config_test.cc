@@ -313,7 +313,7 @@ TEST(Config, WhatARunOfAnOlderVersionListsIsLeftOutWhatIsSetIsNot) {
   EXPECT_EQ(Resolve(all, {{"paint.shade=3"}}, true),
             "--set paint.shade=3: paint.shade: is read only where wall is true");
   EXPECT_EQ(Resolve("paint: {colour: deep_blue, shde: 4}\n", {}, true),
-            "f.yaml:1: paint.shde: no such key; did you mean paint.shade?");
+            "f.yaml:1: paint.shde: no such key; did you mean paint.shade?; this config was written by Reverie 0.0.1");
 }
 
 TEST(Config, TheReferenceSaysWhenAKeyIsRead) {

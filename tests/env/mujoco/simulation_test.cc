@@ -189,8 +189,10 @@ TEST_F(SimulationTest, AModelWithoutActuatorsIsRefused) {
 TEST_F(SimulationTest, AnErrorOfMujocosIsAnExceptionAndTheSimulationGoesOn) {
   // Some amount of memory holds this model but not a step of it.
   const std::string crowded = R"(<mujoco><size memory="BYTES"/><worldbody><geom type="plane" size="1 1 1"/>
-      <body pos="0 0 .05"><freejoint/><geom size=".1"/></body><body pos="0 0 .2"><freejoint/><geom size=".1"/></body>
-      </worldbody></mujoco>)";
+      <body pos="0 0 .05"><freejoint name="f"/><geom size=".1"/></body>
+      <body pos="0 0 .2"><freejoint/><geom size=".1"/></body></worldbody>
+      <actuator><motor joint="f" gear="0 0 0 0 0 1" ctrlrange="-1 1"/></actuator></mujoco>)";
+  const std::vector<double> idle{0};
   int errors = 0;
   for (int bytes = 1200; errors == 0 && bytes <= 2000; bytes += 50) {
     const std::string file = Write(std::to_string(bytes) + ".xml", Replaced(crowded, "BYTES", std::to_string(bytes)));
@@ -201,7 +203,7 @@ TEST_F(SimulationTest, AnErrorOfMujocosIsAnExceptionAndTheSimulationGoesOn) {
     }
     MujocoSimulation simulation(file, 1);
     try {
-      simulation.Advance({});
+      simulation.Advance(idle);
     } catch (const std::runtime_error& error) {
       EXPECT_THAT(error.what(), HasSubstr("MuJoCo: mj_stackAlloc"));
       const std::vector<double> start(simulation.initial_qpos().begin(), simulation.initial_qpos().end());
@@ -209,7 +211,7 @@ TEST_F(SimulationTest, AnErrorOfMujocosIsAnExceptionAndTheSimulationGoesOn) {
       high[2] = 10;  // no contact needs memory up there
       high[9] = 20;
       simulation.SetState(high, std::vector<double>(12, 0.0));
-      EXPECT_NO_THROW(simulation.Advance({}));
+      EXPECT_NO_THROW(simulation.Advance(idle));
       EXPECT_LT(simulation.qvel()[2], 0);
       ++errors;
     }
