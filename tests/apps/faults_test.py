@@ -52,7 +52,7 @@ class Disk(Case):
         self.assertEqual(state(self.cwd / "whole"), state(self.cwd / "end"))
 
     def test_full_while_checkpointing(self):
-        self.check(TINY_SAC.replace("500", "5000").replace("[16, 16]", "[64, 64]").replace("InvertedPendulum", "HalfCheetah")
+        self.check(TINY_SAC.replace("500", "5000").replace("[16, 16]", "[80, 80]").replace("InvertedPendulum", "HalfCheetah")
                    .replace("100}", "1000}").replace("every_steps: 200", "every_steps: 5000")
                    .replace("every_steps: 150", "every_steps: 300"), "checkpoints/.*safetensors", megabytes=1)
 
