@@ -27,6 +27,15 @@ struct TrainArguments {
   bool auto_resume = false;
 };
 
+// As a text in YAML.
+std::string Quoted(const std::string& text) {
+  std::string quoted = "'";
+  for (const char c : text) {
+    quoted += c == '\'' ? "''" : std::string(1, c);
+  }
+  return quoted + "'";
+}
+
 // A run goes on as it began: only where it is computed and where its files lie may change, and how long it is.
 void RefuseChanges(const std::filesystem::path& run, const std::string& config_yaml, const AlgorithmMaker& maker,
                    const EnvRegistry& envs) {
@@ -34,16 +43,25 @@ void RefuseChanges(const std::filesystem::path& run, const std::string& config_y
   if (const std::string changed = ChangedFiles(directory, maker); !changed.empty()) {
     throw std::invalid_argument(changed);
   }
+  // Files are compared by their digests, and by their places where a run has none: the old ones need not be there.
   const std::map<std::string, std::filesystem::path> files = NamedFiles(maker.fields());
-  std::vector<ConfigDifference> differences = ConfigDifferences(Resolved(OpenConfig(run / "config.yaml"), envs),
-                                                                ConfigDocument::FromText(config_yaml, "this config"));
+  const ConfigDocument now = ConfigDocument::FromText(config_yaml, "this config");
+  ConfigDocument before = OpenConfig(directory.config_path());
+  std::vector<ConfigDifference> differences = ConfigDifferences(before, now);
   std::erase_if(differences, [&](const ConfigDifference& one) {
-    const bool longer = one.key == "total_steps" && ParseNumber<int64_t>(one.here) > ParseNumber<int64_t>(one.there);
     const auto file = files.find(one.key);
-    const bool moved = file != files.end() && (directory.record().facts.files.contains(one.key) ||
-                                               std::filesystem::absolute(one.there).lexically_normal() == file->second);
-    return one.key == "device" || one.key == "threads" || longer || moved;
+    return file == files.end() || directory.record().facts.files.contains(one.key) ||
+           std::filesystem::absolute(one.there).lexically_normal() == file->second;
   });
+  for (const auto& [key, file] : files) {
+    before.Set(key + "=" + Quoted(file.string()));
+  }
+  for (const ConfigDifference& one : ConfigDifferences(Resolved(before, envs), now)) {
+    const bool longer = one.key == "total_steps" && ParseNumber<int64_t>(one.here) > ParseNumber<int64_t>(one.there);
+    if (one.key != "device" && one.key != "threads" && !longer) {
+      differences.push_back(one);
+    }
+  }
   if (!differences.empty()) {
     throw std::invalid_argument(run.string() + " was begun with another config: " + DifferencesText(differences) +
                                 "; only total_steps may grow, and device and threads change");
