@@ -149,6 +149,7 @@ Bundle::Bundle()
       torch_(FindTorch()),
       library_path_(LibraryPath(root_, torch_.folder)) {
   setenv("GOMP_SPINCOUNT", "10000", 0);  // run by the loader, programs cannot set it themselves
+  setenv("REVERIE_LAUNCHER", (root_ / "reverie").c_str(), 1);
   setenv("REVERIE_MODEL_DIR", (root_ / "models").c_str(), 0);
   setenv("REVERIE_PLOTLY_JS", (root_ / "plotly.min.js").c_str(), 0);
 }

@@ -1,11 +1,11 @@
-"""Fails where a file includes one of a layer that comes after its own, or two sources of a layer have a name in common.
+"""Fails where a file includes one of a layer that comes after its own, or two sources of a row have a name in common.
 
 Usage: layers_test.py SOURCE_DIR    checks include/reverie and src of that tree
        layers_test.py --self-check  shows on made-up trees that it finds what it looks for
 
 Layers on one row of ROWS do not know one another; each knows itself and every row before it.
 
-The sources of a layer are compiled as one file: of two functions in unnamed namespaces with one name but other parameters
+The sources of a row are compiled as one file: of two functions in unnamed namespaces with one name but other parameters
 a call could take the wrong one, without a word from the compiler.
 """
 import pathlib
@@ -57,7 +57,7 @@ def check_names(tree):
     for path in sorted((tree / "src").rglob("*.cc")):
         where = path.relative_to(tree)
         for name in sorted(own_names(path.read_text())):
-            other = owner.setdefault((where.parts[1], name), where)
+            other = owner.setdefault((ROW_OF.get(where.parts[1]), name), where)
             if other != where:
                 wrong.append(f"{where}: {name} is a name of {other} too; the two are compiled as one file")
     return wrong
@@ -103,21 +103,22 @@ def self_check():
         ("src/nowhere/a.cc", "", True),
         ("src/core/a.cc", '// #include "reverie/apps/b.h"\n#include <torch/types.h>\n', False),
     ]
-    # Two sources of a layer, or of two.
+    # Two sources of a row of layers, or of two.
     names = [
-        ("src/run/b.cc", "bool Same(std::string_view name) {\n", True),
-        ("src/run/b.cc", "constexpr int kSame = 2;\n", True),
-        ("src/run/b.cc", "constexpr std::array<std::pair<A, const char*>, 4> kSame = {{}};\n", True),
-        ("src/run/c/b.cc", "struct Type : Other {\n", True),
-        ("src/run/b.cc", "[[noreturn]] void Fail(const char* what) {\n", True),
-        ("src/run/b.cc", "std::vector<int> Another(int a) {\n  return Same(a);\n", False),
+        ("src/models/b.cc", "bool Same(std::string_view name) {\n", True),
+        ("src/models/b.cc", "constexpr int kSame = 2;\n", True),
+        ("src/models/b.cc", "constexpr std::array<std::pair<A, const char*>, 4> kSame = {{}};\n", True),
+        ("src/models/c/b.cc", "struct Type : Other {\n", True),
+        ("src/models/b.cc", "[[noreturn]] void Fail(const char* what) {\n", True),
+        ("src/models/b.cc", "std::vector<int> Another(int a) {\n  return Same(a);\n", False),
+        ("src/policies/b.cc", "bool Same(std::string_view name) {\n", True),
         ("src/core/b.cc", "bool Same(std::string_view name) {\n", False),
     ]
     first = "bool Same(int a) { return a; }\nstruct Type {\n};\nconstexpr double kSame = 1.0;\nvoid Fail(int) {}\n"
     failures = 0
     for file, text, breaks in names:
         with tempfile.TemporaryDirectory() as folder:
-            for name, body in (("src/run/a.cc", first), (file, text)):
+            for name, body in (("src/models/a.cc", first), (file, text)):
                 path = pathlib.Path(folder) / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text("namespace reverie {\nnamespace {\n" + body + "}  // namespace\n}\n")

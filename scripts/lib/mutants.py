@@ -33,7 +33,7 @@ MUTANTS = [
      'if (error) {\n    const std::string target', 'if (false) {\n    const std::string target', ["apps/autoresume"]),
     ("kill -9", "alpha's optimiser is not kept", "src/learners/sac_learner.cc", 'state("alpha_adam", alpha_adam_);', "",
      ["learners/sac_learner", "apps/exact"]),
-    ("another config", "differences are let through", "src/apps/train_command.cc", "if (!differences.empty()) {",
+    ("another config", "differences are let through", "src/apps/train_command.cc", "if (!difference.empty()) {",
      "if (false) {", ["apps/autoresume"]),
     ("damaged checkpoint", "the checksum is not compared", "src/core/tensor_file.cc",
      "if (checksum.Digits() != content.checksum) {", "if (false) {", ["core/tensor_file"]),

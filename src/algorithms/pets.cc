@@ -78,7 +78,8 @@ void Pets::Config::Visit(Fields& fields) {
 }
 
 Pets::Learned::Learned(const Config& config, const EnvSpec& spec, const Rng& rng, const torch::Device& device)
-    : model(config.model.ensemble,
+    : buffer({spec.obs_dim(), spec.act_dim()}, config.replay_capacity, device, 0, "replay_capacity"),
+      model(config.model.ensemble,
             {.layout = {spec.obs_dim(), spec.act_dim()},
              .learn_reward = LearnsReward(config.model.reward, config.env.maker.task_functions()),
              .features = config.env.maker.task_functions().features,
@@ -94,7 +95,6 @@ Pets::Pets(const Config& config, const torch::Device& device)
       device_(config.model.kind == ModelKind::kSimulator ? torch::Device(torch::kCPU) : device),
       collector_(config.env.maker.make(), rng_.Split("collector"), device_),
       random_policy_(collector_.spec().act_dim(), device_),
-      buffer_(collector_.layout(), config.replay_capacity, device_, 0, "replay_capacity"),
       learned_(config.model.kind == ModelKind::kSimulator
                    ? nullptr
                    : std::make_unique<Learned>(config, collector_.spec(), rng_, device_)),
@@ -139,7 +139,7 @@ void Pets::Train(RunContext& run) {
   while (collector_.env_steps() < config_.run.total_steps && !run.stopping()) {
     if (DueForModel()) {
       const auto timing = run.timer().Measure("model_fit");
-      const std::optional<Metrics> fit = FitNext(learned_->model, buffer_, config_.model.retrain_every, rng_,
+      const std::optional<Metrics> fit = FitNext(learned_->model, learned_->buffer, config_.model.retrain_every, rng_,
                                                  &learned_->fits, [&run] { return run.stopping(); });
       if (!fit) {
         break;  // this step is done again when the run goes on
@@ -150,7 +150,7 @@ void Pets::Train(RunContext& run) {
     {
       const auto timing = run.timer().Measure(Explores() ? "env" : "plan");
       Policy& acting = Explores() ? static_cast<Policy&>(random_policy_) : planner_;
-      run.NoteEpisode(collector_.Step(acting, &buffer_));
+      run.NoteEpisode(collector_.Step(acting, learned_ ? &learned_->buffer : nullptr));
     }
     run.Tick(collector_.env_steps(), learned_ ? learned_->fits : 0, "planner", [&] {
       evaluation_planner_.DrainMetrics();  // for its warnings
@@ -186,9 +186,9 @@ std::vector<std::filesystem::path> Pets::Export(const std::filesystem::path& tor
 
 void Pets::VisitState(StateVisitor& state) {
   state("collector", collector_);
-  state("buffer", buffer_);
   state("planner", planner_);
   if (learned_) {
+    state("buffer", learned_->buffer);
     state("model", learned_->model);
     state("uncertainty", learned_->imagined_return);
     state("threshold_generator", learned_->threshold_generator);

@@ -54,7 +54,7 @@ Comparison CompareRuns(const CompareArguments& arguments, const CompareOptions& 
   std::vector<DamagedRun> damaged;
   std::set<std::filesystem::path> known;
   for (const std::string& path : arguments.paths) {
-    for (const std::filesystem::path& run : FindRuns(path)) {
+    for (const std::filesystem::path& run : FindRuns(path, damaged)) {
       if (!known.insert(std::filesystem::canonical(run)).second) {
         continue;
       }

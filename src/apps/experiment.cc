@@ -1,15 +1,16 @@
 #include "experiment.h"
 
+#include <algorithm>
 #include <new>
 #include <stdexcept>
 
-#include "reverie/config/writer.h"
-#include "reverie/core/file.h"
+#include "algorithms/existing_run.h"
+#include "reverie/core/cores.h"
 #include "reverie/core/log.h"
 #include "reverie/core/state.h"
-#include "reverie/core/text.h"
 #include "reverie/run/checkpoint_folder.h"
 #include "reverie/run/device.h"
+#include "reverie/run/threads.h"
 
 namespace reverie {
 
@@ -20,32 +21,15 @@ AlgorithmMaker ReadExperiment(const std::filesystem::path& file, const std::vect
   return ReadAlgorithm(document, envs);
 }
 
-std::map<std::string, std::string> FileDigests(const AlgorithmMaker& maker) {
-  std::map<std::string, std::string> digests;
-  for (const auto& [key, file] : NamedFiles(maker.fields())) {
-    digests.emplace(key, FileDigest(file));
-  }
-  return digests;
-}
-
-std::string ChangedFiles(const RunDirectory& run, const AlgorithmMaker& maker) {
-  const std::map<std::string, std::string>& known = run.record().facts.files;
-  std::vector<std::string> changed;
-  for (const auto& [key, file] : NamedFiles(maker.fields())) {
-    if (const auto before = known.find(key); before != known.end() && before->second != FileDigest(file)) {
-      changed.push_back(key + ": " + file.string() + " is not what it was when " + run.path().string() + " was begun");
-    }
-  }
-  return Joined(changed);
-}
-
 TrainedRun LoadTrainedRun(const std::filesystem::path& run_directory, const EnvRegistry& envs) {
   const RunDirectory directory = RunDirectory::Open(run_directory);
   TrainedRun run{.maker = ReadExperiment(directory.config_path(), {}, envs)};
   if (const std::string changed = ChangedFiles(directory, run.maker); !changed.empty()) {
     LogWarning(changed);
   }
-  UseThreads(run.maker.run().NamedThreads().value_or(directory.record().facts.threads));
+  // Those of training, where this machine has as many.
+  const int64_t threads = run.maker.run().NamedThreads().value_or(directory.record().facts.threads);
+  UseThreads(StartableThreads(std::clamp<int64_t>(threads, 1, UsableCores())));
   run.algorithm = run.maker.make(torch::kCPU);
   Checkpoint checkpoint = CheckpointFolder::LoadWithoutRows(directory.checkpoint_path());
   StateVisitor visitor = StateVisitor::LoadingToAct(checkpoint.state);

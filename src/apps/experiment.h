@@ -3,7 +3,6 @@
 #define REVERIE_SRC_APPS_EXPERIMENT_H_
 
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,13 +17,8 @@ namespace reverie {
 AlgorithmMaker ReadExperiment(const std::filesystem::path& file, const std::vector<ConfigAssignment>& sets,
                               const EnvRegistry& envs);
 
-// FileDigest of every file that the config names, by key.
-std::map<std::string, std::string> FileDigests(const AlgorithmMaker& maker);
-
-// "KEY: FILE is not what it was when RUN was begun" for every file of a run that is not; nothing to say is "".
-std::string ChangedFiles(const RunDirectory& run, const AlgorithmMaker& maker);
-
-// The algorithm of a run with the state of its newest checkpoint, on the CPU with the threads its config says.
+// The algorithm of a run with the state of its newest checkpoint, on the CPU with the threads that it was trained with,
+// or as many as this process has cores.
 // Warns of files that have changed since it was begun. Throws std::invalid_argument where the folder is no run or has
 // no checkpoint.
 struct TrainedRun {

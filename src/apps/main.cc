@@ -1,3 +1,3 @@
 #include "reverie/apps/program.h"
 
-int main(int argc, char** argv) { return reverie::RunProgram(argc, argv, reverie::BuiltinEnvs()); }
+int main(int argc, char** argv) { return reverie::RunProgram(argc, argv); }

@@ -27,13 +27,14 @@ std::string VersionText() {
   return text;
 }
 
-// The number of a standard descriptor that is closed would be that of the next file, which would get what is said.
+// The number of a standard descriptor that is closed would be that of the next file, which would get what is said. What
+// takes its place can be neither read nor written, so that it is an error as before.
 void OpenStandardDescriptors() {
-  int opened = 0;
-  while (opened >= 0 && opened <= STDERR_FILENO) {
-    opened = open("/dev/null", O_RDWR);
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(descriptor, F_GETFD) < 0) {
+      open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY);  // the lowest number that is free: this one
+    }
   }
-  close(opened);
 }
 
 // A pipe that nobody reads and a file at its limit of size are errors of a write, not the end of the process. A
@@ -97,5 +98,7 @@ int RunProgram(int argc, char** argv, const EnvRegistry& envs) {
   }
   return code;
 }
+
+int RunProgram(int argc, char** argv) { return RunProgram(argc, argv, BuiltinEnvs()); }
 
 }  // namespace reverie

@@ -54,6 +54,7 @@ void RunSweep(const SweepArguments& arguments, const EnvRegistry& envs) {
                 : "no job of this sweep is in Slurm's queue");
     return;
   }
+  RefuseOtherRuns(sweep, envs);
   if (arguments.engine == Engine::kSlurm) {
     if (arguments.jobs > 0) {
       throw std::invalid_argument("--jobs is for runs here; with --engine slurm the sweep's slurm.at_once says it");

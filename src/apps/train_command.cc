@@ -1,6 +1,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "algorithms/existing_run.h"
 #include "commands.h"
 #include "experiment.h"
 #include "options.h"
@@ -27,44 +28,18 @@ struct TrainArguments {
   bool auto_resume = false;
 };
 
-// As a text in YAML.
-std::string Quoted(const std::string& text) {
-  std::string quoted = "'";
-  for (const char c : text) {
-    quoted += c == '\'' ? "''" : std::string(1, c);
-  }
-  return quoted + "'";
-}
-
 // A run goes on as it began: only where it is computed and where its files lie may change, and how long it is.
-void RefuseChanges(const std::filesystem::path& run, const std::string& config_yaml, const AlgorithmMaker& maker,
-                   const EnvRegistry& envs) {
+void RefuseChanges(const std::filesystem::path& run, const AlgorithmMaker& maker, const EnvRegistry& envs) {
   const RunDirectory directory = RunDirectory::Open(run);
   if (const std::string changed = ChangedFiles(directory, maker); !changed.empty()) {
     throw std::invalid_argument(changed);
   }
-  // Files are compared by their digests, and by their places where a run has none: the old ones need not be there.
-  const std::map<std::string, std::filesystem::path> files = NamedFiles(maker.fields());
-  const ConfigDocument now = ConfigDocument::FromText(config_yaml, "this config");
-  ConfigDocument before = OpenConfig(directory.config_path());
-  std::vector<ConfigDifference> differences = ConfigDifferences(before, now);
-  std::erase_if(differences, [&](const ConfigDifference& one) {
-    const auto file = files.find(one.key);
-    return file == files.end() || directory.record().facts.files.contains(one.key) ||
-           std::filesystem::absolute(one.there).lexically_normal() == file->second;
-  });
-  for (const auto& [key, file] : files) {
-    before.Set(key + "=" + Quoted(file.string()));
-  }
-  for (const ConfigDifference& one : ConfigDifferences(Resolved(before, envs), now)) {
+  const std::string difference = DifferenceFrom(directory, maker, envs, [](const ConfigDifference& one) {
     const bool longer = one.key == "total_steps" && ParseNumber<int64_t>(one.here) > ParseNumber<int64_t>(one.there);
-    if (one.key != "device" && one.key != "threads" && !longer) {
-      differences.push_back(one);
-    }
-  }
-  if (!differences.empty()) {
-    throw std::invalid_argument(run.string() + " was begun with another config: " + DifferencesText(differences) +
-                                "; only total_steps may grow, and device and threads change");
+    return RunConfig::SaysHow(one.key) || longer;
+  });
+  if (!difference.empty()) {
+    throw std::invalid_argument(difference + "; only total_steps may grow, and device and threads change");
   }
 }
 
@@ -72,8 +47,7 @@ enum class Start { kBegin, kBeginAnew, kGoOn, kNothingToDo };
 
 // What the same command does the next time. Only a run that was killed before its first checkpoint is begun anew:
 // whatever else has none holds something that is not to be had again.
-Start NextStart(const std::filesystem::path& path, const std::string& config_yaml, const AlgorithmMaker& maker,
-                const EnvRegistry& envs) {
+Start NextStart(const std::filesystem::path& path, const AlgorithmMaker& maker, const EnvRegistry& envs) {
   std::error_code error;
   if (!std::filesystem::exists(path / "run.json", error)) {
     return Start::kBegin;  // or be refused, where something else is there
@@ -85,7 +59,7 @@ Start NextStart(const std::filesystem::path& path, const std::string& config_yam
   if (running && !std::filesystem::exists(run.config_path()) && !has_checkpoint()) {
     return Start::kBeginAnew;  // killed while it was created
   }
-  RefuseChanges(path, config_yaml, maker, envs);
+  RefuseChanges(path, maker, envs);
   if (record.status == RunStatus::kFinished && record.env_steps >= maker.run().total_steps) {
     return Start::kNothingToDo;
   }
@@ -102,7 +76,7 @@ Start NextStart(const std::filesystem::path& path, const std::string& config_yam
 
 // The threads of a run whose config leaves them open. On a GPU the CPU's threads have little to do.
 ThreadChoice ThreadsFor(const AlgorithmMaker& maker, const torch::Device& device) {
-  const int64_t cores = UsableCores();
+  const int64_t cores = StartableThreads(UsableCores());
   ThreadChoice all{.threads = cores,
                    .reason = "threads auto: took the cores that this process may use, " + std::to_string(cores)};
   UseThreads(cores);
@@ -111,6 +85,17 @@ ThreadChoice ThreadsFor(const AlgorithmMaker& maker, const torch::Device& device
   }
   const std::unique_ptr<Algorithm> rehearsal = maker.make(device);
   return rehearsal->Rehearse() ? ChooseThreads(cores, [&] { rehearsal->Rehearse(); }) : all;
+}
+
+// As many as the config names, or an older start of the run chose, be it on another machine.
+void UseNamedThreads(int64_t threads) {
+  if (const int64_t cores = UsableCores(); threads > cores) {
+    LogWarning(Text("threads: ", threads, ", but this process may use ", cores, cores == 1 ? " core" : " cores"));
+  }
+  if (StartableThreads(threads) < threads) {
+    throw std::runtime_error(Text("threads: ", threads, " cannot be started; --set threads=NUMBER takes fewer"));
+  }
+  UseThreads(threads);
 }
 
 // One training run, from the beginning or from its newest checkpoint. Every check of the input comes before the first
@@ -126,22 +111,21 @@ void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
   }
   const AlgorithmMaker maker = ReadExperiment(config, arguments.sets, envs);
   RunConfig& run_config = maker.run();
-  std::string config_yaml = ToYaml(maker.fields());
   std::filesystem::path path = resume ? arguments.resume : arguments.run_dir;
   if (path.empty()) {
     path = RunDirectory::DefaultPath(run_config.algorithm, maker.env().id, run_config.seed);
   }
-  bool overwrite = arguments.overwrite;
+  Existing existing = arguments.overwrite ? Existing::kReplace : Existing::kRefuse;
   if (arguments.auto_resume) {
-    const Start start = NextStart(path, config_yaml, maker, envs);
+    const Start start = NextStart(path, maker, envs);
     if (start == Start::kNothingToDo) {
       LogInfo(path.string() + " is finished");
       return;
     }
     resume = start == Start::kGoOn;
-    overwrite = start == Start::kBeginAnew;
+    existing = start == Start::kBeginAnew ? Existing::kReplaceUnbegun : Existing::kRefuse;
   } else if (resume) {
-    RefuseChanges(path, config_yaml, maker, envs);
+    RefuseChanges(path, maker, envs);
   }
   const torch::Device device = ChooseDevice(run_config.device);
   if (!run_config.NamedThreads()) {
@@ -153,8 +137,8 @@ void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
       run_config.threads = choice.threads;
     }
   }
-  UseThreads(*run_config.threads);
-  config_yaml = ToYaml(maker.fields());
+  UseNamedThreads(*run_config.threads);
+  const std::string config_yaml = ToYaml(maker.fields());
   const std::unique_ptr<Algorithm> algorithm = maker.make(device);
 
   const RunFacts facts{.algorithm = run_config.algorithm,
@@ -166,7 +150,7 @@ void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
                        .files = FileDigests(maker)};
   Evaluator evaluator(maker.env().maker, run_config.eval.episodes);
   RunDirectory directory = resume ? RunDirectory::Resume(path, config_yaml, facts)
-                                  : RunDirectory::Create(path, config_yaml, facts, overwrite);
+                                  : RunDirectory::Create(path, config_yaml, facts, existing);
   LogInfo(run_config.algorithm + " on " + maker.env().id + ", seed " + std::to_string(run_config.seed) + ", device " +
           device.str() + ", run directory " + directory.path().string());
 

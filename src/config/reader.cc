@@ -662,6 +662,17 @@ ConfigDocument ConfigDocument::Section(std::string_view key) const {
   return section;
 }
 
+std::string ConfigDocument::TextAt(std::string_view key) const {
+  YAML::Node node = state_->root;
+  for (const std::string& part : SplitPath(key)) {
+    node.reset(Child(node, part).first);
+    if (!node.IsDefined()) {
+      return "";
+    }
+  }
+  return node.IsScalar() ? node.Scalar() : "";
+}
+
 std::string ConfigDocument::Where(std::string_view key) const {
   YAML::Node node = state_->root;
   YAML::Mark place = YAML::Mark::null_mark();

@@ -8,30 +8,6 @@
 namespace reverie {
 namespace {
 
-// Text that YAML would read as something else, or not at all, is quoted.
-std::string Quoted(const std::string& text) {
-  const bool plain = !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
-    return std::isalnum(c) != 0 || c == '_' || c == '-' || c == '.' || c == '/' || c == ':';
-  });
-  const bool ambiguous = text == "true" || text == "false" || text == "null" || text.ends_with(':') ||
-                         text.starts_with('-') || (!text.empty() && std::isdigit(static_cast<unsigned char>(text[0])));
-  if (plain && !ambiguous) {
-    return text;
-  }
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      quoted += '\\';
-    }
-    if (c == '\n') {
-      quoted += "\\n";
-    } else {
-      quoted += c;
-    }
-  }
-  return quoted + "\"";
-}
-
 template <class List>
 std::string ListText(const List& list) {
   std::string text = "[";
@@ -45,7 +21,7 @@ struct ValueText {
   std::string operator()(const bool* v) const { return *v ? "true" : "false"; }
   std::string operator()(const int64_t* v) const { return std::to_string(*v); }
   std::string operator()(const double* v) const { return ShortestDouble(*v); }
-  std::string operator()(const std::string* v) const { return Quoted(*v); }
+  std::string operator()(const std::string* v) const { return YamlText(*v); }
   std::string operator()(const std::optional<int64_t>* v) const { return *v ? std::to_string(**v) : "auto"; }
   std::string operator()(const std::optional<double>* v) const { return *v ? ShortestDouble(**v) : "auto"; }
   std::string operator()(const std::vector<int64_t>* v) const { return ListText(*v); }
@@ -53,7 +29,7 @@ struct ValueText {
   std::string operator()(const std::array<double, 2>* v) const { return ListText(*v); }
   std::string operator()(const std::optional<std::array<double, 2>>* v) const { return *v ? ListText(**v) : "auto"; }
   std::string operator()(const LengthSchedule* v) const { return ListText(v->a_b_x_y); }
-  std::string operator()(const EnumTarget& v) const { return Quoted(v.get()); }
+  std::string operator()(const EnumTarget& v) const { return YamlText(v.get()); }
   std::string operator()(const AnyYaml&) const { return ""; }
   std::string operator()(const std::shared_ptr<Fields>&) const { return ""; }
   std::string operator()(const LateSection&) const { return ""; }
@@ -191,6 +167,30 @@ std::string ShortestDouble(double value) {
   std::array<char, 32> buffer{};
   const auto [end, error] = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value);
   return std::string(buffer.data(), end);
+}
+
+std::string YamlText(const std::string& text) {
+  const bool plain = !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '_' || c == '-' || c == '.' || c == '/' || c == ':';
+  });
+  const bool ambiguous = text == "true" || text == "false" || text == "null" || text == "Null" || text == "NULL" ||
+                         text.ends_with(':') || text.starts_with('-') ||
+                         (!text.empty() && std::isdigit(static_cast<unsigned char>(text[0])));
+  if (plain && !ambiguous) {
+    return text;
+  }
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      quoted += '\\';
+    }
+    if (c == '\n') {
+      quoted += "\\n";
+    } else {
+      quoted += c;
+    }
+  }
+  return quoted + "\"";
 }
 
 }  // namespace reverie

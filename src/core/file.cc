@@ -95,8 +95,10 @@ void WriteFileWhole(const std::filesystem::path& path, std::string_view bytes) {
 std::string FileDigest(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream content;
-  content << file.rdbuf();
-  if (!file) {
+  if (file && file.peek() != std::ifstream::traits_type::eof()) {
+    content << file.rdbuf();
+  }
+  if (!file.is_open() || file.bad() || !content) {
     throw std::runtime_error("cannot read " + path.string());
   }
   const std::string bytes = content.str();

@@ -3,6 +3,7 @@
 #include <sys/auxv.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
@@ -31,6 +32,15 @@ std::vector<std::string> SelfCommand() {
     }
   }
   return {started};
+}
+
+std::vector<std::string> LauncherCommand() {
+  std::vector<std::string> command = SelfCommand();
+  const char* const launcher = std::getenv("REVERIE_LAUNCHER");
+  if (command.size() > 1 && launcher != nullptr && *launcher != '\0') {
+    return {launcher};
+  }
+  return command;
 }
 
 }  // namespace reverie

@@ -8,6 +8,24 @@
 #include <stdexcept>
 
 namespace reverie {
+namespace {
+
+void Begin(const Rng& rng, torch::Generator& generator) {
+  generator.set_current_seed(rng.seed());
+  auto* const on_cpu = dynamic_cast<at::CPUGeneratorImpl*>(generator.unsafeGetGeneratorImpl());
+  if (on_cpu == nullptr) {
+    return;
+  }
+  // Of the number it takes the lower 32 bits: two of some ten thousand streams would be one.
+  at::mt19937_data_pod state = at::mt19937(rng.seed()).data();
+  std::seed_seq words{static_cast<uint32_t>(rng.seed()), static_cast<uint32_t>(rng.seed() >> 32)};
+  words.generate(state.state_.begin(), state.state_.end());
+  at::mt19937 engine;
+  engine.set_data(state);
+  on_cpu->set_engine(engine);
+}
+
+}  // namespace
 
 StateVisitor::StateVisitor(StateTree& tree, Mode mode, NewStreams* new_streams, std::string path)
     : tree_(tree), mode_(mode), new_streams_(new_streams), path_(std::move(path)) {}
@@ -125,7 +143,7 @@ void StateVisitor::operator()(std::string_view name, torch::Generator& value) {
   if (new_streams_ == nullptr) {
     throw std::runtime_error("the checkpoint's " + path + " is a random stream of another kind of device");
   }
-  value.set_current_seed(new_streams_->rng.Split(path).seed());
+  Begin(new_streams_->rng.Split(path), value);
   ++new_streams_->begun;
 }
 
@@ -164,20 +182,10 @@ void StateVisitor::operator()(std::string_view name, StoredRows& value) {
 }
 
 torch::Generator MakeGenerator(const Rng& rng, const torch::Device& device) {
-  if (device.is_cpu()) {
-    // Seeded with a number, the generator takes its lower 32 bits: two of some ten thousand streams would be one.
-    at::mt19937_data_pod state = at::mt19937(rng.seed()).data();
-    std::seed_seq words{static_cast<uint32_t>(rng.seed()), static_cast<uint32_t>(rng.seed() >> 32)};
-    words.generate(state.state_.begin(), state.state_.end());
-    at::mt19937 engine;
-    engine.set_data(state);
-    torch::Generator generator = at::make_generator<at::CPUGeneratorImpl>(rng.seed());
-    generator.get<at::CPUGeneratorImpl>()->set_engine(engine);
-    return generator;
-  }
   torch::Generator generator =
-      at::globalContext().getAcceleratorHooksInterface(device.type()).getNewGenerator(device.index());
-  generator.set_current_seed(rng.seed());
+      device.is_cpu() ? at::make_generator<at::CPUGeneratorImpl>()
+                      : at::globalContext().getAcceleratorHooksInterface(device.type()).getNewGenerator(device.index());
+  Begin(rng, generator);
   return generator;
 }
 

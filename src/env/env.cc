@@ -21,9 +21,11 @@ void CheckSpec(const EnvSpec& spec) {
   for (size_t i = 0; i < spec.action_low.size(); ++i) {
     const double low = spec.action_low[i];
     const double high = spec.action_high[i];
-    if (!std::isfinite(low) || !std::isfinite(high) || !(low < high)) {
+    // Policies and models see them in float32.
+    const auto finite = [](double x) { return std::isfinite(static_cast<float>(x)); };
+    if (!finite(low) || !finite(high) || !finite(high - low) || !(low < high)) {
       fail(Text("the bounds of number ", i, " of the action are ", low, " and ", high,
-                "; expected finite ones, the first below the second"));
+                "; expected finite ones in float32, the first below the second"));
     }
   }
   if (spec.time_limit < 0) {

@@ -27,7 +27,7 @@ constexpr float kBoundPenalty = 0.01F;
 
 int64_t TargetDim(const ModelSpec& spec) { return spec.layout.obs_dim + (spec.learn_reward ? 1 : 0); }
 
-MlpShape ShapeOf(const GaussianEnsembleConfig& config, const ModelSpec& spec, int64_t members) {
+MlpShape NetworkShape(const GaussianEnsembleConfig& config, const ModelSpec& spec, int64_t members) {
   const int64_t obs_dim = spec.layout.obs_dim;
   const int64_t feature_dim = spec.features ? spec.features(torch::zeros({1, obs_dim})).size(1) : obs_dim;
   MlpShape shape{.members = members, .widths = {feature_dim + spec.layout.act_dim}, .activation = Activation::kSilu};
@@ -109,11 +109,12 @@ GaussianEnsemble::GaussianEnsemble(const GaussianEnsembleConfig& config, const M
     : config_(config),
       spec_(spec),
       target_dim_(TargetDim(spec)),
-      parameters_(ShapeOf(config, spec, config.members).ParameterCount() + (spec.probabilistic ? 2 * target_dim_ : 0),
-                  device),
-      mlp_(ShapeOf(config, spec, config.members), parameters_),
-      elite_parameters_(ShapeOf(config, spec, config.elites).ParameterCount(), device),
-      elite_mlp_(ShapeOf(config, spec, config.elites), elite_parameters_),
+      parameters_(
+          NetworkShape(config, spec, config.members).ParameterCount() + (spec.probabilistic ? 2 * target_dim_ : 0),
+          device),
+      mlp_(NetworkShape(config, spec, config.members), parameters_),
+      elite_parameters_(NetworkShape(config, spec, config.elites).ParameterCount(), device),
+      elite_mlp_(NetworkShape(config, spec, config.elites), elite_parameters_),
       packed_elites_(elite_mlp_, config.precision),
       adam_(parameters_, config.learning_rate, DecayOf(config, mlp_, parameters_)),
       minibatch_("the ensemble's minibatch", device) {

@@ -263,7 +263,7 @@ void LayOut(const float* weights, int64_t k, int64_t n, uint16_t* tiles) {
 }
 
 template <int kParts>
-void Product(const ConstBlock& a, const uint16_t* tiles, int64_t k, int64_t n, float* y) {
+void TileProduct(const ConstBlock& a, const uint16_t* tiles, int64_t k, int64_t n, float* y) {
   struct alignas(kRowBytes) Line {
     uint16_t numbers[kDepth];
   };
@@ -293,11 +293,11 @@ void AmxProduct(const ConstBlock& a, const void* tiles, const WeightLayout& layo
   const auto* from = static_cast<const uint16_t*>(tiles);
   switch (layout.parts) {
     case 1:
-      return Product<1>(a, from, layout.k, layout.n, y);
+      return TileProduct<1>(a, from, layout.k, layout.n, y);
     case 2:
-      return Product<2>(a, from, layout.k, layout.n, y);
+      return TileProduct<2>(a, from, layout.k, layout.n, y);
     default:
-      return Product<3>(a, from, layout.k, layout.n, y);
+      return TileProduct<3>(a, from, layout.k, layout.n, y);
   }
 }
 

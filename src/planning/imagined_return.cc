@@ -1,7 +1,6 @@
 #include "reverie/planning/imagined_return.h"
 
 #include <ATen/ATen.h>
-#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include <stdexcept>
 
 #include "nn/safe_sqrt.h"
+#include "reverie/core/state.h"
 #include "reverie/core/text.h"
 
 namespace reverie {
@@ -89,7 +89,7 @@ torch::Tensor ImaginedReturn::ScoreOnThreads(const torch::Tensor& obs, const tor
     for (int64_t share = first; share < last; ++share) {
       const int64_t begin = share * candidates / shares;
       const int64_t count = (share + 1) * candidates / shares - begin;
-      torch::Generator own = at::detail::createCPUGenerator(static_cast<uint64_t>(seeds.data_ptr<int64_t>()[share]));
+      torch::Generator own = MakeGenerator(Rng(static_cast<uint64_t>(seeds.data_ptr<int64_t>()[share])), torch::kCPU);
       scores.narrow(0, begin, count).copy_(MeanReturn(RollSampled(obs, actions.narrow(0, begin, count), own)));
     }
   });

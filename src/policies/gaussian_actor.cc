@@ -9,7 +9,7 @@ namespace {
 // Observations that an export is held against the live actor on.
 constexpr int64_t kExportRows = 1000;
 
-MlpShape ShapeOf(int64_t obs_dim, int64_t act_dim, const std::vector<int64_t>& hidden) {
+MlpShape ActorShape(int64_t obs_dim, int64_t act_dim, const std::vector<int64_t>& hidden) {
   MlpShape shape{.members = 1, .widths = {obs_dim}, .activation = Activation::kRelu};
   shape.widths.insert(shape.widths.end(), hidden.begin(), hidden.end());
   shape.widths.push_back(2 * act_dim);
@@ -21,8 +21,8 @@ MlpShape ShapeOf(int64_t obs_dim, int64_t act_dim, const std::vector<int64_t>& h
 GaussianActor::GaussianActor(int64_t obs_dim, int64_t act_dim, const std::vector<int64_t>& hidden, const Rng& rng,
                              const torch::Device& device)
     : act_dim_(act_dim),
-      parameters_(ShapeOf(obs_dim, act_dim, hidden).ParameterCount(), device),
-      mlp_(ShapeOf(obs_dim, act_dim, hidden), parameters_) {
+      parameters_(ActorShape(obs_dim, act_dim, hidden).ParameterCount(), device),
+      mlp_(ActorShape(obs_dim, act_dim, hidden), parameters_) {
   torch::Generator generator = MakeGenerator(rng, device);
   mlp_.InitXavierUniform(generator);
 }

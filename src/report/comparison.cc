@@ -12,6 +12,7 @@
 #include "reverie/config/writer.h"
 #include "reverie/core/rng.h"
 #include "reverie/core/text.h"
+#include "reverie/run/run_config.h"
 
 namespace reverie {
 namespace {
@@ -353,9 +354,11 @@ std::string ConfigValue(const RunData& run, const std::string& key) {
   return found == run.config.end() ? "" : found->second;
 }
 
-// Keys that all of them list. One that only some do is read with what another key says, which differs then too, or was
-// listed unread by an older version.
-std::set<std::string> ConfigKeys(const std::vector<const RunData*>& runs) {
+// Whether a key says which task a run is of.
+bool IsOfTask(const std::string& key) { return key.starts_with("env."); }
+
+// Keys that at least so many runs list.
+std::set<std::string> ConfigKeys(const std::vector<const RunData*>& runs, size_t least) {
   std::map<std::string, size_t> counts;
   for (const RunData* run : runs) {
     for (const auto& [key, unused] : run->config) {
@@ -364,11 +367,35 @@ std::set<std::string> ConfigKeys(const std::vector<const RunData*>& runs) {
   }
   std::set<std::string> keys;
   for (const auto& [key, count] : counts) {
-    if (count == runs.size()) {
+    if (count >= least) {
       keys.insert(key);
     }
   }
   return keys;
+}
+
+// What a run says of its task. Older versions listed fewer keys, and no digests: their files, by their places, go by
+// their names. A bare name is that of a model file that comes with the task.
+std::string TaskValue(const RunData& run, const std::string& key, const std::vector<const RunData*>& all) {
+  const std::string value = ConfigValue(run, key);
+  const auto digest_of = [&key](const RunData& of) {
+    const auto found = of.record.facts.files.find(key);
+    return found == of.record.facts.files.end() ? "" : found->second;
+  };
+  const std::string digest = digest_of(run);
+  const std::filesystem::path place = value;
+  if (digest.empty() && !place.has_parent_path()) {
+    return value.empty() ? "auto" : value;
+  }
+  for (const RunData* other : all) {
+    const std::string theirs = ConfigValue(*other, key);
+    const bool same =
+        digest.empty() ? theirs.starts_with(place.filename().string() + " (") : digest == digest_of(*other);
+    if (!digest_of(*other).empty() && same) {
+      return theirs;
+    }
+  }
+  return value;
 }
 
 void WarnOfTask(const TaskReport& task, Comparison& comparison) {
@@ -381,17 +408,22 @@ void WarnOfTask(const TaskReport& task, Comparison& comparison) {
                                     (runs.size() == 1 ? " seed says nothing about spread."
                                                       : " seeds are few: intervals are too narrow to be trusted."));
     }
-    for (const std::string& key : ConfigKeys(runs)) {
+    // A key that only some list is read with what another key says, which differs then too, or was listed unread by an
+    // older version.
+    for (const std::string& key : ConfigKeys(runs, runs.size())) {
       const std::string values = Disagreement(runs, [&](const RunData& run) { return ConfigValue(run, key); });
-      if (key != "seed" && !key.starts_with("env.") && !values.empty()) {
+      if (key != "seed" && !RunConfig::SaysHow(key) && !IsOfTask(key) && !values.empty()) {
         comparison.warnings.push_back(task.name + ", " + group.name + ": its runs are not of one config: " + key +
                                       " is " + values + ".");
       }
     }
   }
-  for (const std::string& key : ConfigKeys(all)) {
-    const std::string values = Disagreement(all, [&](const RunData& run) { return ConfigValue(run, key); });
-    if (key.starts_with("env.") && !values.empty()) {
+  for (const std::string& key : ConfigKeys(all, 1)) {
+    if (!IsOfTask(key)) {
+      continue;
+    }
+    const std::string values = Disagreement(all, [&](const RunData& run) { return TaskValue(run, key, all); });
+    if (!values.empty()) {
       comparison.warnings.push_back(task.name + ": runs are not of the same task: " + key + " is " + values + ".");
     }
   }

@@ -34,12 +34,17 @@ struct LivePage::Server {
     return result;
   }
 
-  // `host`: NAME or NAME:PORT. Names are compared as DNS does, whatever their case.
-  bool IsOurName(const std::string& host) const {
+  // Of NAME or NAME:PORT.
+  static std::string NameOf(const std::string& host) {
     const size_t bracket = host.rfind(']');  // of an IPv6 address, which has colons of its own
-    const std::string name = host.substr(0, host.find(':', bracket == std::string::npos ? 0 : bracket));
-    return std::any_of(names.begin(), names.end(),
-                       [&](const std::string& ours) { return strcasecmp(ours.c_str(), name.c_str()) == 0; });
+    return host.substr(0, host.find(':', bracket == std::string::npos ? 0 : bracket));
+  }
+
+  // Names are compared as DNS does, whatever their case, and on whatever port.
+  bool IsOurName(const std::string& host) const {
+    return std::any_of(names.begin(), names.end(), [&](const std::string& ours) {
+      return strcasecmp(NameOf(ours).c_str(), NameOf(host).c_str()) == 0;
+    });
   }
 
   static MHD_Result Handle(void* self, MHD_Connection* connection, const char* url, const char* method, const char*,

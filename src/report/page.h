@@ -8,6 +8,9 @@ extern const char* const kPageHtml;
 extern const char* const kPageCss;
 extern const char* const kPageJs;
 
+// Where the build found plotly.js.
+extern const char* const kPlotlyJs;
+
 }  // namespace reverie
 
 #endif  // REVERIE_SRC_REPORT_PAGE_H_

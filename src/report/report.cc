@@ -220,7 +220,7 @@ std::string ForScript(const std::string& json) {
 
 std::string PlotlyScript() {
   const char* named = std::getenv("REVERIE_PLOTLY_JS");
-  const std::string path = named != nullptr && *named != '\0' ? named : REVERIE_PLOTLY_JS;
+  const std::string path = named != nullptr && *named != '\0' ? named : kPlotlyJs;
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
   text << file.rdbuf();

@@ -82,19 +82,31 @@ void ReadTraining(RunData& run) {
 
 // Links are followed, but no folder is looked into twice: one that leads to a folder around it would have no end, one
 // that leads to a run beside it would make two of one.
-void CollectRuns(const fs::path& folder, std::set<fs::path>& seen, std::vector<fs::path>& runs) {
-  if (!seen.insert(fs::canonical(folder)).second) {
+void CollectRuns(const fs::path& folder, std::set<fs::path>& seen, std::vector<fs::path>& runs,
+                 std::vector<DamagedRun>& damaged) {
+  std::error_code error;
+  std::vector<fs::path> entries;
+  for (fs::directory_iterator entry(folder, error); !error && entry != fs::directory_iterator();
+       entry.increment(error)) {
+    entries.push_back(entry->path());
+  }
+  const fs::path itself = error ? folder : fs::canonical(folder, error);
+  if (error) {
+    damaged.push_back({.path = folder, .reason = "cannot look into the folder: " + error.message()});
     return;
   }
-  if (fs::exists(folder / "run.json")) {
+  if (!seen.insert(itself).second) {
+    return;
+  }
+  if (std::find(entries.begin(), entries.end(), folder / "run.json") != entries.end()) {
     runs.push_back(folder);
     return;
   }
   for (const bool links : {false, true}) {
-    for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    for (const fs::path& entry : entries) {
       std::error_code leads_nowhere;
-      if (entry.is_symlink() == links && entry.is_directory(leads_nowhere)) {
-        CollectRuns(entry.path(), seen, runs);
+      if (fs::is_symlink(entry, leads_nowhere) == links && fs::is_directory(entry, leads_nowhere)) {
+        CollectRuns(entry, seen, runs, damaged);
       }
     }
   }
@@ -137,14 +149,15 @@ double MeanHeight(const Series& series, double begin, double end) {
   return area / (end - begin);
 }
 
-std::vector<fs::path> FindRuns(const fs::path& path) {
+std::vector<fs::path> FindRuns(const fs::path& path, std::vector<DamagedRun>& damaged) {
   if (!fs::is_directory(path)) {
     throw std::invalid_argument(path.string() + ": expected the folder of a run, or one with runs below it");
   }
   std::vector<fs::path> runs;
   std::set<fs::path> seen;
-  CollectRuns(path, seen, runs);
-  if (runs.empty()) {
+  const size_t damaged_before = damaged.size();
+  CollectRuns(path, seen, runs, damaged);
+  if (runs.empty() && damaged.size() == damaged_before) {
     throw std::invalid_argument(path.string() + ": there is no run in it or below it (none has a run.json)");
   }
   std::sort(runs.begin(), runs.end());

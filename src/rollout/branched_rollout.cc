@@ -87,7 +87,11 @@ void BranchedRollout::RunChunk(int64_t length, TransitionBatch batch, const Mode
             outcome.tally.copy_(of_step.tally);
           },
           [&]() -> RepeatedWork::NamedTensors {
-            return {{"rows", rows_}, {"finite", outcome.finite}, {"live", outcome.live}, {"tally", outcome.tally}};
+            return {{"action", batch.action()},       {"next_obs", batch.next_obs()},
+                    {"reward", batch.reward()},       {"terminated", batch.terminated()},
+                    {"truncated", batch.truncated()}, {"log_weight", batch.log_weight()},
+                    {"finite", outcome.finite},       {"live", outcome.live},
+                    {"tally", outcome.tally}};
           });
     } else {
       outcome = Step(batch, model_env, policy);

@@ -42,7 +42,9 @@ std::optional<EpisodeStats> Collector::Step(Policy& policy, ReplayBuffer* buffer
   *row++ = result.terminated ? 1.0F : 0.0F;
   *row++ = result.truncated ? 1.0F : 0.0F;
   *row = 0.0F;
-  buffer->Add(row_);
+  if (buffer != nullptr) {
+    buffer->Add(row_);
+  }
 
   ++env_steps_;
   episode_.episode_return += result.reward;
@@ -68,7 +70,8 @@ void Collector::VisitState(StateVisitor& state) {
   state("env_steps", env_steps_);
   state("episode_return", episode_.episode_return);
   state("episode_length", episode_.length);
-  if (state.loading() && in_episode_) {
+  // Acting begins episodes of its own, maybe in an environment that has changed since.
+  if (state.loading() && !state.to_act() && in_episode_) {
     env_->Restore(snapshot);
   }
 }

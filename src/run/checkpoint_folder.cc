@@ -10,6 +10,7 @@
 #include <regex>
 #include <set>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 
 #include "reverie/core/log.h"
@@ -202,8 +203,23 @@ void CheckpointFolder::Begin(const StateTree& state, const std::string& name) {
       added.push_back({.buffer = buffer, .begin = begin, .end = rows.end, .loan = rows.lend(begin)});
     }
   }
-  writing_ = std::async(std::launch::async, &CheckpointFolder::Write, this, state.values(), std::move(pieces),
-                        std::move(added), name);
+  struct Work {
+    TensorFile values;
+    Pieces pieces;
+    std::vector<NewRows> added;
+  };
+  const auto work = std::make_shared<Work>(Work{state.values(), std::move(pieces), std::move(added)});
+  const auto write = [this, work, name] {
+    Write(std::move(work->values), std::move(work->pieces), std::move(work->added), name);
+  };
+  try {
+    writing_ = std::async(std::launch::async, write);
+  } catch (const std::system_error& error) {
+    LogInfo(std::string("the checkpoint is written while training waits: no thread could be started (") +
+            error.code().message() + ")");
+    writing_ = std::async(std::launch::deferred, write);
+    writing_.wait();
+  }
 }
 
 void CheckpointFolder::Write(TensorFile values, Pieces pieces, std::vector<NewRows> added, const std::string& name) {
@@ -233,7 +249,7 @@ void CheckpointFolder::RemoveUnneeded() const {
   std::vector<fs::path> others;
   for (const fs::path& path : Entries(folder_)) {
     if (const std::string name = path.filename().string(); IsCheckpointFile(name)) {
-      (name.starts_with(kFailed) ? kept : others).push_back(path);
+      (name.starts_with(kFailed) && !name.ends_with(".partial") ? kept : others).push_back(path);
     }
   }
   std::set<std::string> needed;
@@ -341,7 +357,8 @@ bool CheckpointFolder::HasAny(const fs::path& folder) {
   const std::vector<fs::path> paths = Entries(folder);
   return std::any_of(paths.begin(), paths.end(), [](const fs::path& path) {
     const std::string name = path.filename().string();
-    return name.find(kStep) != std::string::npos && !name.starts_with(kFailed) && !name.ends_with(".partial");
+    return IsCheckpointFile(name) && !name.starts_with(kRows) && !name.starts_with(kFailed) &&
+           !name.ends_with(".partial");
   });
 }
 

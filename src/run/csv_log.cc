@@ -79,6 +79,7 @@ void CsvLog::Rewrite(const std::string& lines) {
   std::vector<std::string> header{"env_step"};
   header.insert(header.end(), columns_.begin(), columns_.end());
   file_ = std::ofstream();
+  file_.rdbuf()->pubsetbuf(nullptr, 0);  // what could not be written is not tried again when the file is closed
   WriteFileWhole(path_, CsvLine(header) + lines);
   file_.open(path_, std::ios::binary | std::ios::app);
   if (!file_) {
@@ -101,15 +102,19 @@ void CsvLog::Append(int64_t env_step, const Metrics& metrics) {
     const CsvTable table = ReadLog(path_);
     Rewrite(Lines(table, columns_.size() + 1, [](size_t) { return true; }));
   }
-  file_ << env_step;
+  std::string line = std::to_string(env_step);
   for (const std::string& column : columns_) {
-    file_ << ",";
+    line += ",";
     if (const std::optional<double> value = metrics.Find(column)) {
-      file_ << Number(*value);
+      line += Number(*value);
     }
   }
+  if (!file_ || !file_.is_open()) {
+    throw std::runtime_error("cannot write " + path_.string() + " after the write that failed");
+  }
+  line += '\n';
   errno = 0;
-  file_ << "\n" << std::flush;
+  file_ << line << std::flush;
   if (!file_) {
     throw std::runtime_error("cannot write " + path_.string() + ": " + std::strerror(errno));
   }

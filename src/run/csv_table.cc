@@ -67,6 +67,8 @@ void CsvTable::Split(const CsvFormat& format) {
   size_t written = 0;
   size_t width = 0;  // fields of the first line
   bool ended = false;
+  const auto ends_field = [](char c) { return c == ',' || c == '\n' || c == '\r'; };
+  ends_.reserve(static_cast<size_t>(std::count_if(text_.begin(), text_.end(), ends_field)));
   for (size_t line = 1, next_line = 1; read < text_.size(); line = next_line) {
     const size_t row_begin = written;
     const size_t row_fields = ends_.size();

@@ -30,6 +30,7 @@ RunContext::RunContext(const RunConfig& config, RunDirectory& directory, RunHook
       checkpoints_(directory.checkpoint_path(), config.checkpoint.keep) {}
 
 void RunContext::Begin(bool resume) {
+  untouched_ = resume;
   const std::filesystem::path& path = directory_.path();
   if (resume) {
     Checkpoint checkpoint = checkpoints_.Resume();
@@ -39,9 +40,11 @@ void RunContext::Begin(bool resume) {
                                       .Split(static_cast<uint64_t>(env_steps_))};
     StateVisitor visitor = StateVisitor::Loading(checkpoint.state, &new_streams);
     VisitState(visitor);
+    untouched_ = false;
     train_csv_ = CsvLog::Resume(path / "train.csv", env_steps_);
     eval_csv_ = CsvLog::Resume(path / "eval.csv", evaluation_owed_ ? env_steps_ - 1 : env_steps_);
     tensorboard_.emplace(path, env_steps_ + 1);
+    directory_.GoOn();
     LogInfo("going on from " + checkpoint.path.string() + ", env step " + std::to_string(env_steps_));
     if (new_streams.begun > 0) {
       LogWarning(
@@ -115,7 +118,6 @@ void RunContext::WriteTrainRow(std::string_view prefix, const Metrics& learner_m
   row.Set("rate/env_steps_per_s", static_cast<double>(env_steps_ - logged_env_steps_) / elapsed);
   row.Set("rate/updates_per_s", static_cast<double>(updates_ - logged_updates_) / elapsed);
   train_csv_->Append(env_steps_, row);
-  tensorboard_->Append(env_steps_, row);
   pending_.Clear();
   return_sum_ = 0;
   length_sum_ = 0;
@@ -123,6 +125,7 @@ void RunContext::WriteTrainRow(std::string_view prefix, const Metrics& learner_m
   logged_s_ = now;
   logged_env_steps_ = env_steps_;
   logged_updates_ = updates_;
+  tensorboard_->Append(env_steps_, row);
 }
 
 void RunContext::Evaluate() {
@@ -242,6 +245,10 @@ int RunContext::End() {
 }
 
 void RunContext::Fail(const std::string& what_happened) noexcept {
+  if (untouched_) {
+    LogError(what_happened);
+    return;
+  }
   const std::string reason =
       progress_ ? "after env step " + std::to_string(env_steps_) + ": " + what_happened : what_happened;
   const auto attempt = [](const std::string& what, const std::function<void()>& act) {

@@ -22,6 +22,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kRecordFile = "run.json";
+constexpr const char* kCheckpoints = "checkpoints";
 // Everything that a run writes beside them into its folder is in checkpoints/.
 constexpr std::array<std::string_view, 7> kFiles = {"config.yaml", kRecordFile, "log.txt",    "train.csv",
                                                     "eval.csv",    "policy.pt", "policy.json"};
@@ -123,7 +124,7 @@ bool IsBlank(const fs::path& path) {
   });
 }
 
-void RefuseWhatIsThere(const fs::path& path, bool overwrite) {
+void RefuseWhatIsThere(const fs::path& path, Existing existing) {
   if (!fs::exists(path)) {
     if (fs::is_symlink(path)) {
       throw std::invalid_argument(path.string() + " is a link to " + fs::read_symlink(path).string() +
@@ -135,12 +136,16 @@ void RefuseWhatIsThere(const fs::path& path, bool overwrite) {
   if (folder && IsBlank(path)) {
     return;
   }
-  if (folder && !overwrite) {
+  if (folder && existing == Existing::kRefuse) {
     throw std::invalid_argument(path.string() +
                                 " exists already; go on with it by --resume, or replace it with --overwrite");
   }
   if (!folder || !IsRun(path)) {
     throw std::invalid_argument(path.string() + " is not the folder of a run, and nothing else is overwritten");
+  }
+  if (existing == Existing::kReplaceUnbegun &&
+      (ReadRecord(path).status != RunStatus::kRunning || CheckpointFolder::HasAny(path / kCheckpoints))) {
+    throw std::invalid_argument(path.string() + " has gone on in another process meanwhile; nothing was changed");
   }
 }
 
@@ -165,11 +170,15 @@ RunDirectory::RunDirectory(fs::path path, RunRecord record, std::optional<Folder
     : path_(std::move(path)), record_(std::move(record)), lock_(std::move(lock)) {}
 
 RunDirectory::RunDirectory(RunDirectory&& other) noexcept
-    : path_(std::move(other.path_)), record_(std::move(other.record_)), lock_(std::exchange(other.lock_, {})) {}
+    : path_(std::move(other.path_)),
+      record_(std::move(other.record_)),
+      config_to_be_(std::move(other.config_to_be_)),
+      lock_(std::exchange(other.lock_, {})) {}
 
 RunDirectory& RunDirectory::operator=(RunDirectory&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(record_, other.record_);
+  std::swap(config_to_be_, other.config_to_be_);
   std::swap(lock_, other.lock_);
   return *this;
 }
@@ -181,12 +190,12 @@ RunDirectory::~RunDirectory() {
 }
 
 RunDirectory RunDirectory::Create(const fs::path& path, const std::string& config_yaml, const RunFacts& facts,
-                                  bool overwrite) {
+                                  Existing existing) {
   try {
-    RefuseWhatIsThere(path, overwrite);
+    RefuseWhatIsThere(path, existing);
     MakeFolder(path);
     FolderLock lock = LockRun(path);
-    RefuseWhatIsThere(path, overwrite);  // by another process, since
+    RefuseWhatIsThere(path, existing);  // by another process, since
     RunRecord record;
     DescribeProcess(facts, record);
     record.started = UtcNow();
@@ -216,12 +225,17 @@ RunDirectory RunDirectory::Resume(const fs::path& path, const std::string& confi
   RunDirectory directory = Open(path);
   CheckpointFolder::RequireOne(directory.checkpoint_path());
   directory.lock_ = LockRun(path);
+  directory.record_ = ReadRecord(path);  // another process may have gone on with it, since
   DescribeProcess(facts, directory.record_);
   directory.record_.resumed.push_back(UtcNow());
-  directory.WriteRecord();
-  WriteFileWhole(directory.config_path(), config_yaml);
+  directory.config_to_be_ = config_yaml;
   LogToFile(path / "log.txt");
   return directory;
+}
+
+void RunDirectory::GoOn() {
+  WriteFileWhole(config_path(), config_to_be_);
+  WriteRecord();
 }
 
 void RunDirectory::SetStatus(RunStatus status, const std::string& reason, int64_t env_steps, double wall_s) {

@@ -96,7 +96,10 @@ double LatestWallTime(const std::filesystem::path& path) {
   uint64_t length = 0;
   uint32_t length_crc = 0;
   uint32_t crc = 0;
-  for (std::string event; read(length) && read(length_crc) && length < kLongest;) {
+  const auto length_is_whole = [&] {
+    return length_crc == MaskedCrc({reinterpret_cast<const char*>(&length), sizeof length}) && length < kLongest;
+  };
+  for (std::string event; read(length) && read(length_crc) && length_is_whole();) {
     event.resize(length);
     if (!file.read(event.data(), static_cast<std::streamsize>(length)) || !read(crc) || crc != MaskedCrc(event)) {
       break;
@@ -134,7 +137,12 @@ TensorBoardWriter::TensorBoardWriter(const std::filesystem::path& folder, std::o
     begin += 1;
   }
   path_ = folder / (std::string(kFileName) + TimeInName(begin) + "." + HostName());
+  file_.rdbuf()->pubsetbuf(nullptr, 0);  // what could not be written is not tried again when the file is closed
+  errno = 0;
   file_.open(path_, std::ios::binary | std::ios::trunc);
+  if (!file_) {
+    throw std::runtime_error("cannot write " + path_.string() + ": " + std::strerror(errno));
+  }
   std::string version = NewEvent(0);
   AppendBytes(version, 3, "brain.Event:2");
   WriteRecord(version);
@@ -183,6 +191,9 @@ void TensorBoardWriter::WriteRecord(std::string_view payload) {
   AppendLittleEndian(record, MaskedCrc(length));
   record += payload;
   AppendLittleEndian(record, MaskedCrc(payload));
+  if (!file_) {
+    throw std::runtime_error("cannot write " + path_.string() + " after the write that failed");
+  }
   errno = 0;
   file_ << record << std::flush;
   if (!file_) {

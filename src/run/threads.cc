@@ -1,18 +1,24 @@
 #include "reverie/run/threads.h"
 
 #include <algorithm>
+#include <stdexcept>
 #include <vector>
 
+#include "reverie/core/log.h"
 #include "reverie/core/text.h"
 #include "reverie/core/timer.h"
+#include "reverie/core/worker_threads.h"
 #include "reverie/run/device.h"
 
 namespace reverie {
 namespace {
 
 constexpr int kRounds = 7;
-constexpr double kSeconds = 1;  // of all rounds together
-constexpr double kGain = 1.03;  // more threads have to be that much faster
+constexpr double kSeconds = 1;      // of all rounds together
+constexpr double kMostSeconds = 5;  // after which no further round begins, where a piece takes long
+constexpr int kLeastRounds = 3;
+constexpr double kStartSeconds = 0.25;  // beside which the start of threads is nothing
+constexpr double kGain = 1.03;          // more threads have to be that much faster
 // What takes that many times the least time in each of so many rounds is not tried again.
 constexpr double kHopeless = 2;
 constexpr size_t kRoundsBeforeGivingUp = 3;
@@ -35,6 +41,23 @@ bool IsFaster(const Candidate& one, const Candidate& other) { return Relative(on
 
 }  // namespace
 
+int64_t StartableThreads(int64_t most) {
+  std::string why_not;
+  int64_t threads = most;
+  for (; threads > 1; threads /= 2) {
+    try {
+      const WorkerThreads probe(threads);
+      break;
+    } catch (const std::runtime_error& error) {
+      why_not = why_not.empty() ? error.what() : why_not;
+    }
+  }
+  if (!why_not.empty()) {
+    LogWarning(why_not);
+  }
+  return std::max<int64_t>(threads, 1);
+}
+
 ThreadChoice ChooseThreads(int64_t cores, const std::function<double(int64_t, double)>& seconds_of) {
   if (cores <= 1) {
     return {.threads = 1, .reason = "threads auto: 1, as this process may use one core"};
@@ -45,13 +68,15 @@ ThreadChoice ChooseThreads(int64_t cores, const std::function<double(int64_t, do
   }
   candidates.push_back({.threads = cores, .seconds = {}, .of_one = {}});
   for (const Candidate& one : candidates) {
-    seconds_of(one.threads, 0);  // what the first piece costs once, memory and threads, is left out
+    seconds_of(one.threads, 0);  // the memory that a first piece takes is left out
   }
   const double slice = kSeconds / (kRounds * static_cast<double>(candidates.size()));
   std::vector<Candidate> given_up;
-  for (int round = 0; round < kRounds; ++round) {
+  double spent = 0;
+  for (int round = 0; round < kRounds && (round < kLeastRounds || spent < kMostSeconds); ++round) {
     for (Candidate& one : candidates) {
       one.seconds.push_back(seconds_of(one.threads, slice));
+      spent += one.seconds.back() + std::max(slice, one.seconds.back());  // a piece first, which is not counted
       one.of_one.push_back(one.seconds.back() / candidates.front().seconds.back());
     }
     const double least = Relative(*std::min_element(candidates.begin(), candidates.end(), IsFaster));
@@ -84,6 +109,12 @@ ThreadChoice ChooseThreads(int64_t cores, const std::function<double(int64_t, do
 ThreadChoice ChooseThreads(int64_t cores, const std::function<void()>& work) {
   return ChooseThreads(cores, [&work](int64_t threads, double seconds) {
     UseThreads(threads);
+    // OpenMP ends threads where fewer are asked for and starts them anew where more are.
+    const Stopwatch first;
+    work();
+    if (first.Seconds() > kStartSeconds) {
+      return first.Seconds();
+    }
     const Stopwatch watch;
     int64_t pieces = 0;
     do {

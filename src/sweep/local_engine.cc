@@ -318,12 +318,19 @@ SweepPlan PlanSweep(const Machine& machine, const std::vector<std::string>& devi
     plan.places.push_back({.gpu = gpu, .most = runs_per_gpu});
   }
   plan.places.emplace_back();
+  const size_t gpus = machine.gpus.size();
   int64_t on_cores = 0;
+  int64_t on_any_gpu = 0;
+  std::vector<int64_t> on_gpu(gpus, 0);  // that name it
   for (const std::string& device : devices) {
-    on_cores += plan.PlacesOf(device).begin == machine.gpus.size() ? 1 : 0;
+    const SweepPlan::Range range = plan.PlacesOf(device);
+    ++(range.begin == gpus ? on_cores : device.starts_with("cuda:") ? on_gpu[range.begin] : on_any_gpu);
   }
-  const int64_t on_gpus = std::min(static_cast<int64_t>(devices.size()) - on_cores,
-                                   static_cast<int64_t>(machine.gpus.size()) * runs_per_gpu);
+  int64_t on_gpus = 0;
+  for (const int64_t runs : on_gpu) {
+    on_gpus += std::min(runs, runs_per_gpu);
+  }
+  on_gpus += std::min(on_any_gpu, static_cast<int64_t>(gpus) * runs_per_gpu - on_gpus);
   plan.places.back().most = jobs > 0 ? jobs : std::max<int64_t>(1, machine.cores - on_gpus);
   plan.jobs = on_gpus + std::min(on_cores, plan.places.back().most);
   plan.jobs = std::max<int64_t>(1, jobs > 0 ? std::min(jobs, plan.jobs) : plan.jobs);

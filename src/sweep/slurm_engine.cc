@@ -70,7 +70,7 @@ std::string Quoted(const std::string& value) { return '"' + value + '"'; }
 std::string Script(const Sweep& sweep, int64_t tasks) {
   const SlurmOptions& slurm = sweep.slurm;
   std::string program;
-  for (const std::string& word : SelfCommand()) {
+  for (const std::string& word : LauncherCommand()) {
     program += ShellQuoted(word) + ' ';
   }
   const std::string at_once = slurm.at_once > 0 ? std::string("%") + std::to_string(slurm.at_once) : "";

@@ -6,6 +6,7 @@
 #include <set>
 #include <stdexcept>
 
+#include "algorithms/existing_run.h"
 #include "reverie/algorithms/registry.h"
 #include "reverie/config/reader.h"
 #include "reverie/config/writer.h"
@@ -127,8 +128,9 @@ void RefuseOwnKeys(const std::vector<ConfigAssignment>& assignments, bool has_ta
 
 struct Task {
   std::string name;
+  std::string env;    // its id; empty where the task does not say
+  std::string where;  // the task is given
   std::vector<ConfigAssignment> assignments;
-  bool replaces_env = false;  // all of the section
 };
 
 std::vector<Task> ReadTasks(const ConfigDocument& document, const fs::path& folder) {
@@ -140,14 +142,25 @@ std::vector<Task> ReadTasks(const ConfigDocument& document, const fs::path& fold
   for (const std::string& name : names) {
     if (name.ends_with(".yaml") || name.ends_with(".yml")) {
       const ConfigDocument config = ConfigDocument::FromFile(folder / name);
-      tasks.push_back({.name = fs::path(name).stem().string(), .assignments = Assignments(config)});
+      tasks.push_back({.name = fs::path(name).stem().string(),
+                       .env = config.TextAt("env.id"),
+                       .where = config.Where("env.id"),
+                       .assignments = Assignments(config)});
     } else {
-      // Options are those of another environment: all of the section is replaced.
-      tasks.push_back({.name = name, .assignments = {{"env={id: " + name + "}", where}}, .replaces_env = true});
+      tasks.push_back({.name = name, .env = name, .where = where, .assignments = {{"env.id=" + name, where}}});
     }
     CheckName("tasks:", tasks.back().name, where);
   }
   return tasks;
+}
+
+// What the base says of its environment is not said of another one: all of the section gives way to the task's.
+void SetTask(const Task& task, const std::vector<ConfigAssignment>& overrides, ConfigDocument& config) {
+  if (!task.env.empty() && task.env != config.TextAt("env.id")) {
+    config.Set("env={id: " + YamlText(task.env) + "}", task.where);
+  }
+  config.Set(overrides);
+  config.Set(task.assignments);
 }
 
 struct Variant {
@@ -197,24 +210,6 @@ std::vector<Variant> WithGrid(std::vector<Variant> variants, const ConfigDocumen
   return variants;
 }
 
-// Keys of a run that say how it is computed, not what.
-bool SaysHow(const std::string& key) { return key == "seed" || key == "threads" || key == "device"; }
-
-// An existing run goes on only with the config it was begun with.
-void CheckExisting(const SweepRun& run, const std::string& yaml, const EnvRegistry& envs) {
-  const fs::path config = run.directory / "config.yaml";
-  if (!fs::exists(config)) {
-    return;
-  }
-  std::vector<ConfigDifference> differences =
-      ConfigDifferences(Resolved(OpenConfig(config), envs), ConfigDocument::FromText(yaml, run.config.string()));
-  std::erase_if(differences, [](const ConfigDifference& one) { return SaysHow(one.key); });
-  if (!differences.empty()) {
-    Fail(run.directory.string(), "was begun with another config: " + DifferencesText(differences) +
-                                     "; remove it, or name another folder in `out`");
-  }
-}
-
 // The last value of a column in a CSV file of a run; nothing where there is none.
 std::optional<double> LastValue(const fs::path& path, const std::string& column) {
   try {
@@ -255,14 +250,6 @@ Sweep ReadSweep(const fs::path& file, const fs::path& out, const EnvRegistry& en
   std::vector<Task> tasks = ReadTasks(document, folder);
   std::vector<Variant> variants = ReadVariants(document, folder);
   RefuseOwnKeys(overrides, !tasks.empty());
-  for (const Task& task : tasks) {
-    for (const ConfigAssignment& override : overrides) {
-      if (task.replaces_env && override.text.starts_with("env.")) {
-        Fail(override.origin, override.text.substr(0, override.text.find('=')) + ": is lost, as the task " + task.name +
-                                  " comes with an env section of its own; give it in `variants` or in a task's config");
-      }
-    }
-  }
   if (variants.empty()) {
     variants.emplace_back();  // named after the algorithm
   }
@@ -279,8 +266,7 @@ Sweep ReadSweep(const fs::path& file, const fs::path& out, const EnvRegistry& en
   for (const Task& task : tasks) {
     for (const Variant& variant : variants) {
       ConfigDocument config = OpenConfig(variant.base.value_or(folder / fields.base));
-      config.Set(overrides);
-      config.Set(task.assignments);
+      SetTask(task, overrides, config);
       config.Set(variant.assignments);
       SweepRun run{.task = task.name, .variant = variant.name};
       if (run.task.empty()) {
@@ -314,11 +300,33 @@ Sweep ReadSweep(const fs::path& file, const fs::path& out, const EnvRegistry& en
       const std::string name = "seed-" + std::to_string(seed);
       run.directory = sweep.out / run.task / run.variant / name;
       run.output = sweep.out / "output" / run.task / run.variant / (name + ".txt");
-      CheckExisting(run, sweep.configs[i].yaml, envs);
       sweep.runs.push_back(run);
     }
   }
   return sweep;
+}
+
+void RefuseOtherRuns(const Sweep& sweep, const EnvRegistry& envs) {
+  std::map<fs::path, AlgorithmMaker> makers;
+  for (const SweepConfig& config : sweep.configs) {
+    makers.emplace(config.path, ReadAlgorithm(ConfigDocument::FromText(config.yaml, config.path.string()), envs));
+  }
+  for (const SweepRun& run : sweep.runs) {
+    if (!fs::exists(run.directory / "config.yaml")) {
+      continue;
+    }
+    const RunDirectory directory = RunDirectory::Open(run.directory);
+    const AlgorithmMaker& maker = makers.at(run.config);
+    std::string difference = ChangedFiles(directory, maker);
+    if (difference.empty()) {
+      difference = DifferenceFrom(directory, maker, envs, [](const ConfigDifference& one) {
+        return one.key == "seed" || RunConfig::SaysHow(one.key);
+      });
+    }
+    if (!difference.empty()) {
+      throw std::invalid_argument(difference + "; remove it, or name another folder in `out`");
+    }
+  }
 }
 
 void WriteSweepConfigs(const Sweep& sweep) {

@@ -96,7 +96,7 @@ class OrderTest : public testing::Test {
     const std::unique_ptr<Algorithm> algorithm = maker.make(torch::kCPU);
     journal_.algorithm = algorithm.get();
     const RunFacts facts{.algorithm = "test", .env = "Journal-v0", .device = "cpu", .threads = 1};
-    RunDirectory directory = RunDirectory::Create(folder_.path() / "run", "", facts, false);
+    RunDirectory directory = RunDirectory::Create(folder_.path() / "run", "", facts, Existing::kRefuse);
     RunContext run(maker.run(), directory,
                    {.evaluate = [](int64_t) { return EvalResult{.returns = {0}, .lengths = {1}}; },
                     .visit_state = [&](StateVisitor& state) { state("algorithm", *algorithm); },

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "reverie/apps/program.h"
+#include "reverie/env/registry.h"
 
 namespace reverie {
 namespace {
@@ -29,7 +30,7 @@ Outcome RunReverie(std::vector<std::string> arguments) {
   }
   testing::internal::CaptureStdout();
   testing::internal::CaptureStderr();
-  const int code = RunProgram(static_cast<int>(argv.size()), argv.data(), BuiltinEnvs());
+  const int code = RunProgram(static_cast<int>(argv.size()), argv.data());
   std::string out = testing::internal::GetCapturedStdout();
   return {code, std::move(out), testing::internal::GetCapturedStderr()};
 }

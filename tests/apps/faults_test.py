@@ -8,12 +8,14 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 import unittest
+import unittest.mock
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
 from program import PROGRAM, TINY_MBPO, TINY_SAC, Case, comparable, rows, run, state  # noqa: E402
@@ -245,9 +247,13 @@ class Process(Case):
         self.assertEqual(result.stdout, "0\n")
         for name in ("train.csv", "eval.csv"):
             self.assertEqual(comparable(self.cwd / "r" / name), comparable(self.cwd / "whole" / name))
-        lines = [[line.split(" ", 3)[2] for line in (self.cwd / folder / "log.txt").read_text().splitlines()]
-                 for folder in ("r", "whole")]
+        lines = [[re.sub(rf"ETA.*|[0-9.,]+|(?<= ){folder}(?=/|$)", "", line.split(" ", 2)[2])
+                  for line in (self.cwd / folder / "log.txt").read_text().splitlines()] for folder in ("r", "whole")]
+        self.assertGreater(len(lines[0]), 3)
         self.assertEqual(*lines)
+        for command in ("eval r --json", "compare r", "--version"):
+            with self.subTest(command):
+                self.assertEqual(self.shell(f"$p {command} >&-").returncode, 1)
 
     def test_output_that_does_not_arrive_is_a_failure(self):
         self.write(TINY_SAC)
@@ -333,7 +339,28 @@ class Files(Case):
         said = lambda *runs: [text for text in json.loads(self.call("compare", *runs, "--json").stdout)["warnings"]
                               if text.startswith(warning)]
         self.assertEqual(said("r", "moved"), [])
+        shutil.copy(self.cwd / "moved.xml", self.cwd / "renamed.xml")
+        self.train("project/c.yaml", "--run-dir", "renamed", "--seed", 3, "--set", "env.options.xml_file=./renamed.xml")
+        self.assertEqual(said("r", "renamed"), [])
+        # Acting takes up no episode, whose state another file may have no place for.
+        bodies = (self.cwd / "moved.xml").read_text().replace("</worldbody>", '<body name="rock"><geom size="0.1"/></body></worldbody>')
+        (self.cwd / "moved.xml").write_text(bodies)
+        self.assertIn("is not what it was", self.call("eval", "r", "--episodes", 1).stderr)
         self.assertRegex(said("r", "longer")[0], r"moved.xml \([0-9a-f]{16}\).*pole.xml \([0-9a-f]{16}\)")
+
+    def test_a_file_named_as_the_tasks_own_is_another(self):
+        self.write(TINY_SAC)
+        self.train("c.yaml", "--run-dir", "r")
+        self.add_model("inverted_pendulum.xml", 1)
+        ours = "env.options.xml_file=./inverted_pendulum.xml"
+        said = self.call("train", "--resume", "r", "--set", "total_steps=600", "--set", ours, code=2).stderr
+        self.assertIn("r was begun with another config: env.options.xml_file (inverted_pendulum.xml there, ", said)
+        self.train("c.yaml", "--run-dir", "ours", "--seed", 1, "--set", ours)
+        self.assertIn("runs are not of the same task: env.options.xml_file is ", self.call("compare", "r", "ours").stdout)
+        self.write(TINY_SAC.replace("InvertedPendulum-v5", "Pendulum-v1"), "other.yaml")
+        self.train("other.yaml", "--run-dir", "other")
+        said = self.call("train", "c.yaml", "--set", ours, "--run-dir", "other", "--auto-resume", code=2).stderr
+        self.assertIn("other was begun with another config: env.id (Pendulum-v1 there, InvertedPendulum-v5 here)", said)
 
     def test_a_misfit_says_which_file(self):
         self.model.write_text(re.sub("<body name=.pole.*?</body>", "", self.model.read_text(), flags=re.DOTALL))
@@ -362,14 +389,17 @@ class Files(Case):
 
     def test_a_run_of_an_older_version_finds_its_file_from_where_it_was_begun(self):
         self.train("project/c.yaml", "--set", "env.options.xml_file=models/pole.xml", "--run-dir", "r")
+        shutil.copy(self.cwd / "models/pole.xml", self.cwd / "a, b.xml")
         path = self.cwd / "r/config.yaml"
-        path.write_text(path.read_text().replace(self.xml_file("r"), "models/pole.xml"))
-        record = json.loads((self.cwd / "r/run.json").read_text())
-        del record["files"]
-        (self.cwd / "r/run.json").write_text(json.dumps(record))
-        self.call("eval", "r", "--episodes", 1)
-        self.call("train", "--resume", "r", "--set", "total_steps=600")
-        self.assertEqual(self.xml_file("r"), str((self.cwd / "models/pole.xml").resolve()))
+        for steps, name, file in ((600, "models/pole.xml", "models/pole.xml"), (700, '"~/a, b.xml"', "a, b.xml")):
+            path.write_text(re.sub("xml_file: .*", f"xml_file: {name}", path.read_text()))
+            record = json.loads((self.cwd / "r/run.json").read_text())
+            del record["files"]
+            (self.cwd / "r/run.json").write_text(json.dumps(record))
+            with unittest.mock.patch.dict(os.environ, HOME=str(self.cwd)):
+                self.call("eval", "r", "--episodes", 1)
+                self.call("train", "--resume", "r", "--set", f"total_steps={steps}")
+            self.assertEqual(self.xml_file("r"), str((self.cwd / file).resolve()))
 
 
 if __name__ == "__main__":

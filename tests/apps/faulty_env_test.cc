@@ -7,6 +7,7 @@
 
 #include "oracle.h"
 #include "reverie/apps/program.h"
+#include "reverie/env/registry.h"
 #include "reverie/run/checkpoint_folder.h"
 #include "reverie/run/run_directory.h"
 
@@ -83,11 +84,13 @@ int TrainWith(const std::string& options, const std::filesystem::path& folder) {
 
 TEST(FaultyEnv, BoundsThatNothingCanBeLearnedWithAreBadInput) {
   const std::string bounds = "error: Faulty-v0: the bounds of number 0 of the action are ";
-  const std::string expected = "; expected finite ones, the first below the second\n";
+  const std::string expected = "; expected finite ones in float32, the first below the second\n";
   const std::string counts = " upper bounds; expected as many of both, at least 1\n";
   for (const auto& [options, says] : std::vector<std::pair<std::string, std::string>>{
            {"action_high: [.inf]", bounds + "-1 and inf" + expected},
            {"action_low: [-.inf]", bounds + "-inf and 1" + expected},
+           {"action_low: [-1e39]", bounds + "-1e+39 and 1" + expected},
+           {"action_low: [-3e38], action_high: [3e38]", bounds + "-3e+38 and 3e+38" + expected},
            {"action_low: [1]", bounds + "1 and 1" + expected},
            {"action_low: [2]", bounds + "2 and 1" + expected},
            {"action_low: [], action_high: []", "error: Faulty-v0: the action has 0 lower and 0" + counts},

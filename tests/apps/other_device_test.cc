@@ -7,7 +7,6 @@
 
 #include "oracle.h"
 #include "reverie/apps/program.h"
-#include "reverie/env/registry.h"
 #include "reverie/run/checkpoint_folder.h"
 #include "reverie/run/run_directory.h"
 
@@ -32,7 +31,7 @@ class OtherDevice : public testing::TestWithParam<std::string> {
     for (std::string& word : words) {
       arguments.push_back(word.data());
     }
-    return RunProgram(static_cast<int>(arguments.size()), arguments.data(), BuiltinEnvs());
+    return RunProgram(static_cast<int>(arguments.size()), arguments.data());
   }
   std::string Log() const {
     std::ifstream log(run_ / "log.txt");

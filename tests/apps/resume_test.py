@@ -248,8 +248,22 @@ class AutoResume(ResumeCase):
         self.assert_equal_runs("whole", "r")
         for path in (self.cwd / "r/checkpoints").glob("step-*"):
             path.write_bytes(b"PK" + path.read_bytes())
+        before = [(self.cwd / "r" / name).read_text() for name in ("run.json", "config.yaml", "train.csv", "eval.csv")]
         said = self.again("--set", "total_steps=900", code=1).stderr
         self.assertIn("no checkpoint is good: ", said)
+        self.assertEqual([(self.cwd / "r" / name).read_text() for name in ("run.json", "config.yaml", "train.csv", "eval.csv")],
+                         before)
+
+    def test_a_config_that_cannot_be_replaced_is_a_failure_with_its_reason(self):
+        self.write(TINY_SAC)
+        self.train("c.yaml", "--run-dir", "r")
+        before = (self.cwd / "r/config.yaml").read_text()
+        (self.cwd / "r/config.yaml.partial").mkdir()
+        self.again("--set", "total_steps=700", code=1)
+        record = json.loads((self.cwd / "r/run.json").read_text())
+        self.assertEqual((record["status"], record["env_steps"]), ("failed", 500))
+        self.assertIn("config.yaml", record["reason"])
+        self.assertEqual((self.cwd / "r/config.yaml").read_text(), before)
         self.assertEqual(run("eval", "r", cwd=self.cwd).returncode, 1)
 
     def test_a_signal_in_the_middle_of_an_evaluation_or_a_fit_is_heard_within_seconds(self):

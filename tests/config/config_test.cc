@@ -172,6 +172,23 @@ TEST(Config, WhatIsWrittenReadsBackToTheSame) {
   EXPECT_EQ(again.inner.rate, config.inner.rate);
   EXPECT_EQ(again.count, std::nullopt);
   EXPECT_EQ(ToYaml(Fields::Of(again)), yaml);
+  for (const char* text :
+       {"null", "Null", "NULL", "~", "true", "TRUE", "-1", "0x1", ".inf", "", " a ", "a: b", "# a", "a\nb"}) {
+    config.id = text;
+    ConfigDocument::FromText(ToYaml(Fields::Of(config)), "f.yaml").ReadInto(Fields::Of(again));
+    EXPECT_EQ(again.id, text);
+  }
+}
+
+TEST(Config, ATextIsFoundByItsPath) {
+  const ConfigDocument document =
+      ConfigDocument::FromText("env: {id: A, options: {xml_file: \"a, b.xml\", list: [1]}}\nname: null\n", "f.yaml");
+  EXPECT_EQ(document.TextAt("env.options.xml_file"), "a, b.xml");
+  EXPECT_EQ(document.TextAt("env.id"), "A");
+  for (const char* path : {"env", "env.options.list", "env.id.more", "other", "env.other.more"}) {
+    EXPECT_EQ(document.TextAt(path), "") << path;
+  }
+  EXPECT_EQ(document.TextAt("env.id"), "A");
 }
 
 TEST(Config, ErrorsNameFileLineKeyAndWhatWasExpected) {

@@ -109,6 +109,14 @@ TEST_F(FileTest, WhatCannotBeWrittenIsNamed) {
   expect_throw(folder_ / "missing" / "a");
 }
 
+TEST_F(FileTest, ADigestIsOfAllThatCouldBeRead) {
+  WriteFileWhole(folder_ / "a", "");
+  EXPECT_EQ(FileDigest(folder_ / "a"), "2d06800538d394c2");  // XXH3 of nothing
+  for (const fs::path& path : {folder_ / "missing", folder_, fs::path("/proc/self/mem")}) {
+    EXPECT_THAT([&] { FileDigest(path); }, testing::ThrowsMessage<std::runtime_error>("cannot read " + path.string()));
+  }
+}
+
 // What another process gets: 'y' the lock, 'n' not.
 char ToAnotherProcess(const fs::path& folder) {
   const pid_t child = fork();

@@ -4,8 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -233,6 +235,48 @@ TEST_F(RepeatedWorkTest, ACheckSaysWhichTensorDiffers) {
   run();          // the first replay is not checked
   EXPECT_THAT(run, ThrowsMessage<std::runtime_error>(
                        HasSubstr("a test's work: replay 2 of its CUDA graph differs from the work: sum by ")));
+}
+
+// An update moves a weight by a ten-thousandth; what it does otherwise is seen against that, not against the weight.
+TEST_F(RepeatedWorkTest, ACheckLooksAtWhatTheWorkChanges) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  struct Case {
+    double moved, moves;  // by the recording, by the work
+    bool differs;
+  };
+  for (const Case& one : std::vector<Case>{{1e-4, 1e-4, false},
+                                           {1e-4, 0.99999e-4, false},
+                                           {1e-4, 0.9e-4, true},
+                                           {0, 1e-4, true},
+                                           {1e-4, 0, true},
+                                           {kInfinity, kInfinity, false},
+                                           {kInfinity, -kInfinity, true},
+                                           {kInfinity, NAN, true},
+                                           {NAN, NAN, false},
+                                           {NAN, 1, true}}) {
+    setenv("REVERIE_CHECK_GRAPHS", "2", 1);
+    RepeatedWork work = Make();
+    torch::Tensor weights = torch::ones({1000});
+    torch::Tensor large = torch::full({1}, 1e6);
+    double step = one.moved;
+    const auto run = [&] {
+      work.Run(
+          {}, [&] { device_.Queue([&weights, number = step] { weights.add_(number); }); },
+          [&]() -> RepeatedWork::NamedTensors {
+            return {{"large", large}, {"weights", weights}};
+          });
+    };
+    for (int i = 0; i < 3; ++i) {
+      run();
+    }
+    weights.fill_(1);
+    step = one.moves;
+    if (one.differs) {
+      EXPECT_THAT(run, ThrowsMessage<std::runtime_error>(HasSubstr("weights by "))) << one.moved << " " << one.moves;
+    } else {
+      EXPECT_NO_THROW(run()) << one.moved << " " << one.moves;
+    }
+  }
 }
 
 TEST_F(RepeatedWorkTest, ACheckSaysThatDrawsAreMissing) {

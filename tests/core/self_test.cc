@@ -27,10 +27,11 @@ std::string CommandLine(const std::vector<std::string>& words) {
   return line;
 }
 
-// What SelfCommand() says in a process that was started by `words`.
-std::string CommandOf(std::vector<std::string> words) {
+// What SelfCommand(), or LauncherCommand(), says in a process that was started by `words`.
+std::string CommandOf(std::vector<std::string> words, const std::string& which = "self",
+                      const std::string& environment = "") {
   words.emplace_back(kEchoFilter);
-  const std::string output = ShellOutput(std::string(kEcho) + "=1 " + CommandLine(words));
+  const std::string output = ShellOutput(environment + " " + kEcho + "=" + which + " " + CommandLine(words));
   const size_t begin = output.find("<") + 1;
   return output.substr(begin, output.find(">") - begin);
 }
@@ -48,8 +49,8 @@ const fs::path& Program() {
 
 // What the tests below start, not a test of its own.
 TEST(Self, Echo) {
-  if (std::getenv(kEcho) != nullptr) {
-    std::cout << "<" << CommandLine(SelfCommand()) << ">";
+  if (const char* what = std::getenv(kEcho)) {
+    std::cout << "<" << CommandLine(*what == 'l' ? LauncherCommand() : SelfCommand()) << ">";
   }
 }
 
@@ -72,6 +73,18 @@ TEST(Self, AProgramThatWasStartedThroughALoaderIsStartedThroughItAgain) {
   EXPECT_EQ(CommandOf({"sh", "-c", "exec " + CommandOf(words) + kEchoFilter, "sh"}), CommandLine(words));
   EXPECT_EQ(CommandOf({"env", "-C", Program().parent_path(), Loader(), "./" + Program().filename().string()}),
             CommandLine({Loader(), Program().parent_path() / "." / Program().filename()}));
+}
+
+TEST(Self, AnotherMachineStartsTheLauncherOfABundle) {
+  if (getauxval(AT_BASE) == 0) {
+    GTEST_SKIP() << "these tests were started through a loader themselves";
+  }
+  const std::string launcher = "REVERIE_LAUNCHER=/bundle/reverie";
+  const std::vector<std::string> through_loader = {Loader(), Program()};
+  EXPECT_EQ(CommandOf(through_loader, "launcher", launcher), CommandLine({"/bundle/reverie"}));
+  EXPECT_EQ(CommandOf(through_loader, "launcher"), CommandLine(through_loader));
+  // Another program that a bundle's started is not the bundle's.
+  EXPECT_EQ(CommandOf({Program()}, "launcher", launcher), CommandLine({Program()}));
 }
 
 }  // namespace

@@ -117,6 +117,8 @@ TEST(StateOfStreams, OfAnotherKindOfDeviceBeginsAnewByItsPath) {
   EXPECT_NE(noise, shuffle);
   EXPECT_EQ(loaded(9), std::pair(noise, shuffle));
   EXPECT_NE(loaded(8).first, noise);
+  torch::Generator by_all_of_the_seed = MakeGenerator(Rng(9).Split("noise"), torch::kCPU);
+  EXPECT_EQ(Draws(by_all_of_the_seed), noise);
 
   tree = Saved(OnCpu(1));
   Learner elsewhere = Elsewhere(0);
@@ -145,6 +147,7 @@ TEST(StateToAct, NeedsNeitherStreamsNorRowsAndLeavesThemAlone) {
     learner.rows.read = [](int64_t, int64_t) { return torch::Tensor(); };
     StateVisitor visitor = StateVisitor::LoadingToAct(tree);
     EXPECT_TRUE(visitor.loading());
+    EXPECT_TRUE(visitor.to_act());
     learner.VisitState(visitor);
     EXPECT_EQ(learner.weight[1].item<float>(), 3);
     EXPECT_EQ(learner.engine, RandomEngine());

@@ -2,13 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <atomic>
-#include <fstream>
 #include <stdexcept>
 #include <vector>
+
+#include "thread_limit.h"
 
 namespace reverie {
 namespace {
@@ -52,24 +51,14 @@ TEST(WorkerThreads, TheFirstExceptionIsThrownOnceAllIsDone) {
 }
 
 // A sanitizer's own memory does not fit below such a limit.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-int64_t PagesInUse() {
-  std::ifstream file("/proc/self/statm");
-  int64_t pages = 0;
-  file >> pages;
-  return pages;
-}
-
+#if REVERIE_HAS_THREAD_LIMIT
 TEST(WorkerThreads, ThreadsThatCannotBeStartedAreAnErrorAndTheOthersEnd) {
-  rlimit before{};
-  ASSERT_EQ(getrlimit(RLIMIT_AS, &before), 0);
-  // Room for some stacks and no more; a limit on processes would not hold for root.
-  rlimit low = before;
-  low.rlim_cur = static_cast<rlim_t>(PagesInUse() * sysconf(_SC_PAGESIZE) + (int64_t{100} << 20));
-  ASSERT_EQ(setrlimit(RLIMIT_AS, &low), 0);
-  EXPECT_THAT([] { WorkerThreads(1000); }, ThrowsMessage<std::runtime_error>(AllOf(
-                                               HasSubstr("only "), HasSubstr(" of 1000 threads could be started: "))));
-  ASSERT_EQ(setrlimit(RLIMIT_AS, &before), 0);
+  {
+    const AddressSpaceLimit some_stacks(int64_t{100} << 20);
+    EXPECT_THAT(
+        [] { WorkerThreads(1000); },
+        ThrowsMessage<std::runtime_error>(AllOf(HasSubstr("only "), HasSubstr(" of 1000 threads could be started: "))));
+  }
   WorkerThreads workers(3);
   std::atomic<int> done = 0;
   workers.Run(10, [&](int64_t, int64_t) { ++done; });

@@ -54,7 +54,7 @@ int RunReverie(std::vector<std::string> arguments) {
   for (std::string& argument : arguments) {
     argv.push_back(argument.data());
   }
-  return RunProgram(static_cast<int>(argv.size()), argv.data(), BuiltinEnvs());
+  return RunProgram(static_cast<int>(argv.size()), argv.data());
 }
 
 class Parity : public testing::TestWithParam<std::string> {

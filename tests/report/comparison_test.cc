@@ -145,9 +145,50 @@ TEST(Compare, AKeyThatSomeRunsDoNotListIsNoOtherConfig) {
   runs[0].config["uncertainty.coefficient"] = "1";
   runs[0].config.erase("env.max_episode_steps");
   EXPECT_THAT(Compare(runs, {}).warnings, ElementsAre());
+  runs[1].config["env.max_episode_steps"] = "50";
+  EXPECT_THAT(Compare(runs, {}).warnings,
+              ElementsAre("T: runs are not of the same task: env.max_episode_steps is 50 (1 run), auto (4 runs)."));
+  runs[1].config["env.max_episode_steps"] = "auto";
   runs[0].config["uncertainty.use"] = "penalty";
   EXPECT_THAT(Compare(runs, {}).warnings,
               ElementsAre("T, a: its runs are not of one config: uncertainty.use is none (4 runs), penalty (1 run)."));
+}
+
+TEST(Compare, FilesAreKnownByTheirContentAndOlderOnesByTheirNames) {
+  std::vector<RunData> runs;
+  for (int64_t seed = 0; seed < 5; ++seed) {
+    runs.push_back(MakeRun("T", "a", seed, Rising(1)));
+  }
+  const auto set = [&runs](size_t run, const std::string& value, const std::string& digest) {
+    runs[run].config["env.options.xml_file"] = value;
+    if (!digest.empty()) {
+      runs[run].record.facts.files["env.options.xml_file"] = digest;
+    }
+  };
+  set(0, "pole.xml (1a)", "1a");
+  set(1, "renamed.xml (1a)", "1a");
+  set(2, "/older/pole.xml", "");
+  set(3, "pole.xml (1a)", "1a");
+  set(4, "pole.xml (1a)", "1a");
+  EXPECT_THAT(Compare(runs, {}).warnings, ElementsAre());
+  set(2, "pole.xml", "");  // the task's own
+  EXPECT_THAT(Compare(runs, {}).warnings,
+              ElementsAre("T: runs are not of the same task: env.options.xml_file is pole.xml (1 run), "
+                          "pole.xml (1a) (4 runs)."));
+  set(2, "/older/cart.xml", "");
+  set(3, "pole.xml (2b)", "2b");
+  EXPECT_THAT(Compare(runs, {}).warnings,
+              ElementsAre("T: runs are not of the same task: env.options.xml_file is /older/cart.xml (1 run), "
+                          "pole.xml (1a) (3 runs), pole.xml (2b) (1 run)."));
+}
+
+TEST(Compare, HowARunWasComputedIsNoOtherConfig) {
+  std::vector<RunData> runs;
+  for (int64_t seed = 0; seed < 5; ++seed) {
+    runs.push_back(MakeRun("T", "a", seed, Rising(1)));
+    runs.back().config.insert({{"threads", std::to_string(1 + seed % 2)}, {"device", seed == 0 ? "cuda" : "cpu"}});
+  }
+  EXPECT_THAT(Compare(runs, {}).warnings, ElementsAre());
 }
 
 TEST(Compare, SaysWhatAReaderShouldKnow) {

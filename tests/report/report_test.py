@@ -204,6 +204,11 @@ class Broken(Case):
         (self.good / "eval.csv").unlink()
         self.refuse("there is nothing to compare", "runs/seed-0/eval.csv: no such file", "runs/seed-1/eval.csv: no such file")
 
+    def test_a_record_that_leads_to_itself(self):
+        (self.bad / "run.json").unlink()
+        (self.bad / "run.json").symlink_to("run.json")
+        self.leave_out("runs/seed-1")
+
     def test_an_empty_file(self):
         (self.bad / "eval.csv").write_text("")
         self.leave_out("runs/seed-1/eval.csv: has no column env_step")
@@ -503,7 +508,7 @@ class Live(Browser):
 
     def test_other_names_are_allowed_by_name(self):
         make_run(self.cwd / "r", "Hopper-v5", "a", 0, [1, 2, 3])
-        _, _, port = self.follow("r", "--allow-host", "node7", "--allow-host", "proxy.example")
+        _, _, port = self.follow("r", "--allow-host", "node7:8080", "--allow-host", "proxy.example")
         for host, status in (("node7:8787", 200), ("proxy.example", 200), ("localhost", 200), ("example", 403)):
             self.assertEqual(self.ask(port, host=host)[0], status, host)
 

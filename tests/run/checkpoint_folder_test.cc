@@ -10,6 +10,7 @@
 #include "reverie/core/log.h"
 #include "reverie/data/replay_buffer.h"
 #include "run/file_size_limit.h"
+#include "thread_limit.h"
 
 namespace reverie {
 namespace {
@@ -220,7 +221,25 @@ TEST_F(CheckpointFolderTest, WithoutOneItSaysSo) {
   EXPECT_FALSE(CheckpointFolder::HasAny(path_));
   fs::rename(path_ / "failed-step-000000100.safetensors", path_ / "damaged-step-000000100.safetensors");
   EXPECT_TRUE(CheckpointFolder::HasAny(path_));
+  fs::remove(path_ / "damaged-step-000000100.safetensors");
+  for (const char* users : {"step-best.safetensors", "best-step-3.pt", "step-000000100.safetensors.bak"}) {
+    std::ofstream(path_ / users) << "mine";
+  }
+  EXPECT_FALSE(CheckpointFolder::HasAny(path_));
 }
+
+#if REVERIE_HAS_THREAD_LIMIT
+TEST_F(CheckpointFolderTest, WithoutAThreadItIsWrittenAllTheSame) {
+  testing::internal::CaptureStderr();
+  {
+    const NoMoreThreads limit;
+    Save(100, 30);
+  }
+  checkpoints_.Finish();
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("the checkpoint is written while training waits"));
+  EXPECT_EQ(Restored().weight[0].item<float>(), 100);
+}
+#endif
 
 TEST_F(CheckpointFolderTest, WithoutRoomTheOlderOnesStandAndTheErrorComesWithTheNextWord) {
   Save(100, 30);
@@ -243,6 +262,7 @@ TEST_F(CheckpointFolderTest, WhatAKilledProcessLeftIsRemoved) {
   Save(100, 30);
   checkpoints_.Finish();
   std::ofstream(path_ / "step-000000150.safetensors.partial") << "half";
+  std::ofstream(path_ / "failed-step-000000150.safetensors.partial") << "half";
   WriteTensorFile(path_ / "rows-buffer.rows-000000000030-000000000099.safetensors", {});
   Save(200, 1);
   checkpoints_.Finish();

@@ -132,15 +132,20 @@ TEST_F(CsvLogTest, ANameThatWouldBreakTheFileIsRefused) {
 }
 
 TEST_F(CsvLogTest, ADiskWithoutRoomIsAnErrorThatNamesTheFile) {
-  CsvLog log = CsvLog::Create(path_, {"a"});
-  const FileSizeLimit limit(20);
-  EXPECT_THAT(
-      [&] {
-        for (int64_t step = 0; step < 20; ++step) {
-          log.Append(step, Row({{"a", 1}}));
-        }
-      },
-      ThrowsMessage<std::runtime_error>(HasSubstr(path_.string())));
+  {
+    CsvLog log = CsvLog::Create(path_, {"a"});
+    const auto append = [&log](int64_t step) { log.Append(step, Row({{"a", 1}})); };
+    {
+      const FileSizeLimit limit(21);
+      append(1);
+      append(2);
+      EXPECT_THAT([&] { append(3); },
+                  ThrowsMessage<std::runtime_error>("cannot write " + path_.string() + ": File too large"));
+    }
+    EXPECT_THAT([&] { append(4); },
+                ThrowsMessage<std::runtime_error>("cannot write " + path_.string() + " after the write that failed"));
+  }
+  EXPECT_EQ(Text(path_), "env_step,a\n1,1\n2,1\n3,");  // and nothing of it again, when there was room
 }
 
 TEST_F(CsvLogTest, WideningWithoutRoomLeavesTheFileAsItWas) {

@@ -82,7 +82,8 @@ class RunContextTest : public testing::Test {
     run_.reset();
     directory_.reset();
     const RunFacts facts{.algorithm = "test", .env = "Test-v0", .device = "cpu", .threads = 1};
-    directory_.emplace(resume ? RunDirectory::Resume(path_, "", facts) : RunDirectory::Create(path_, "", facts, false));
+    directory_.emplace(resume ? RunDirectory::Resume(path_, "", facts)
+                              : RunDirectory::Create(path_, "", facts, Existing::kRefuse));
     run_.emplace(config_, *directory_,
                  RunHooks{.evaluate = [this](int64_t env_steps) -> std::optional<EvalResult> {
                             if (evaluations_stop_ && StopSignals::Received() != 0) {
@@ -467,6 +468,21 @@ TEST_F(RunContextTest, AFileThatCannotBeWrittenEndsTheRunWithItsName) {
   const FileSizeLimit limit(fs::file_size(Eval()) + 5);
   EXPECT_THAT([&] { StepTo(40); },
               ThrowsMessage<std::runtime_error>(AllOf(HasSubstr(path_.string()), HasSubstr("cannot write"))));
+}
+
+TEST_F(RunContextTest, ARowIsThereOnceThoughTensorBoardsFileHasNoRoomForIt) {
+  Open(false);
+  run_->Begin(false);
+  StepTo(15);
+  uintmax_t size = 0;
+  for (const fs::directory_entry& entry : fs::directory_iterator(path_)) {
+    size = entry.path().filename().string().starts_with("events.") ? entry.file_size() : size;
+  }
+  ASSERT_GT(size, fs::file_size(Train()) + 200);
+  const FileSizeLimit limit(size + 5);
+  EXPECT_THAT([&] { StepTo(40); }, ThrowsMessage<std::runtime_error>(HasSubstr("events.out")));
+  run_->Fail("full");
+  EXPECT_THAT(Column(Train(), "env_step"), ElementsAre("10", "20"));
 }
 
 TEST_F(RunContextTest, WhatCannotBeSavedAtAFailureDoesNotHideIt) {

@@ -44,7 +44,9 @@ void TouchCheckpoint(const fs::path& run) { std::ofstream(run / "checkpoints" / 
 
 class RunDirectoryTest : public testing::Test {
  protected:
-  RunDirectory Create(bool overwrite = false) { return RunDirectory::Create(path_, "seed: 7\n", kFacts, overwrite); }
+  RunDirectory Create(Existing existing = Existing::kRefuse) {
+    return RunDirectory::Create(path_, "seed: 7\n", kFacts, existing);
+  }
 
   TemporaryFolder folder_;
   fs::path path_ = folder_.path() / "runs" / "one";
@@ -112,21 +114,36 @@ TEST_F(RunDirectoryTest, OverwriteBeginsAnEmptyOne) {
     std::ofstream(path_ / "mine.txt") << "kept";
     std::ofstream(path_ / "checkpoints" / "step-mine.safetensors") << "kept";
   }
-  const RunDirectory second = Create(/*overwrite=*/true);
+  const RunDirectory second = Create(Existing::kReplace);
   EXPECT_THAT(Names(path_), ElementsAre("checkpoints", "config.yaml", "lock", "log.txt", "mine.txt", "run.json"));
   EXPECT_THAT(Names(second.checkpoint_path()), ElementsAre("step-mine.safetensors"));
+}
+
+TEST_F(RunDirectoryTest, OnlyWhatNeverBeganIsReplacedAsSuch) {
+  { RunDirectory::Create(path_, "seed: 6\n", kFacts, Existing::kRefuse); }
+  {
+    RunDirectory begun_anew = Create(Existing::kReplaceUnbegun);
+    EXPECT_EQ(Text(path_ / "config.yaml"), "seed: 7\n");
+    TouchCheckpoint(path_);
+  }
+  const auto refused = ThrowsMessage<std::invalid_argument>(HasSubstr("has gone on in another process meanwhile"));
+  EXPECT_THAT([&] { Create(Existing::kReplaceUnbegun); }, refused);
+  EXPECT_THAT(Names(path_ / "checkpoints"), ElementsAre("step-000000100.safetensors"));
+  { Create(Existing::kReplace).SetStatus(RunStatus::kFinished, "", 0, 0); }
+  EXPECT_THAT([&] { Create(Existing::kReplaceUnbegun); }, refused);
+  EXPECT_EQ(RunDirectory::Open(path_).record().status, RunStatus::kFinished);
 }
 
 TEST_F(RunDirectoryTest, OverwriteRemovesNothingButARun) {
   fs::create_directories(path_);
   std::ofstream(path_ / "run.json") << R"({"algorithm": "of another program"})";
-  EXPECT_THAT([&] { Create(/*overwrite=*/true); },
+  EXPECT_THAT([&] { Create(Existing::kReplace); },
               ThrowsMessage<std::invalid_argument>(HasSubstr("is not the folder of a run")));
   EXPECT_THAT(Names(path_), ElementsAre("run.json"));
 
   const fs::path file = folder_.path() / "file";
   std::ofstream(file) << "text";
-  EXPECT_THROW(RunDirectory::Create(file, "", kFacts, true), std::invalid_argument);
+  EXPECT_THROW(RunDirectory::Create(file, "", kFacts, Existing::kReplace), std::invalid_argument);
   EXPECT_EQ(Text(file), "text");
 }
 
@@ -134,7 +151,7 @@ TEST_F(RunDirectoryTest, ARunThatIsStillGoingOnIsNotTouched) {
   const RunDirectory running = Create();
   TouchCheckpoint(path_);
   EXPECT_THAT(
-      [&] { Create(/*overwrite=*/true); },
+      [&] { Create(Existing::kReplace); },
       ThrowsMessage<std::invalid_argument>(HasSubstr("still going on (process " + std::to_string(getpid()) + " on ")));
   EXPECT_THAT([&] { RunDirectory::Resume(path_, "seed: 7\n", kFacts); },
               ThrowsMessage<std::invalid_argument>(HasSubstr("still going on")));
@@ -152,7 +169,12 @@ TEST_F(RunDirectoryTest, ResumingKeepsTheBeginningAndDescribesTheNewProcess) {
   }
   RunFacts facts = kFacts;
   facts.threads = 16;
-  const RunDirectory directory = RunDirectory::Resume(path_, "total_steps: 9\n", facts);
+  const std::string before = Text(path_ / "run.json");
+  RunDirectory directory = RunDirectory::Resume(path_, "total_steps: 9\n", facts);
+  EXPECT_EQ(directory.record().facts.threads, 16);
+  EXPECT_EQ(Text(path_ / "run.json"), before);
+  EXPECT_EQ(Text(path_ / "config.yaml"), "seed: 7\n");
+  directory.GoOn();
   const RunRecord record = RunDirectory::Open(path_).record();
   EXPECT_EQ(record.started, started);
   EXPECT_EQ(record.resumed.size(), 1U);
@@ -201,7 +223,7 @@ TEST_F(RunDirectoryTest, AFolderThatCannotBeMadeIsAnErrorThatNamesIt) {
 TEST_F(RunDirectoryTest, AnotherRunMayBeginWhereOneWasLetGo) {
   std::optional<RunDirectory> directory(Create());
   directory.reset();
-  EXPECT_NO_THROW(Create(/*overwrite=*/true));
+  EXPECT_NO_THROW(Create(Existing::kReplace));
 }
 
 }  // namespace

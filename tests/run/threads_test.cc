@@ -10,6 +10,8 @@
 #include <thread>
 #include <vector>
 
+#include "thread_limit.h"
+
 namespace reverie {
 namespace {
 
@@ -97,6 +99,28 @@ TEST(Threads, AllOfItTakesAboutASecond) {
   machine.Choose();
   EXPECT_LE(machine.times_tried[64], 4);
   EXPECT_EQ(machine.times_tried[32], machine.times_tried[1]);
+}
+
+TEST(Threads, PiecesThatTakeLongAreTriedLessOften) {
+  Machine machine({{1, 2.0}, {2, 1.1}, {4, 0.7}});
+  EXPECT_EQ(machine.Choose(), 4);
+  EXPECT_EQ(machine.times_tried[1], 1 + 3);
+  EXPECT_EQ(machine.times_tried[4], 1 + 3);
+}
+
+TEST(Threads, ThreadsThatCannotBeStartedAreNotCountedOn) {
+  EXPECT_EQ(StartableThreads(1), 1);
+  EXPECT_EQ(StartableThreads(4), 4);
+#if REVERIE_HAS_THREAD_LIMIT
+  testing::internal::CaptureStderr();
+  const int64_t startable = [] {
+    const AddressSpaceLimit some_stacks(int64_t{100} << 20);
+    return StartableThreads(1000);
+  }();
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr(" of 1000 threads could be started"));
+  EXPECT_GE(startable, 1);
+  EXPECT_LT(startable, 100);
+#endif
 }
 
 TEST(Threads, WhatWasMeasuredIsSaid) {

@@ -11,6 +11,7 @@
 
 #include "oracle.h"
 #include "reverie/apps/program.h"
+#include "reverie/env/registry.h"
 #include "reverie/sweep/local_engine.h"
 
 namespace reverie {
@@ -68,6 +69,26 @@ TEST(Places, EachGpuHasAsManyRunsAsItIsSaidToTake) {
   EXPECT_EQ(PlanSweep(machine, Runs(100, "auto"), 200, 1).jobs, 8);
 }
 
+TEST(Places, RunsThatNameAGpuWaitForIt) {
+  const Machine machine{.cores = 64, .gpus = {"0", "1", "2", "3", "4", "5", "6", "7"}};
+  SweepPlan plan = PlanSweep(machine, Runs(20, "cuda:0"), 0, 1);
+  EXPECT_EQ(plan.jobs, 1);
+  EXPECT_EQ(plan.threads, 64);
+  EXPECT_EQ(PlanSweep(machine, Runs(20, "cuda:0"), 0, 2).jobs, 2);
+  std::vector<std::string> devices = Runs(20, "cuda:3");
+  for (const std::string device : {"auto", "cuda:1"}) {
+    devices.insert(devices.end(), 3, device);
+  }
+  EXPECT_EQ(PlanSweep(machine, devices, 0, 1).jobs, 1 + 1 + 3);
+  EXPECT_EQ(PlanSweep(machine, devices, 0, 2).jobs, 2 + 2 + 3);
+  devices.insert(devices.end(), 100, "auto");
+  EXPECT_EQ(PlanSweep(machine, devices, 0, 1).jobs, 8);
+  devices.insert(devices.end(), 100, "cpu");
+  plan = PlanSweep(machine, devices, 0, 1);
+  EXPECT_EQ(Most(plan).back(), 64 - 8);
+  EXPECT_EQ(plan.jobs, 64);
+}
+
 TEST(Places, RunsOnTheCpuTakeTheCoresThatAreLeft) {
   const Machine machine{.cores = 16, .gpus = {"0", "1"}};
   std::vector<std::string> devices = Runs(10, "auto");
@@ -90,10 +111,11 @@ TEST(Places, RunsOnTheCpuTakeTheCoresThatAreLeft) {
   EXPECT_EQ(PlanSweep({.cores = 2, .gpus = {"0", "1", "2", "3"}}, Runs(9, "auto"), 0, 1).threads, 1);
 }
 
-// What a run saw, as the process noted it when it began (main, below).
+// What a run saw, as the process noted it when it began and ended (main, below).
 struct Seen {
   std::string gpu;
   std::string threads;
+  int64_t at_once = 0;  // runs that saw the same, itself included, when it began
 };
 
 std::map<std::string, Seen> SweepOf(const std::string& more, const Machine& machine, std::string* log) {
@@ -113,8 +135,14 @@ std::map<std::string, Seen> SweepOf(const std::string& more, const Machine& mach
   EXPECT_EQ(result.failed, 0) << *log;
   std::map<std::string, Seen> seen;
   std::ifstream notes(folder.path() / "notes");
-  for (std::string run, gpu, threads; notes >> run >> gpu >> threads;) {
-    seen[std::filesystem::path(run).lexically_relative(folder.path() / "out")] = {.gpu = gpu, .threads = threads};
+  std::map<std::string, int64_t> at_work;
+  for (std::string what, run, gpu, threads; notes >> what >> run >> gpu >> threads;) {
+    if (what == "end") {
+      --at_work[gpu];
+      continue;
+    }
+    seen[std::filesystem::path(run).lexically_relative(folder.path() / "out")] = {
+        .gpu = gpu, .threads = threads, .at_once = ++at_work[gpu]};
   }
   EXPECT_EQ(seen.size(), sweep.runs.size());
   return seen;
@@ -136,6 +164,7 @@ TEST(Places, RunsSeeTheirGpuAndGetTheirShareOfTheCores) {
       EXPECT_EQ(what.gpu, "3,5") << run;
     } else {
       ++runs[what.gpu];
+      EXPECT_LE(what.at_once, 2) << run;
     }
     EXPECT_EQ(what.threads, run.find("/two/") != std::string::npos ? "none" : "threads=3") << run;
   }
@@ -156,9 +185,14 @@ int main(int argc, char** argv) {
       const auto found = std::find(arguments.begin(), arguments.end(), option);
       return found == arguments.end() ? std::string("none") : found[1];
     };
-    std::ofstream(std::getenv("REVERIE_TEST_NOTES"), std::ios::app)
-        << after("--run-dir") + " " + (gpu == nullptr ? "unset" : gpu) + " " + after("--set") + "\n";
-    return reverie::RunProgram(argc, argv, reverie::BuiltinEnvs());
+    const auto note = [&](const std::string& what) {
+      std::ofstream(std::getenv("REVERIE_TEST_NOTES"), std::ios::app)
+          << what + " " + after("--run-dir") + " " + (gpu == nullptr ? "unset" : gpu) + " " + after("--set") + "\n";
+    };
+    note("begin");
+    const int code = reverie::RunProgram(argc, argv);
+    note("end");
+    return code;
   }
   testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();

@@ -261,8 +261,8 @@ class Broken(Case):
         "a grid of variants": (SWEEP + "grid: {variant: [a, b]}\n", "s.yaml:8: variant: is set by the sweep's `variants`"),
         "a variant of another task": (SWEEP.replace("plain: {}", "plain: {env: {id: Hopper-v5}}"),
                                       "s.yaml:6: env.id: is set by the sweep's `tasks`"),
-        "overrides that a task replaces": (SWEEP + "overrides: {env.max_episode_steps: 9}\n",
-                                           "s.yaml:8: env.max_episode_steps: is lost, as the task InvertedPendulum-v5 comes"),
+        "overrides that a task's env has not": (SWEEP + "overrides: {env.options.reset_noise_scale: 0.1}\n",
+                                                "s.yaml:8: env.options.reset_noise_scale: no such key"),
         "a name too long for a folder": (SWEEP.replace("wide", "w" * 241), "expected a name of at most 240 bytes, got 241"),
         "a grid whose names are too long": (
             SWEEP + "grid: {sac.hidden: [[" + ", ".join(["64"] * 60) + "], [64]]}\n",
@@ -281,6 +281,43 @@ class Broken(Case):
                 self.assertIn(expected, result.stderr)
                 self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
                 self.assertEqual(sorted(self.cwd.rglob("*")), before)
+
+    def test_what_is_said_of_an_env_holds_for_it_alone_but_overrides_for_all(self):
+        env = "env: {id: InvertedPendulum-v5, max_episode_steps: 70, options: {reset_noise_scale: 0.02}}"
+        self.write(BASE.replace("env: {id: InvertedPendulum-v5}", env), "base.yaml")
+        self.write("env: {id: Pendulum-v1}\n", "other.yaml")
+        self.write("env: {id: InvertedPendulum-v5, options: {reset_noise_scale: 0.03}}\n", "noisy.yaml")
+        sweep = "base: base.yaml\nout: OUT\nseeds: [0]\ntasks: [InvertedPendulum-v5, Pendulum-v1, other.yaml, noisy.yaml]\n"
+
+        def envs(out):
+            found = {}
+            for task in ("InvertedPendulum-v5", "Pendulum-v1", "other", "noisy"):
+                text = (self.cwd / out / "configs" / task / "sac.yaml").read_text()
+                found[task] = [value for key in ("max_episode_steps", "reset_noise_scale")
+                               for value in re.findall(rf"  {key}: (\S+)", text)]
+            return found
+
+        self.write(sweep.replace("OUT", "out"))
+        self.sweep()
+        self.assertEqual(envs("out"), {"InvertedPendulum-v5": ["70", "0.02"], "Pendulum-v1": ["auto"],
+                                       "other": ["auto"], "noisy": ["70", "0.03"]})
+        self.write(sweep.replace("OUT", "all") + "overrides: {env.max_episode_steps: 60}\n")
+        self.sweep()
+        self.assertEqual(envs("all"), {"InvertedPendulum-v5": ["60", "0.02"], "Pendulum-v1": ["60"],
+                                       "other": ["60"], "noisy": ["60", "0.03"]})
+
+    def test_a_file_of_runs_that_are_there_may_have_moved_but_not_changed(self):
+        self.write(PENDULUM_XML.format(length=0.6), "pole.xml")
+        sweep = "base: base.yaml\nout: out\nseeds: [0]\noverrides: {env.options.xml_file: ./FILE}\n"
+        self.write(sweep.replace("FILE", "pole.xml"))
+        self.sweep()
+        (self.cwd / "pole.xml").rename(self.cwd / "moved.xml")
+        self.write(sweep.replace("FILE", "moved.xml").replace("[0]", "[0, 1]"))
+        self.assertIn("2 runs, 1 of them finished before", self.sweep().stderr)
+        self.write(PENDULUM_XML.format(length=0.3), "moved.xml")
+        said = self.sweep(code=2).stderr
+        self.assertIn("moved.xml is not what it was when out/InvertedPendulum-v5/sac/seed-0 was begun; remove it, or name", said)
+        self.sweep("--status")
 
     def test_a_grid_over_paths_and_the_longest_names(self):
         for name in ("a", "b"):

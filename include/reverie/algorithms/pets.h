@@ -81,6 +81,7 @@ class Pets final : public Algorithm {
   struct Learned {
     Learned(const Config& config, const EnvSpec& spec, const Rng& rng, const torch::Device& device);
 
+    ReplayBuffer buffer;
     GaussianEnsemble model;
     ModelEnv model_env;
     ImaginedReturn imagined_return;
@@ -99,7 +100,6 @@ class Pets final : public Algorithm {
   torch::Device device_;
   Collector collector_;
   UniformPolicy random_policy_;
-  ReplayBuffer buffer_;
   std::unique_ptr<Learned> learned_;                   // or
   std::unique_ptr<SimulatorReturn> simulator_return_;  // the other
   MpcPolicy planner_, evaluation_planner_;

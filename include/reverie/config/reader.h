@@ -73,6 +73,9 @@ class ConfigDocument {
   // The keys at the top, in order.
   std::vector<std::string> Keys() const;
 
+  // The scalar at a path ("env.options.xml_file"), as the text it stands for; "" where there is none.
+  std::string TextAt(std::string_view key) const;
+
   // What stands below a key at the top, as a document of the same file; empty where the key is missing. Throws
   // std::invalid_argument where it holds no section.
   ConfigDocument Section(std::string_view key) const;

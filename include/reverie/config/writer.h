@@ -25,6 +25,9 @@ bool NamesAFile(const Field& field);
 // The files that the fields name in full (NamesAFile), by key.
 std::map<std::string, std::filesystem::path> NamedFiles(const Fields& fields);
 
+// A text as a scalar that YAML reads back to it: quoted where it would be read as something else, or not at all.
+std::string YamlText(const std::string& text);
+
 // A double in the shortest decimal form that reads back to the same value.
 std::string ShortestDouble(double value);
 

@@ -56,7 +56,8 @@ class RepeatedWork {
 
   // Does the work, queued on the current stream. A key unlike that of the last call begins anew. `changed` gives the
   // tensors that the work changes, by names for messages, and is called only for a check; without it there is none.
-  // Throws std::runtime_error naming the first tensor that a replay left with other numbers than the work does.
+  // Throws std::runtime_error naming the first tensor that a replay left further from what the work leaves than a
+  // hundredth of what the work changes in it (Euclidean norms, and 1e-6 of its numbers for their rounding).
   void Run(const std::vector<int64_t>& key, c10::function_ref<void()> work,
            c10::function_ref<NamedTensors()> changed = nullptr);
 

@@ -14,6 +14,10 @@ namespace reverie {
 // Throws std::runtime_error where /proc cannot be read.
 std::vector<std::string> SelfCommand();
 
+// The same for another machine: where a bundle's launcher started this program, as REVERIE_LAUNCHER says, that
+// launcher, which looks there for LibTorch and a GPU's driver.
+std::vector<std::string> LauncherCommand();
+
 }  // namespace reverie
 
 #endif  // REVERIE_CORE_SELF_H_

@@ -75,8 +75,11 @@ class StateVisitor {
   static StateVisitor LoadingToAct(StateTree& tree);
 
   bool loading() const { return mode_ == Mode::kLoad || mode_ == Mode::kLoadToAct; }
+  // Whether what acting does not take is left as it is.
+  bool to_act() const { return mode_ == Mode::kLoadToAct; }
 
-  // When loading: whether a value of that name is there, which is not where an older version wrote the state.
+  // When loading: whether a tensor, number or list of that name is there, which is not where an older version wrote the
+  // state. Texts, random engines and stored rows are not looked for.
   bool Has(std::string_view name) const;
 
   // A tensor of fixed shape: loaded in place.

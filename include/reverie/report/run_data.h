@@ -42,14 +42,15 @@ struct RunData {
   bool finished() const { return record.status == RunStatus::kFinished; }
 };
 
-// A run that cannot be read, and why.
+// A run that cannot be read, or a folder that cannot be looked into, and why.
 struct DamagedRun {
   std::filesystem::path path;
   std::string reason;
 };
 
-// The folders of runs at and below `path`, sorted. Throws std::invalid_argument if there is none.
-std::vector<std::filesystem::path> FindRuns(const std::filesystem::path& path);
+// The folders of runs at and below `path`, sorted; what cannot be looked into is added to `damaged`. Throws
+// std::invalid_argument if there is neither.
+std::vector<std::filesystem::path> FindRuns(const std::filesystem::path& path, std::vector<DamagedRun>& damaged);
 
 // Reads run.json, config.yaml, eval.csv and train.csv. A last line that is not yet whole is left out, which the remarks
 // say. Throws std::invalid_argument naming file and line if a file is missing, a column of eval.csv is missing, a line

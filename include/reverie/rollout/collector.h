@@ -24,8 +24,8 @@ class Collector {
  public:
   Collector(std::unique_ptr<Env> env, const Rng& rng, const torch::Device& device);
 
-  // One env step with a sampled action; adds it to `buffer`. Returns the episode that it ended, if it did.
-  // Throws what Env::Step throws.
+  // One env step with a sampled action; adds it to `buffer`, where there is one. Returns the episode that it ended, if
+  // it did. Throws what Env::Step throws.
   std::optional<EpisodeStats> Step(Policy& policy, ReplayBuffer* buffer);
 
   int64_t env_steps() const { return env_steps_; }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "reverie/config/fields.h"
 
@@ -41,6 +42,9 @@ struct RunConfig {
 
   // The threads that the config says; nothing where it leaves them open (auto, or 0).
   std::optional<int64_t> NamedThreads() const { return threads.value_or(0) > 0 ? threads : std::nullopt; }
+
+  // Whether a key says how a run is computed and not what.
+  static bool SaysHow(std::string_view key) { return key == "device" || key == "threads"; }
 };
 
 }  // namespace reverie

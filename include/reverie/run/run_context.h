@@ -63,7 +63,8 @@ class RunContext {
   // After Train: checkpoint, status and export. Returns the signal that stopped it, or 0 where the run is complete.
   int End();
   // After anything above threw: what was logged as a last row, the state as a file that no run goes on from, and what
-  // happened after which step in run.json and the log. What cannot be written is said in the log.
+  // happened after which step in run.json and the log. What cannot be written is said in the log. A run whose state
+  // could not be loaded stays as it was.
   void Fail(const std::string& what_happened) noexcept;
 
  private:
@@ -83,7 +84,8 @@ class RunContext {
   StopSignals signals_;
   std::optional<CsvLog> train_csv_, eval_csv_;
   std::optional<TensorBoardWriter> tensorboard_;
-  std::optional<ProgressLine> progress_;
+  std::optional<ProgressLine> progress_;  // there once Begin came to its end, or nearly
+  bool untouched_ = false;                // a run that is there, whose state is not loaded yet
   PhaseTimer timer_;
   Metrics pending_;
   int64_t env_steps_ = 0, updates_ = 0;

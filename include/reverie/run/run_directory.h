@@ -52,6 +52,13 @@ struct RunRecord {
   double wall_s = 0;  // training time without evaluation
 };
 
+// What becomes of a run that is at a path already.
+enum class Existing {
+  kRefuse,
+  kReplace,
+  kReplaceUnbegun  // where it says running and has no checkpoint, as one that was killed before its first
+};
+
 class RunDirectory {
  public:
   // runs/<algorithm>-<env>/seed-<n>.
@@ -59,15 +66,15 @@ class RunDirectory {
 
   // A new folder with config.yaml, run.json (running) and checkpoints/; from here on the log also goes to its log.txt.
   // Call it when everything else has been checked. Throws std::invalid_argument, before it changes anything, where
-  //   there is something at `path`, other than an empty folder, and `overwrite` is not set,
-  //   `overwrite` is set and what is there has no run.json of ours (with one, every file that a run writes is removed;
-  //   others stay),
+  //   there is something at `path`, other than an empty folder, and `existing` is kRefuse,
+  //   what is there has no run.json of ours (with one, every file that a run writes is removed; others stay),
+  //   `existing` is kReplaceUnbegun and the run there has ended or has a checkpoint,
   //   `path` is a link to nothing,
   //   it belongs to a run that is still going on;
   // std::runtime_error naming what could not be written. Killed at any moment it leaves the run that was there without
   // its checkpoints, or a run that says running and may have no config.yaml yet.
   static RunDirectory Create(const std::filesystem::path& path, const std::string& config_yaml, const RunFacts& facts,
-                             bool overwrite);
+                             Existing existing);
 
   // An existing run, to look at. Throws std::invalid_argument where there is none.
   static RunDirectory Open(const std::filesystem::path& path);
@@ -75,10 +82,13 @@ class RunDirectory {
   // Whether a run is going on there, in this process or another.
   static bool InUse(const std::filesystem::path& path);
 
-  // An existing run, to go on with as that config says: run.json says running again, with this program's version,
-  // machine, device and threads; the log also goes to its log.txt. Throws std::invalid_argument where `path` is no run,
-  // has no checkpoint, or belongs to a run that is still going on.
+  // An existing run, to go on with as that config says; the log also goes to its log.txt. Throws std::invalid_argument
+  // where `path` is no run, has no checkpoint, or belongs to a run that is still going on.
   static RunDirectory Resume(const std::filesystem::path& path, const std::string& config_yaml, const RunFacts& facts);
+
+  // After Resume, once the state is loaded: run.json says running again, with this program's version, machine, device
+  // and threads, and config.yaml is the new one. Until then both are as they were.
+  void GoOn();
 
   // Ends log.txt, and gives the folder free for other processes.
   ~RunDirectory();
@@ -99,6 +109,7 @@ class RunDirectory {
 
   std::filesystem::path path_;
   RunRecord record_;
+  std::string config_to_be_;        // of a run that is to go on
   std::optional<FolderLock> lock_;  // nothing where it is only looked at
 };
 

@@ -14,8 +14,9 @@
 //   runs_per_gpu: 2                   # at once on each GPU of this machine; default 1
 //
 // What is given later wins: base, overrides, task, variant, grid; each is a layer of ConfigDocument. A variant's own
-// base stands for the base alone. `seed`, `variant` and, with tasks, `env.id` are set by the sweep and refused
-// elsewhere. The runs land in OUT/<task>/<variant>/seed-<n>; a grid's names have _ for what cannot be in a folder's.
+// base stands for the base alone. What a base says in `env` holds for a task of that id alone. `seed`, `variant` and,
+// with tasks, `env.id` are set by the sweep and refused in overrides, variants and grid. The runs land in
+// OUT/<task>/<variant>/seed-<n>; a grid's names have _ for what cannot be in a folder's.
 #ifndef REVERIE_SWEEP_SWEEP_H_
 #define REVERIE_SWEEP_SWEEP_H_
 
@@ -69,10 +70,13 @@ struct Sweep {
   SlurmOptions slurm;
 };
 
-// Reads the file and every config that comes of it, all strictly, and looks at what is already in OUT (`out`, or what
-// the file says where that is empty); writes nothing. Throws std::invalid_argument naming file, line and key for what
-// is wrong; also where a run in OUT was made with another config, naming the keys that differ.
+// Reads the file and every config that comes of it, all strictly; OUT is `out`, or what the file says where that is
+// empty. Writes nothing. Throws std::invalid_argument naming file, line and key for what is wrong.
 Sweep ReadSweep(const std::filesystem::path& file, const std::filesystem::path& out, const EnvRegistry& envs);
+
+// To be called before runs are started: throws std::invalid_argument where a run that is there already was made with
+// another config, naming the keys that differ, or with another model file.
+void RefuseOtherRuns(const Sweep& sweep, const EnvRegistry& envs);
 
 // Writes the configs.
 void WriteSweepConfigs(const Sweep& sweep);

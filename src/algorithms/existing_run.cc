@@ -1,0 +1,58 @@
+#include "existing_run.h"
+
+#include <filesystem>
+#include <vector>
+
+#include "reverie/config/writer.h"
+#include "reverie/core/file.h"
+#include "reverie/core/text.h"
+
+namespace reverie {
+
+std::map<std::string, std::string> FileDigests(const AlgorithmMaker& maker) {
+  std::map<std::string, std::string> digests;
+  for (const auto& [key, file] : NamedFiles(maker.fields())) {
+    digests.emplace(key, FileDigest(file));
+  }
+  return digests;
+}
+
+std::string ChangedFiles(const RunDirectory& run, const AlgorithmMaker& maker) {
+  const std::map<std::string, std::string>& known = run.record().facts.files;
+  std::vector<std::string> changed;
+  for (const auto& [key, file] : NamedFiles(maker.fields())) {
+    if (const auto before = known.find(key); before != known.end() && before->second != FileDigest(file)) {
+      changed.push_back(key + ": " + file.string() + " is not what it was when " + run.path().string() + " was begun");
+    }
+  }
+  return Joined(changed);
+}
+
+std::string DifferenceFrom(const RunDirectory& run, const AlgorithmMaker& maker, const EnvRegistry& envs,
+                           const std::function<bool(const ConfigDifference&)>& may_change) {
+  ConfigDocument before = OpenConfig(run.config_path());
+  std::vector<ConfigDifference> differences;
+  for (const auto& [key, file] : NamedFiles(maker.fields())) {
+    const std::string there = before.TextAt(key);
+    if (there.empty()) {
+      continue;
+    }
+    const std::filesystem::path place = WithHome(there);  // a bare name is another's, whatever lies here
+    const bool is_it = run.record().facts.files.contains(key) ||
+                       (place.has_parent_path() && std::filesystem::absolute(place).lexically_normal() == file);
+    if (!is_it) {
+      differences.push_back({.key = key, .there = there, .here = file.string()});
+    }
+    before.Set(key + "=" + YamlText(file.string()));  // the old one need not be there
+  }
+  const ConfigDocument now = ConfigDocument::FromText(ToYaml(maker.fields()), "this config");
+  for (const ConfigDifference& one : ConfigDifferences(Resolved(before, envs), now)) {
+    if (!may_change(one)) {
+      differences.push_back(one);
+    }
+  }
+  return differences.empty() ? ""
+                             : run.path().string() + " was begun with another config: " + DifferencesText(differences);
+}
+
+}  // namespace reverie
