@@ -33,6 +33,8 @@ MUTANTS = [
      'if (error) {\n    const std::string target', 'if (false) {\n    const std::string target', ["apps/autoresume"]),
     ("kill -9", "alpha's optimiser is not kept", "src/learners/sac_learner.cc", 'state("alpha_adam", alpha_adam_);', "",
      ["learners/sac_learner", "apps/exact"]),
+    ("kill -9", "a run that went on meanwhile is begun anew", "src/run/run_directory.cc",
+     "if (existing == Existing::kReplaceUnbegun &&", "if (false &&", ["run/run_directory"]),
     ("another config", "differences are let through", "src/apps/train_command.cc", "if (!difference.empty()) {",
      "if (false) {", ["apps/autoresume"]),
     ("damaged checkpoint", "the checksum is not compared", "src/core/tensor_file.cc",

@@ -253,6 +253,7 @@ class AutoResume(ResumeCase):
         self.assertIn("no checkpoint is good: ", said)
         self.assertEqual([(self.cwd / "r" / name).read_text() for name in ("run.json", "config.yaml", "train.csv", "eval.csv")],
                          before)
+        self.assertEqual(run("eval", "r", cwd=self.cwd).returncode, 1)
 
     def test_a_config_that_cannot_be_replaced_is_a_failure_with_its_reason(self):
         self.write(TINY_SAC)
@@ -264,7 +265,6 @@ class AutoResume(ResumeCase):
         self.assertEqual((record["status"], record["env_steps"]), ("failed", 500))
         self.assertIn("config.yaml", record["reason"])
         self.assertEqual((self.cwd / "r/config.yaml").read_text(), before)
-        self.assertEqual(run("eval", "r", cwd=self.cwd).returncode, 1)
 
     def test_a_signal_in_the_middle_of_an_evaluation_or_a_fit_is_heard_within_seconds(self):
         # Both would take minutes.

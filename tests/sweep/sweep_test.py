@@ -343,7 +343,7 @@ class Broken(Case):
         self.sweep()
         self.write("base: base.yaml\nseeds: [0]\nout: out\noverrides: {sac.discount: 0.9}\n")
         result = self.sweep(code=2)
-        self.assertIn("out/InvertedPendulum-v5/sac/seed-0: was begun with another config: sac.discount (0.99 there, "
+        self.assertIn("out/InvertedPendulum-v5/sac/seed-0 was begun with another config: sac.discount (0.99 there, "
                       "0.9 here); remove it, or name another folder", result.stderr)
 
     def test_a_variant_of_another_kind_leaves_out_what_the_base_says_of_the_other(self):
