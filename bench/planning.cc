@@ -3,6 +3,7 @@
 #include <benchmark/benchmark.h>
 #include <mujoco/mujoco.h>
 
+#include <array>
 #include <map>
 #include <memory>
 #include <string>
@@ -112,25 +113,24 @@ void CemDecision(benchmark::State& state, Propagation propagation, Precision pre
       },
       torch::kCPU);
   const std::unique_ptr<Env> env = BuiltinEnvs().Find("Pendulum-v1").maker().make();  // whose plan it is
-  const std::vector<const Env*> envs{env.get()};
-  const torch::Tensor obs = torch::zeros({1, kLayout.obs_dim});
+  const std::unique_ptr<PolicyMemory> memory = policy.NewMemory(1);
+  const std::array<int64_t, 1> row{0};
+  const std::array<const Env*, 1> in_env{env.get()};
+  const ActInput input{.obs = torch::zeros({1, kLayout.obs_dim}), .rows = row, .envs = in_env};
   torch::Generator generator = MakeGenerator(Rng(1), torch::kCPU);
-  const auto decide = [&] {
-    policy.Watch(envs);
-    benchmark::DoNotOptimize(policy.Act(obs, ActMode::kMean, generator));
-  };
+  const auto decide = [&] { benchmark::DoNotOptimize(policy.Act(input, memory.get(), ActMode::kMean, generator)); };
   decide();
   for (auto _ : state) {
     decide();
   }
-  if (policy.DrainMetrics().Find("share_not_finite") != 0.0) {
+  if (memory->DrainMetrics().Find("share_not_finite") != 0.0) {
     state.SkipWithError("candidates without a return");
   }
   state.SetItemsProcessed(state.iterations() * size.rows() * kHorizon * kIterations);
 }
 
 // As many rows at once and in all, in one call. Items are rows.
-void PlannedRollout(benchmark::State& state, Policy& policy, const Size& size) {
+void PlannedRollout(benchmark::State& state, const Policy& policy, const Size& size) {
   const World& world = TheWorld(Precision::kFloat32);
   RolloutConfig config;
   config.start_states = size.rows();
@@ -174,11 +174,10 @@ class SimulatedDecision {
 
   void Decide() {
     last_candidates.clear();
-    policy_.Reset();
-    const std::vector<const Env*> envs{env_.get()};
-    policy_.Watch(envs);
+    const std::array<const Env*, 1> in_env{env_.get()};
+    const ActInput input{.obs = torch::zeros({1, env_->spec().obs_dim()}), .envs = in_env};
     torch::Generator generator = MakeGenerator(Rng(2), torch::kCPU);
-    benchmark::DoNotOptimize(policy_.Act(torch::zeros({1, env_->spec().obs_dim()}), ActMode::kMean, generator));
+    benchmark::DoNotOptimize(policy_.Act(input, nullptr, ActMode::kMean, generator));
   }
 
   const Env& env() const { return *env_; }

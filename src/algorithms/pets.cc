@@ -101,8 +101,9 @@ Pets::Pets(const Config& config, const torch::Device& device)
       simulator_return_(config.model.kind == ModelKind::kSimulator
                             ? std::make_unique<SimulatorReturn>(config.env.maker, at::get_num_threads())
                             : nullptr),
-      planner_(MakePlanner(config.planner.horizon)),
-      evaluation_planner_(MakePlanner(config.planner.horizon)) {}
+      planner_(MakePlanner(config.planner.horizon)) {
+  collector_.Remember(planner_.NewMemory(1));
+}
 
 MpcPolicy Pets::MakePlanner(int64_t horizon) {
   PlannerConfig planner = config_.planner;
@@ -149,13 +150,11 @@ void Pets::Train(RunContext& run) {
     }
     {
       const auto timing = run.timer().Measure(Explores() ? "env" : "plan");
-      Policy& acting = Explores() ? static_cast<Policy&>(random_policy_) : planner_;
+      const Policy& acting = Explores() ? static_cast<const Policy&>(random_policy_) : planner_;
       run.NoteEpisode(collector_.Step(acting, learned_ ? &learned_->buffer : nullptr));
     }
-    run.Tick(collector_.env_steps(), learned_ ? learned_->fits : 0, "planner", [&] {
-      evaluation_planner_.DrainMetrics();  // for its warnings
-      return planner_.DrainMetrics();
-    });
+    run.Tick(collector_.env_steps(), learned_ ? learned_->fits : 0, "planner",
+             [this] { return collector_.DrainMetrics(); });
   }
 }
 
@@ -166,7 +165,7 @@ bool Pets::Rehearse() {
   // A search costs as many rows for each step that it looks ahead.
   torch::Generator generator = MakeGenerator(rng_, device_);
   const torch::Tensor obs = torch::zeros({1, collector_.spec().obs_dim()}, torch::device(device_));
-  MakePlanner(1).Act(obs, ActMode::kMean, generator);
+  MakePlanner(1).Act({.obs = obs}, nullptr, ActMode::kMean, generator);
   learned_->model.RehearseMinibatch();
   return true;
 }
@@ -185,8 +184,8 @@ std::vector<std::filesystem::path> Pets::Export(const std::filesystem::path& tor
 }
 
 void Pets::VisitState(StateVisitor& state) {
+  state.Moved("planner", "collector/memory");
   state("collector", collector_);
-  state("planner", planner_);
   if (learned_) {
     state("buffer", learned_->buffer);
     state("model", learned_->model);

@@ -103,14 +103,19 @@ void Record(const RecordArguments& arguments, const EnvRegistry& envs) {
 
   const Rng rng = Rng(static_cast<uint64_t>(arguments.seed)).Split("record");
   torch::Generator unused = MakeGenerator(rng, torch::kCPU);
-  Policy& policy = run.algorithm->policy();
+  const Policy& policy = run.algorithm->policy();
+  const std::unique_ptr<PolicyMemory> memory = policy.NewMemory(1);
+  const std::array<int64_t, 1> row{0};
+  const std::array<const Env*, 1> in_env{env.get()};
   std::vector<double> obs(static_cast<size_t>(spec.obs_dim()));
   std::vector<double> env_action(static_cast<size_t>(spec.act_dim()));
   int64_t pictures = 0;
   for (int64_t episode = 0; episode < arguments.episodes; ++episode) {
     RandomEngine engine = rng.Split(static_cast<uint64_t>(episode)).Engine();
     env->Reset(engine, obs);
-    policy.Reset();
+    if (memory) {
+      memory->Reset(row);
+    }
     if (imagination) {
       imagination->BeginFrom(*env->mujoco(), obs);
     }
@@ -139,8 +144,8 @@ void Record(const RecordArguments& arguments, const EnvRegistry& envs) {
       if (imagination && imagination->AtItsEnd()) {
         imagination->BeginFrom(*env->mujoco(), obs);
       }
-      policy.Watch(std::array<const Env*, 1>{env.get()});
-      const torch::Tensor action = policy.Act(Row(obs), ActMode::kMean, unused).contiguous();
+      const ActInput input{.obs = Row(obs), .rows = row, .envs = in_env};
+      const torch::Tensor action = policy.Act(input, memory.get(), ActMode::kMean, unused).contiguous();
       if (imagination) {
         imagination->Step(action);
       }

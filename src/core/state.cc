@@ -40,6 +40,24 @@ StateVisitor StateVisitor::Child(std::string_view name) { return {tree_, mode_, 
 
 bool StateVisitor::Has(std::string_view name) const { return tree_.values_.tensors.contains(Path(name)); }
 
+void StateVisitor::Moved(std::string_view former, std::string_view now) {
+  if (!loading()) {
+    return;
+  }
+  const std::string from = Path(former) + "/";
+  const std::string to = Path(now) + "/";
+  const auto move = [&](auto& values) {
+    for (auto value = values.lower_bound(from); value != values.end() && value->first.starts_with(from);) {
+      auto node = values.extract(value++);
+      node.key() = to + node.key().substr(from.size());
+      values.insert(std::move(node));
+    }
+  };
+  move(tree_.values_.tensors);
+  move(tree_.values_.texts);
+  move(tree_.rows_);
+}
+
 std::string StateVisitor::Path(std::string_view name) const {
   return path_.empty() ? std::string(name) : path_ + "/" + std::string(name);
 }

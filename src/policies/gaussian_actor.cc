@@ -27,8 +27,10 @@ GaussianActor::GaussianActor(int64_t obs_dim, int64_t act_dim, const std::vector
   mlp_.InitXavierUniform(generator);
 }
 
-torch::Tensor GaussianActor::Act(const torch::Tensor& obs, ActMode mode, torch::Generator& generator) {
+torch::Tensor GaussianActor::Act(const ActInput& input, PolicyMemory*, ActMode mode,
+                                 torch::Generator& generator) const {
   const torch::NoGradGuard no_grad;
+  const torch::Tensor& obs = input.obs;
   const torch::Tensor head = mlp_.Infer(obs)[0];
   if (mode == ActMode::kMean) {
     return torch::tanh(head.slice(1, 0, act_dim_));
@@ -74,7 +76,7 @@ std::vector<std::filesystem::path> ExportActor(GaussianActor& actor, const EnvSp
   torch::Generator unused = MakeGenerator(Rng(0), actor.device());
   std::filesystem::path json = torchscript;
   json.replace_extension(".json");
-  const torch::Tensor actions = actor.Act(obs.to(actor.device()), ActMode::kMean, unused);
+  const torch::Tensor actions = actor.Act({.obs = obs.to(actor.device())}, nullptr, ActMode::kMean, unused);
   // In float64 by the pass that autograd differentiates, which shares nothing with the files.
   const torch::Tensor exact_head = actor.mlp().Forward(obs.to(actor.device(), torch::kFloat64))[0];
   const torch::Tensor exact_actions = torch::tanh(exact_head.slice(1, 0, actor.act_dim()));

@@ -32,8 +32,8 @@ BranchedRollout::BranchedRollout(const RolloutConfig& config, const UncertaintyC
       report_generator_(MakeGenerator(rng.Split("report"), device)),
       full_step_("the imagined step", device, {generator_}) {}
 
-Metrics BranchedRollout::Run(int64_t length, const ReplayBuffer& real_buffer, const ModelEnv& model_env, Policy& policy,
-                             ReplayBuffer* model_buffer) {
+Metrics BranchedRollout::Run(int64_t length, const ReplayBuffer& real_buffer, const ModelEnv& model_env,
+                             const Policy& policy, ReplayBuffer* model_buffer) {
   const torch::NoGradGuard no_grad;
   const int64_t chunk =
       std::min(config_.start_states, real_buffer.device().is_cpu() ? kCpuChunk : config_.start_states);
@@ -71,7 +71,7 @@ Metrics BranchedRollout::Run(int64_t length, const ReplayBuffer& real_buffer, co
   return metrics;
 }
 
-void BranchedRollout::RunChunk(int64_t length, TransitionBatch batch, const ModelEnv& model_env, Policy& policy,
+void BranchedRollout::RunChunk(int64_t length, TransitionBatch batch, const ModelEnv& model_env, const Policy& policy,
                                ReplayBuffer* model_buffer, Counts* counts) {
   for (int64_t h = 0; h < length && batch.size() > 0; ++h) {
     const int64_t rows = batch.size();
@@ -118,10 +118,10 @@ void BranchedRollout::RunChunk(int64_t length, TransitionBatch batch, const Mode
   }
 }
 
-BranchedRollout::Outcome BranchedRollout::Step(TransitionBatch batch, const ModelEnv& model_env, Policy& policy) {
+BranchedRollout::Outcome BranchedRollout::Step(TransitionBatch batch, const ModelEnv& model_env, const Policy& policy) {
   const DynamicsModel& model = model_env.model();
   const UncertaintyConfig& config = uncertainty_.config();
-  batch.action().copy_(policy.Act(batch.obs(), ActMode::kSample, generator_));
+  batch.action().copy_(policy.Act({.obs = batch.obs()}, nullptr, ActMode::kSample, generator_));
   batch.truncated().zero_();
   batch.log_weight().zero_();
   ImaginedStep step;
@@ -154,9 +154,9 @@ BranchedRollout::Outcome BranchedRollout::Step(TransitionBatch batch, const Mode
           .tally = torch::stack({step.finite.sum(), live.sum(), exceeded.logical_and(step.finite).sum()})};
 }
 
-Metrics BranchedRollout::MeasureAll(const torch::Tensor& obs, const ModelEnv& model_env, Policy& policy) {
+Metrics BranchedRollout::MeasureAll(const torch::Tensor& obs, const ModelEnv& model_env, const Policy& policy) {
   const DynamicsModel& model = model_env.model();
-  const torch::Tensor action = policy.Act(obs, ActMode::kSample, report_generator_);
+  const torch::Tensor action = policy.Act({.obs = obs}, nullptr, ActMode::kSample, report_generator_);
   const GaussianPrediction prediction = model.Predict(obs, action, uncertainty_.config().over);
   if (prediction.mean.size(0) < 2) {
     return {};

@@ -7,6 +7,11 @@
 #include "reverie/env/action_bounds.h"
 
 namespace reverie {
+namespace {
+
+constexpr std::array<int64_t, 1> kRow{0};  // of the memory
+
+}  // namespace
 
 Collector::Collector(std::unique_ptr<Env> env, const Rng& rng, const torch::Device& device)
     : env_(std::move(env)),
@@ -19,17 +24,22 @@ Collector::Collector(std::unique_ptr<Env> env, const Rng& rng, const torch::Devi
       obs_row_(torch::zeros({1, spec().obs_dim()})),
       row_(TransitionBatch::Empty({spec().obs_dim(), spec().act_dim()}, 1, torch::kCPU)) {}
 
-std::optional<EpisodeStats> Collector::Step(Policy& policy, ReplayBuffer* buffer) {
+std::optional<EpisodeStats> Collector::Step(const Policy& policy, ReplayBuffer* buffer) {
   if (!in_episode_) {
     env_->Reset(reset_engine_, obs_);
-    policy.Reset();
+    if (memory_) {
+      memory_->Reset(kRow);
+    }
     episode_ = {};
     in_episode_ = true;
   }
   std::copy(obs_.begin(), obs_.end(), obs_row_.data_ptr<float>());
-  policy.Watch(std::array<const Env*, 1>{env_.get()});
-  const torch::Tensor action =
-      policy.Act(obs_row_.to(device_), ActMode::kSample, action_generator_).to(torch::kCPU).contiguous();
+  const std::array<const Env*, 1> env{env_.get()};
+  const torch::Tensor action = policy
+                                   .Act({.obs = obs_row_.to(device_), .rows = kRow, .envs = env}, memory_.get(),
+                                        ActMode::kSample, action_generator_)
+                                   .to(torch::kCPU)
+                                   .contiguous();
   const std::span<const float> action_values(action.data_ptr<float>(), env_action_.size());
   ToEnvAction(spec(), action_values, env_action_);
   const StepResult result = env_->Step(env_action_, next_obs_);
@@ -70,6 +80,9 @@ void Collector::VisitState(StateVisitor& state) {
   state("env_steps", env_steps_);
   state("episode_return", episode_.episode_return);
   state("episode_length", episode_.length);
+  if (memory_) {
+    state("memory", *memory_);
+  }
   // Acting begins episodes of its own, maybe in an environment that has changed since.
   if (state.loading() && !state.to_act() && in_episode_) {
     env_->Restore(snapshot);

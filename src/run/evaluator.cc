@@ -46,26 +46,29 @@ Evaluator::Evaluator(const EnvMaker& maker, int64_t episodes, int64_t time_limit
   time_limit_ = own_limit > 0 ? own_limit : time_limit;
 }
 
-EvalResult Evaluator::Run(Policy& policy, const Rng& rng) {
+EvalResult Evaluator::Run(const Policy& policy, const Rng& rng) {
   return Run(policy, rng, [] { return false; }).value();
 }
 
-std::optional<EvalResult> Evaluator::Run(Policy& policy, const Rng& rng, const std::function<bool()>& stop) {
+std::optional<EvalResult> Evaluator::Run(const Policy& policy, const Rng& rng, const std::function<bool()>& stop) {
   const EnvSpec& spec = envs_[0]->spec();
   const auto obs_dim = static_cast<size_t>(spec.obs_dim());
   const auto act_dim = static_cast<size_t>(spec.act_dim());
   const auto episodes = static_cast<size_t>(episodes_);
   torch::Generator generator = MakeGenerator(rng.Split("policy"), policy.device());
+  const std::unique_ptr<PolicyMemory> memory = policy.NewMemory(static_cast<int64_t>(envs_.size()));
   std::vector<double> env_action(act_dim);
   EvalResult result{.returns = std::vector<double>(episodes), .lengths = std::vector<int64_t>(episodes)};
 
   for (size_t first = 0; first < episodes; first += envs_.size()) {
     const size_t batch = std::min(envs_.size(), episodes - first);
     std::vector<std::vector<double>> obs(batch, std::vector<double>(obs_dim));
-    std::vector<size_t> running(batch);
-    std::iota(running.begin(), running.end(), size_t{0});
-    policy.Reset();
-    for (const size_t i : running) {
+    std::vector<int64_t> running(batch);
+    std::iota(running.begin(), running.end(), int64_t{0});
+    if (memory) {
+      memory->Reset(running);
+    }
+    for (size_t i = 0; i < batch; ++i) {
       RandomEngine engine = rng.Split(first + i).Engine();
       envs_[i]->Reset(engine, obs[i]);
     }
@@ -75,14 +78,15 @@ std::optional<EvalResult> Evaluator::Run(Policy& policy, const Rng& rng, const s
       }
       torch::Tensor rows = torch::empty({static_cast<int64_t>(running.size()), spec.obs_dim()}, torch::kFloat32);
       float* to = rows.data_ptr<float>();
-      std::vector<const Env*> watched;
-      for (const size_t i : running) {
-        watched.push_back(envs_[i].get());
+      std::vector<const Env*> envs;
+      for (const int64_t row : running) {
+        const auto i = static_cast<size_t>(row);
+        envs.push_back(envs_[i].get());
         to = std::transform(obs[i].begin(), obs[i].end(), to, [](double x) { return static_cast<float>(x); });
       }
-      policy.Watch(watched);
+      const ActInput input{.obs = rows.to(policy.device()), .rows = running, .envs = envs};
       const torch::Tensor action =
-          policy.Act(rows.to(policy.device()), ActMode::kMean, generator).to(torch::kCPU).contiguous();
+          policy.Act(input, memory.get(), ActMode::kMean, generator).to(torch::kCPU).contiguous();
       if (!torch::isfinite(action).all().item<bool>()) {
         throw std::runtime_error("evaluation in " + spec.id + ": the policy's action is not finite");
       }
@@ -90,24 +94,27 @@ std::optional<EvalResult> Evaluator::Run(Policy& policy, const Rng& rng, const s
         throw std::logic_error("evaluation in " + spec.id + ": the policy's actions have the wrong shape");
       }
       const std::span<const float> actions(action.data_ptr<float>(), running.size() * act_dim);
-      std::vector<size_t> still_running;
+      std::vector<int64_t> still_running;
       for (size_t row = 0; row < running.size(); ++row) {
-        const size_t i = running[row];
+        const auto i = static_cast<size_t>(running[row]);
         ToEnvAction(spec, actions.subspan(row * act_dim, act_dim), env_action);
         const StepResult step = envs_[i]->Step(env_action, obs[i]);
         result.returns[first + i] += step.reward;
         ++result.lengths[first + i];
         if (!step.terminated && !step.truncated && envs_[i]->elapsed_steps() < time_limit_) {
-          still_running.push_back(i);
+          still_running.push_back(running[row]);
         }
       }
       running = std::move(still_running);
     }
   }
+  if (memory) {
+    memory->DrainMetrics();  // for what it says in the log
+  }
   return result;
 }
 
-EvalResult Evaluate(Policy& policy, const EnvMaker& maker, const Rng& rng, int64_t episodes, int64_t time_limit) {
+EvalResult Evaluate(const Policy& policy, const EnvMaker& maker, const Rng& rng, int64_t episodes, int64_t time_limit) {
   return Evaluator(maker, episodes, time_limit).Run(policy, rng);
 }
 

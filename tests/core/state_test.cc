@@ -137,6 +137,26 @@ TEST(StateOfStreams, OfAnotherKindOfDeviceIsRefusedWhereNothingSaysWhereToBegin)
               ThrowsMessage<std::runtime_error>("the checkpoint's noise is a random stream of another kind of device"));
 }
 
+TEST(StateOfOlderVersions, IsTakenFromWhereItWas) {
+  Learner before = OnCpu(1);
+  struct House {
+    Learner& learner;
+    std::string name;
+    void VisitState(StateVisitor& state) {
+      state.Moved("cellar", "attic/room");
+      state(name, learner);
+    }
+  };
+  House older{before, "cellar"};
+  StateTree tree = SaveState(older);
+  Learner after = OnCpu(2);
+  House today{after, "attic/room"};
+  LoadState(tree, today);
+  EXPECT_TRUE(torch::equal(after.weight, before.weight));
+  EXPECT_EQ(after.engine, before.engine);
+  EXPECT_EQ(Draws(after.noise), Draws(before.noise));
+}
+
 TEST(StateToAct, NeedsNeitherStreamsNorRowsAndLeavesThemAlone) {
   for (StateTree tree : {Saved(OnCpu(1)), Saved(Elsewhere(5))}) {
     TensorFile values = tree.values();

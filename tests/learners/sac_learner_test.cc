@@ -220,7 +220,7 @@ TEST(SacLearner, LearnsAOneStepTask) {
                      Rng(4), torch::kCPU);
   MixedSampler sampler(buffer);
   const auto mean_action = [&] {
-    return learner.actor().Act(torch::zeros({1, 1}), ActMode::kMean, generator).item<double>();
+    return learner.actor().Act({.obs = torch::zeros({1, 1})}, nullptr, ActMode::kMean, generator).item<double>();
   };
   const double before = mean_action();
   learner.Update(sampler, 600);

@@ -120,7 +120,7 @@ struct Subject {
         },
         torch::kCPU);
     torch::Generator generator = Seeded(seed);
-    return policy.Act(obs.unsqueeze(0), ActMode::kMean, generator)[0];
+    return policy.Act({.obs = obs.unsqueeze(0)}, nullptr, ActMode::kMean, generator)[0];
   }
 
   Choices choices;

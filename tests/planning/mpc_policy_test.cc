@@ -37,9 +37,14 @@ class MpcPolicyTest : public testing::Test {
             },
             torch::kCPU};
   }
-  torch::Tensor Act(MpcPolicy& policy, const std::vector<float>& obs, const std::vector<const Env*>& envs) {
-    policy.Watch(envs);
-    return policy.Act(torch::tensor(obs).unsqueeze(1), ActMode::kMean, generator_).squeeze(1);
+  // In the first environment, the memory's row 0, for each of the observations.
+  torch::Tensor Act(const MpcPolicy& policy, PolicyMemory& memory, float obs) {
+    return ActIn(policy, &memory, {obs}, {0}, {first_.get()});
+  }
+  torch::Tensor ActIn(const MpcPolicy& policy, PolicyMemory* memory, const std::vector<float>& obs,
+                      const std::vector<int64_t>& rows, const std::vector<const Env*>& envs) {
+    const ActInput input{.obs = torch::tensor(obs).unsqueeze(1), .rows = rows, .envs = envs};
+    return policy.Act(input, memory, ActMode::kMean, generator_).squeeze(1);
   }
 
   int64_t searches_ = 0;
@@ -53,10 +58,11 @@ class MpcPolicyTest : public testing::Test {
 
 TEST_F(MpcPolicyTest, PlansAnewAtEveryStepOrActsOutItsPlan) {
   for (const int64_t replan_every : {1, 2, 4}) {
-    MpcPolicy policy = Make(replan_every);
+    const MpcPolicy policy = Make(replan_every);
+    const std::unique_ptr<PolicyMemory> memory = policy.NewMemory(1);
     searches_ = 0;
     for (int64_t step = 0; step < 8; ++step) {
-      const float action = Act(policy, {2.0F}, {first_.get()}).item<float>();
+      const float action = Act(policy, *memory, 2).item<float>();
       const auto place = static_cast<float>(step % replan_every + 1);
       EXPECT_NEAR(action, 0.2F * place, 0.25F) << replan_every << " " << step;
       EXPECT_EQ(searches_, step / replan_every + 1);
@@ -66,90 +72,103 @@ TEST_F(MpcPolicyTest, PlansAnewAtEveryStepOrActsOutItsPlan) {
   EXPECT_THROW(Make(5), std::logic_error);
 }
 
-TEST_F(MpcPolicyTest, EveryEnvironmentHasItsOwnPlanWhateverItsRow) {
-  MpcPolicy policy = Make(4);
-  const torch::Tensor both = Act(policy, {3, -3}, {first_.get(), second_.get()});
+TEST_F(MpcPolicyTest, EveryRowOfTheMemoryHasItsOwnPlan) {
+  const MpcPolicy policy = Make(4);
+  const std::unique_ptr<PolicyMemory> memory = policy.NewMemory(2);
+  const torch::Tensor both = ActIn(policy, memory.get(), {3, -3}, {0, 1}, {first_.get(), second_.get()});
   EXPECT_NEAR(both[0].item<float>(), 0.3F, 0.25F);
   EXPECT_NEAR(both[1].item<float>(), -0.3F, 0.25F);
   EXPECT_THAT(envs_, testing::ElementsAre(first_.get(), second_.get()));
   // The first's episode has ended: the second goes on with its plan.
-  const float second = Act(policy, {3}, {second_.get()}).item<float>();
+  const float second = ActIn(policy, memory.get(), {3}, {1}, {second_.get()}).item<float>();
   EXPECT_NEAR(second, -0.6F, 0.25F);
   EXPECT_EQ(searches_, 2);
-  policy.Reset();
-  Act(policy, {5}, {second_.get()});
+  // Another's memory is another's.
+  const std::unique_ptr<PolicyMemory> other = policy.NewMemory(2);
+  ActIn(policy, other.get(), {5}, {1}, {second_.get()});
   EXPECT_EQ(searches_, 3);
+  ActIn(policy, memory.get(), {3}, {1}, {second_.get()});
+  EXPECT_EQ(searches_, 3);
+  memory->Reset(std::vector<int64_t>{1});
+  ActIn(policy, memory.get(), {5}, {1}, {second_.get()});
+  EXPECT_EQ(searches_, 4);
+  ActIn(policy, memory.get(), {5}, {0}, {first_.get()});
+  EXPECT_EQ(searches_, 4);
+  EXPECT_THROW(ActIn(policy, memory.get(), {5}, {2}, {first_.get()}), std::out_of_range);
 }
 
-TEST_F(MpcPolicyTest, RowsWithoutAnEnvironmentArePlannedForFromNothing) {
-  MpcPolicy policy = Make(4);
+TEST_F(MpcPolicyTest, WithoutAMemoryEveryRowIsPlannedForFromNothing) {
+  const MpcPolicy policy = Make(4);
   for (int64_t step = 1; step <= 3; ++step) {
-    EXPECT_NEAR(Act(policy, {2.0F}, {}).item<float>(), 0.2F, 0.25F);
+    EXPECT_NEAR(ActIn(policy, nullptr, {2}, {}, {}).item<float>(), 0.2F, 0.25F);
     EXPECT_EQ(searches_, step);
   }
   EXPECT_THAT(envs_, testing::Each(nullptr));
-  EXPECT_THROW(Act(policy, {1, 2, 3}, {first_.get()}), std::logic_error);
+  const std::unique_ptr<PolicyMemory> memory = policy.NewMemory(3);
+  EXPECT_THROW(ActIn(policy, memory.get(), {1, 2, 3}, {0, 1, 2}, {first_.get()}), std::logic_error);
+  EXPECT_THROW(ActIn(policy, memory.get(), {1, 2, 3}, {0}, {}), std::logic_error);
 }
 
 TEST_F(MpcPolicyTest, SearchesGoOnFromTheLastOnesPlan) {
   // A search that reaches only as far as its small deviation comes to the best sequence, 0.8 at every step, over many.
   rises_ = false;
-  MpcPolicy policy = Make(1, "{kind: mppi, horizon: 4, options: {population: 50, sigma: 0.05, lambda: 0.001}}");
-  EXPECT_LT(Act(policy, {2}, {first_.get()}).item<float>(), 0.3F);
+  const MpcPolicy policy = Make(1, "{kind: mppi, horizon: 4, options: {population: 50, sigma: 0.05, lambda: 0.001}}");
+  const std::unique_ptr<PolicyMemory> memory = policy.NewMemory(1);
+  EXPECT_LT(Act(policy, *memory, 2).item<float>(), 0.3F);
   for (int64_t step = 0; step < 60; ++step) {
-    Act(policy, {2}, {first_.get()});
+    Act(policy, *memory, 2);
   }
-  EXPECT_NEAR(Act(policy, {2}, {first_.get()}).item<float>(), 0.8F, 0.05F);
-  policy.Reset();
-  EXPECT_LT(Act(policy, {2}, {first_.get()}).item<float>(), 0.3F);
+  EXPECT_NEAR(Act(policy, *memory, 2).item<float>(), 0.8F, 0.05F);
+  memory->Reset(std::vector<int64_t>{0});
+  EXPECT_LT(Act(policy, *memory, 2).item<float>(), 0.3F);
 }
 
-TEST_F(MpcPolicyTest, GoesOnFromItsState) {
-  MpcPolicy policy = Make(3);
-  MpcPolicy restored = Make(3);
-  Act(policy, {1}, {first_.get()});
-  StateTree tree = SaveState(policy);
-  LoadState(tree, restored);
+TEST_F(MpcPolicyTest, GoesOnFromItsMemorysState) {
+  const MpcPolicy policy = Make(3);
+  const std::unique_ptr<PolicyMemory> memory = policy.NewMemory(1);
+  const std::unique_ptr<PolicyMemory> restored = policy.NewMemory(1);
+  Act(policy, *memory, 1);
+  StateTree tree = SaveState(*memory);
+  LoadState(tree, *restored);
   torch::Generator one = MakeGenerator(Rng(5), torch::kCPU);
   torch::Generator other = MakeGenerator(Rng(5), torch::kCPU);
   for (int64_t step = 0; step < 5; ++step) {
     generator_ = one;
-    const torch::Tensor expected = Act(policy, {1}, {first_.get()});
+    const torch::Tensor expected = Act(policy, *memory, 1);
     generator_ = other;
-    EXPECT_TRUE(torch::equal(Act(restored, {1}, {second_.get()}), expected)) << step;
+    EXPECT_TRUE(torch::equal(Act(policy, *restored, 1), expected)) << step;
   }
-  const Metrics metrics = policy.DrainMetrics();
-  EXPECT_EQ(metrics.Find("searches"), 2);
-  EXPECT_EQ(restored.DrainMetrics().Find("searches"), 2);
+  EXPECT_EQ(memory->DrainMetrics().Find("searches"), 2);
+  EXPECT_EQ(restored->DrainMetrics().Find("searches"), 2);
 }
 
 TEST_F(MpcPolicyTest, CountsCandidatesWithoutAReturn) {
-  MpcPolicy policy = Make(2);
+  const MpcPolicy policy = Make(2);
+  const std::unique_ptr<PolicyMemory> memory = policy.NewMemory(1);
   broken_ = 1000;
   for (int64_t step = 0; step < 4; ++step) {
-    const torch::Tensor action = Act(policy, {2}, {first_.get()});
-    EXPECT_TRUE(torch::isfinite(action).all().item<bool>());
+    EXPECT_TRUE(torch::isfinite(Act(policy, *memory, 2)).all().item<bool>());
   }
-  Metrics metrics = policy.DrainMetrics();
+  Metrics metrics = memory->DrainMetrics();
   EXPECT_EQ(metrics.Find("searches"), 2);
   EXPECT_DOUBLE_EQ(*metrics.Find("share_not_finite"), 0.25);
   EXPECT_EQ(metrics.Find("searches_without_finite"), 0);
   // Where none has one, what is left of the plan that was there is acted out.
-  const std::vector<float> plan{Act(policy, {2}, {first_.get()}).item<float>(),
-                                Act(policy, {2}, {first_.get()}).item<float>()};
-  policy.DrainMetrics();
+  Act(policy, *memory, 2);
+  Act(policy, *memory, 2);
+  memory->DrainMetrics();
   broken_ = std::numeric_limits<int64_t>::max();
   testing::internal::CaptureStderr();
-  Act(policy, {2}, {first_.get()});
-  metrics = policy.DrainMetrics();
+  Act(policy, *memory, 2);
+  metrics = memory->DrainMetrics();
   EXPECT_EQ(metrics.Find("searches_without_finite"), 1);
   EXPECT_THAT(testing::internal::GetCapturedStderr(),
               testing::HasSubstr("in 1 of 1 searches no candidate's return was finite"));
-  EXPECT_EQ(policy.DrainMetrics().Find("searches"), 0);
+  EXPECT_EQ(memory->DrainMetrics().Find("searches"), 0);
 }
 
 TEST_F(MpcPolicyTest, AHundredSearchesInARowWithoutAReturnEndIt) {
-  MpcPolicy policy(
+  const MpcPolicy policy(
       Planner("{kind: random_shooting, horizon: 2, options: {population: 3}}"), 1, 1,
       [this](const torch::Tensor&, const Env*, const torch::Tensor& actions, torch::Generator&) {
         return torch::full({actions.size(0)}, broken_ > 0 ? std::nanf("") : 1.0F);
@@ -158,9 +177,10 @@ TEST_F(MpcPolicyTest, AHundredSearchesInARowWithoutAReturnEndIt) {
       [](const torch::Tensor& obs, const torch::Tensor& candidate, torch::Generator&) {
         return "number " + std::to_string(obs.item<int64_t>() + candidate.size(0)) + " of it";
       });
+  const std::unique_ptr<PolicyMemory> memory = policy.NewMemory(1);
   const auto act = [&](int64_t searches) {
     for (int64_t i = 0; i < searches; ++i) {
-      Act(policy, {40}, {first_.get()});
+      Act(policy, *memory, 40);
     }
   };
   broken_ = 1;
@@ -180,7 +200,7 @@ constexpr double kSolved = 160;
 double ReturnOnTheTrueCartPole(const std::string& planner) {
   const EnvMaker maker = BuiltinEnvs().Find("CartPoleSwingUp-v0").maker();
   SimulatorReturn simulator(maker, 2);
-  MpcPolicy policy(
+  const MpcPolicy policy(
       Planner(planner), 1, 1,
       [&](const torch::Tensor&, const Env* env, const torch::Tensor& actions, torch::Generator&) {
         return simulator.Score(env->Snapshot(), actions);
@@ -215,7 +235,7 @@ torch::Tensor Derivative(const torch::Tensor& state, const torch::Tensor& force)
 TEST(OnTheTrueCartPole, GradientShootingSwingsItUp) {
   const EnvMaker maker = BuiltinEnvs().Find("CartPoleSwingUp-v0").maker();
   const TaskFunctions task = maker.task_functions();
-  MpcPolicy policy(
+  const MpcPolicy policy(
       Planner("{kind: gradient, horizon: 25, options: {restarts: 16, iterations: 4, learning_rate: 0.3}}"), 1, 1,
       [&](const torch::Tensor& obs, const Env*, const torch::Tensor& actions, torch::Generator&) {
         torch::Tensor state = obs.expand({actions.size(0), 4});

@@ -67,23 +67,47 @@ EnvMaker MakerOf(int64_t time_limit, bool ends = true) {
   return maker;
 }
 
-// Acts 0.25, which is 3 within [-2, 6], and remembers what it was asked.
+// Acts 0.25, which is 3 within [-2, 6], and notes what it was asked.
 class Witness : public Policy {
  public:
-  torch::Tensor Act(const torch::Tensor& obs, ActMode mode, torch::Generator&) override {
-    batches.push_back(obs.size(0));
+  // Counts the steps of each row's episode.
+  class Memory : public PolicyMemory {
+   public:
+    Memory(const Witness& witness, int64_t rows) : steps(static_cast<size_t>(rows), -1), witness_(witness) {}
+    void Reset(std::span<const int64_t> rows) override {
+      witness_.resets.push_back(witness_.batches.size());
+      for (const int64_t row : rows) {
+        steps.at(static_cast<size_t>(row)) = 0;
+      }
+    }
+    void VisitState(StateVisitor&) override {}
+
+    std::vector<int64_t> steps;
+
+   private:
+    const Witness& witness_;
+  };
+
+  std::unique_ptr<PolicyMemory> NewMemory(int64_t rows) const override { return std::make_unique<Memory>(*this, rows); }
+  torch::Tensor Act(const ActInput& input, PolicyMemory* memory, ActMode mode, torch::Generator&) const override {
+    batches.push_back(input.obs.size(0));
     modes.push_back(mode);
-    seen.push_back(obs.clone());
-    return torch::full({obs.size(0), 1}, action);
+    seen.push_back(input.obs.clone());
+    EXPECT_EQ(input.rows.size(), batches.back());
+    EXPECT_EQ(input.envs.size(), batches.back());
+    std::vector<int64_t>& steps = dynamic_cast<Memory&>(*memory).steps;
+    for (size_t i = 0; i < input.rows.size(); ++i) {
+      EXPECT_EQ(steps.at(static_cast<size_t>(input.rows[i]))++, input.envs[i]->elapsed_steps());
+    }
+    return torch::full({input.obs.size(0), 1}, action);
   }
-  void Reset() override { resets.push_back(batches.size()); }
   torch::Device device() const override { return torch::kCPU; }
 
   float action = 0.25F;
-  std::vector<int64_t> batches;
-  std::vector<ActMode> modes;
-  std::vector<torch::Tensor> seen;
-  std::vector<size_t> resets;  // calls of Act before each Reset
+  mutable std::vector<int64_t> batches;
+  mutable std::vector<ActMode> modes;
+  mutable std::vector<torch::Tensor> seen;
+  mutable std::vector<size_t> resets;  // calls of Act before each Reset
 };
 
 double Return(int64_t length) { return 3.0 * static_cast<double>(length * (length + 1)) / 2; }

@@ -207,7 +207,7 @@ TEST_F(GpuComponents, ReplayedUpdatesOfSacLearn) {
   learner.Update(sampler, 600);
   torch::Generator generator = MakeGenerator(Rng(2), gpu_);
   const torch::Tensor action =
-      learner.actor().Act(torch::zeros({1, 1}, torch::device(gpu_)), ActMode::kMean, generator);
+      learner.actor().Act({.obs = torch::zeros({1, 1}, torch::device(gpu_))}, nullptr, ActMode::kMean, generator);
   EXPECT_NEAR(action.item<double>(), 0.5, 0.1);
   EXPECT_EQ(learner.updates(), 600);
 }

@@ -29,7 +29,7 @@ class Algorithm {
   virtual bool Rehearse() = 0;
 
   // The policy as it stands: evaluated, exported. Borrowed.
-  virtual Policy& policy() = 0;
+  virtual const Policy& policy() const = 0;
 
   // Writes the policy to `torchscript` for programs without Reverie, held against the one in use, and what its kind has
   // beside it under the same name with another extension. Returns the files, which replace old ones whole or not at

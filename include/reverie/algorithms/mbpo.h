@@ -53,7 +53,7 @@ class Mbpo final : public Algorithm {
 
   void Train(RunContext& run) override;
   bool Rehearse() override;
-  Policy& policy() override { return learner_.actor(); }
+  const Policy& policy() const override { return learner_.actor(); }
   const DynamicsModel* model() const override { return &model_; }
   std::vector<std::filesystem::path> Export(const std::filesystem::path& torchscript) override;
   void VisitState(StateVisitor& state) override;

@@ -71,7 +71,7 @@ class Pets final : public Algorithm {
   void Train(RunContext& run) override;
   bool Rehearse() override;
   // A planner of its own: evaluation leaves the plans of training alone.
-  Policy& policy() override { return evaluation_planner_; }
+  const Policy& policy() const override { return planner_; }
   const DynamicsModel* model() const override { return learned_ ? &learned_->model : nullptr; }
   std::vector<std::filesystem::path> Export(const std::filesystem::path& torchscript) override;
   void VisitState(StateVisitor& state) override;
@@ -102,7 +102,7 @@ class Pets final : public Algorithm {
   UniformPolicy random_policy_;
   std::unique_ptr<Learned> learned_;                   // or
   std::unique_ptr<SimulatorReturn> simulator_return_;  // the other
-  MpcPolicy planner_, evaluation_planner_;
+  MpcPolicy planner_;
 };
 
 std::vector<std::pair<std::string, Pets::Ladder>> EnumNames(Pets::Ladder);

@@ -34,7 +34,7 @@ class Sac final : public Algorithm {
 
   void Train(RunContext& run) override;
   bool Rehearse() override;
-  Policy& policy() override { return learner_.actor(); }
+  const Policy& policy() const override { return learner_.actor(); }
   std::vector<std::filesystem::path> Export(const std::filesystem::path& torchscript) override;
   void VisitState(StateVisitor& state) override;
 

@@ -82,6 +82,9 @@ class StateVisitor {
   // state. Texts, random engines and stored rows are not looked for.
   bool Has(std::string_view name) const;
 
+  // When loading: what an older version kept at `former` is taken as if it had been at `now`.
+  void Moved(std::string_view former, std::string_view now);
+
   // A tensor of fixed shape: loaded in place.
   void operator()(std::string_view name, torch::Tensor& value);
   // A tensor whose shape may differ between runs: replaced on loading, on the CPU.

@@ -3,18 +3,14 @@
 //   every `replan_every` steps of an episode:  plan = argmax J(a_1 ... a_H) from the state;  act it out in between
 //
 // replan_every 1 is control with feedback at every step; H acts out whole plans whatever comes of them (open loop).
-// Every environment has a plan of its own, kept from step to step as its planner's warm start. One that is not known
-// (Policy::Watch) is planned for from nothing.
+// What it remembers of an environment is its plan, kept from step to step as its planner's warm start.
 #ifndef REVERIE_PLANNING_MPC_POLICY_H_
 #define REVERIE_PLANNING_MPC_POLICY_H_
 
 #include <functional>
 #include <memory>
-#include <span>
 #include <string>
-#include <vector>
 
-#include "reverie/core/metrics.h"
 #include "reverie/env/env.h"
 #include "reverie/planning/registry.h"
 #include "reverie/policies/policy.h"
@@ -38,35 +34,29 @@ class MpcPolicy final : public Policy {
   MpcPolicy(const PlannerConfig& planner, int64_t act_dim, int64_t replan_every, ReturnOf return_of,
             const torch::Device& device, Diagnosis diagnosis = {});
 
+  // Its metrics: searches, the share of their candidates whose return was not finite, and how many searches found none
+  // that was, of which the log warns. One copy to the host.
+  std::unique_ptr<PolicyMemory> NewMemory(int64_t rows) const override;
+
   // Both modes act as planned. Cost: a search for each row that is due for one. A search without a candidate whose
   // return is finite acts out the plan that was there. Throws std::runtime_error with the diagnosis after
-  // kMostFruitlessSearches of those in a row, and on a GPU, where that is looked at after every so many searches, at
-  // most as many later.
-  torch::Tensor Act(const torch::Tensor& obs, ActMode mode, torch::Generator& generator) override;
-  void Watch(std::span<const Env* const> envs) override { watched_.assign(envs.begin(), envs.end()); }
-  void Reset() override { plans_.clear(); }
+  // kMostFruitlessSearches of those in a row with one memory, and on a GPU, where that is looked at after every so many
+  // searches, at most as many later.
+  torch::Tensor Act(const ActInput& input, PolicyMemory* memory, ActMode mode,
+                    torch::Generator& generator) const override;
   torch::Device device() const override { return device_; }
 
-  // Since the last call: searches, the share of their candidates whose return was not finite, and how many searches
-  // found none that was, of which the log warns. One copy to the host.
-  Metrics DrainMetrics();
-
-  // Plans and counts; the environments are to be watched in the same order when it goes on.
-  void VisitState(StateVisitor& state);
-
  private:
-  struct Plan {
-    const Env* env = nullptr;  // null after loading, until one is watched
-    std::unique_ptr<SequenceOptimizer> planner;
-    torch::Tensor actions;  // [H, A], the last search's
-    int64_t acted = 0;      // how many of them
-  };
-  Plan NewPlan(const Env* env) const;
-  Plan& PlanFor(const Env* env);
+  struct Plan;
+  class Memory;
+
+  Plan NewPlan() const;
   // The next action of the plan, [A], after a search where it is due.
-  torch::Tensor Next(Plan& plan, const torch::Tensor& obs, torch::Generator& generator);
+  torch::Tensor Next(Memory& memory, Plan& plan, const torch::Tensor& obs, const Env* env,
+                     torch::Generator& generator) const;
   // `candidate`: one of the last search's.
-  void RefuseFruitlessSearches(const torch::Tensor& obs, const torch::Tensor& candidate, torch::Generator& generator);
+  void RefuseFruitlessSearches(Memory& memory, const torch::Tensor& obs, const torch::Tensor& candidate,
+                               torch::Generator& generator) const;
 
   PlannerConfig planner_;
   SequenceShape shape_;
@@ -74,13 +64,6 @@ class MpcPolicy final : public Policy {
   ReturnOf return_of_;
   Diagnosis diagnosis_;
   torch::Device device_;
-  std::vector<const Env*> watched_;  // of the next Act
-  std::vector<Plan> plans_;
-  int64_t searches_ = 0;
-  torch::Tensor tally_;           // [3] int64: candidates, those not finite, searches without one that is
-  torch::Tensor fruitless_;       // [] int64: the latter, in a row up to now
-  torch::Tensor most_fruitless_;  // [] int64: the largest that was
-  int64_t since_look_ = 0;        // searches since the host looked at it
 };
 
 }  // namespace reverie

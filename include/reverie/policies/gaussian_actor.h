@@ -20,7 +20,8 @@ class GaussianActor final : public Policy {
   GaussianActor(int64_t obs_dim, int64_t act_dim, const std::vector<int64_t>& hidden, const Rng& rng,
                 const torch::Device& device);
 
-  torch::Tensor Act(const torch::Tensor& obs, ActMode mode, torch::Generator& generator) override;
+  torch::Tensor Act(const ActInput& input, PolicyMemory* memory, ActMode mode,
+                    torch::Generator& generator) const override;
   torch::Device device() const override { return parameters_.values().device(); }
 
   int64_t act_dim() const { return act_dim_; }

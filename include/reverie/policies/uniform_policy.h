@@ -11,12 +11,12 @@ class UniformPolicy final : public Policy {
   UniformPolicy(int64_t act_dim, const torch::Device& device) : act_dim_(act_dim), device_(device) {}
 
   // Uniform in [-1, 1] (kSample), or 0 (kMean).
-  torch::Tensor Act(const torch::Tensor& obs, ActMode mode, torch::Generator& generator) override {
+  torch::Tensor Act(const ActInput& input, PolicyMemory*, ActMode mode, torch::Generator& generator) const override {
     const at::TensorOptions options = torch::dtype(torch::kFloat32).device(device_);
     if (mode == ActMode::kMean) {
-      return torch::zeros({obs.size(0), act_dim_}, options);
+      return torch::zeros({input.obs.size(0), act_dim_}, options);
     }
-    return torch::rand({obs.size(0), act_dim_}, generator, options).mul_(2).sub_(1);
+    return torch::rand({input.obs.size(0), act_dim_}, generator, options).mul_(2).sub_(1);
   }
   torch::Device device() const override { return device_; }
 

@@ -38,7 +38,7 @@ class BranchedRollout {
   // Rolls `length` steps from every start state and adds the live rows to `model_buffer`. One copy of two numbers to
   // the host per step. Returns rows added, shares ended and dropped, quantiles of each uncertainty measure
   // (none of a single network).
-  Metrics Run(int64_t length, const ReplayBuffer& real_buffer, const ModelEnv& model_env, Policy& policy,
+  Metrics Run(int64_t length, const ReplayBuffer& real_buffer, const ModelEnv& model_env, const Policy& policy,
               ReplayBuffer* model_buffer);
 
   void VisitState(StateVisitor& state);
@@ -56,11 +56,11 @@ class BranchedRollout {
   };
 
   // One chunk of start states, all steps. `batch` begins with the start states as its rows' obs.
-  void RunChunk(int64_t length, TransitionBatch batch, const ModelEnv& model_env, Policy& policy,
+  void RunChunk(int64_t length, TransitionBatch batch, const ModelEnv& model_env, const Policy& policy,
                 ReplayBuffer* model_buffer, Counts* counts);
   // Completes rows whose obs are given.
-  Outcome Step(TransitionBatch batch, const ModelEnv& model_env, Policy& policy);
-  Metrics MeasureAll(const torch::Tensor& obs, const ModelEnv& model_env, Policy& policy);
+  Outcome Step(TransitionBatch batch, const ModelEnv& model_env, const Policy& policy);
+  Metrics MeasureAll(const torch::Tensor& obs, const ModelEnv& model_env, const Policy& policy);
 
   RolloutConfig config_;
   UncertaintyRule uncertainty_;

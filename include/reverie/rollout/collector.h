@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "reverie/core/state.h"
@@ -24,15 +25,21 @@ class Collector {
  public:
   Collector(std::unique_ptr<Env> env, const Rng& rng, const torch::Device& device);
 
+  // For a policy that has one (Policy::NewMemory, of one row). Others may act in between, and leave it alone.
+  void Remember(std::unique_ptr<PolicyMemory> memory) { memory_ = std::move(memory); }
+
   // One env step with a sampled action; adds it to `buffer`, where there is one. Returns the episode that it ended, if
   // it did. Throws what Env::Step throws.
-  std::optional<EpisodeStats> Step(Policy& policy, ReplayBuffer* buffer);
+  std::optional<EpisodeStats> Step(const Policy& policy, ReplayBuffer* buffer);
+
+  // Those of the memory; none without one.
+  Metrics DrainMetrics() { return memory_ ? memory_->DrainMetrics() : Metrics(); }
 
   int64_t env_steps() const { return env_steps_; }
   const EnvSpec& spec() const { return env_->spec(); }
   TransitionLayout layout() const { return {spec().obs_dim(), spec().act_dim()}; }
 
-  // Includes the environment's own state in mid-episode.
+  // Includes the environment's own state in mid-episode, and the memory.
   void VisitState(StateVisitor& state);
 
  private:
@@ -41,8 +48,9 @@ class Collector {
   torch::Generator action_generator_;
   torch::Device device_;
   std::vector<double> obs_, next_obs_, env_action_;
-  torch::Tensor obs_row_;  // [1, obs_dim] on the host
-  TransitionBatch row_;    // one row on the host
+  torch::Tensor obs_row_;                 // [1, obs_dim] on the host
+  TransitionBatch row_;                   // one row on the host
+  std::unique_ptr<PolicyMemory> memory_;  // null where no policy has one
   EpisodeStats episode_;
   int64_t env_steps_ = 0;
   bool in_episode_ = false;

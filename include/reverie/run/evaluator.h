@@ -43,13 +43,13 @@ class Evaluator {
 
   // Whole episodes with the mean action, ended by terminated or truncated; the start of each is drawn from
   // rng.Split(episode), so equal rng give equal starts. The policy is called once a step, for all episodes that still
-  // run (one that ended leaves the batch), and Reset before each batch of episodes.
+  // run (one that ended leaves the batch), with a memory of this evaluation's own.
   //
   // Throws std::logic_error where the actions have the wrong shape, std::runtime_error where one is not finite; what
   // Env::Step throws.
-  EvalResult Run(Policy& policy, const Rng& rng);
+  EvalResult Run(const Policy& policy, const Rng& rng);
   // The same; nothing where `stop`, asked before every step, says yes.
-  std::optional<EvalResult> Run(Policy& policy, const Rng& rng, const std::function<bool()>& stop);
+  std::optional<EvalResult> Run(const Policy& policy, const Rng& rng, const std::function<bool()>& stop);
 
  private:
   std::vector<std::unique_ptr<Env>> envs_;
@@ -58,7 +58,7 @@ class Evaluator {
 };
 
 // One evaluation with environments of its own.
-EvalResult Evaluate(Policy& policy, const EnvMaker& maker, const Rng& rng, int64_t episodes,
+EvalResult Evaluate(const Policy& policy, const EnvMaker& maker, const Rng& rng, int64_t episodes,
                     int64_t time_limit = kEvalTimeLimit);
 
 }  // namespace reverie
