@@ -8,6 +8,19 @@
 #include "reverie/planning/export.h"
 
 namespace reverie {
+namespace {
+
+// Of a task whose reward is known. One that is 1 for every step has none.
+bool RewardHasDerivatives(const EnvMaker& maker) {
+  const torch::AutoGradMode with_gradients(true);
+  const EnvSpec spec = maker.make()->spec();
+  const auto zeros = [](int64_t columns) { return torch::zeros({1, columns}).requires_grad_(); };
+  return maker.task_functions()
+      .reward(zeros(spec.obs_dim()), zeros(spec.act_dim()), zeros(spec.obs_dim()))
+      .requires_grad();
+}
+
+}  // namespace
 
 std::vector<std::pair<std::string, Pets::Ladder>> EnumNames(Pets::Ladder) {
   return {{"v0.5", Pets::Ladder::kV05}, {"v1.0", Pets::Ladder::kV10}, {"v1.5", Pets::Ladder::kV15}};
@@ -70,9 +83,16 @@ void Pets::Config::Visit(Fields& fields) {
   });
   fields("planner", planner, "the search for a plan");
   fields.Check([this]() -> std::string {
-    return model.kind == ModelKind::kSimulator && planner.needs_gradients()
-               ? "kind: " + planner.kind +
-                     " needs derivatives by the actions, which model.kind: simulator does not give"
+    if (!planner.needs_gradients()) {
+      return "";
+    }
+    const std::string needs = "kind: " + planner.kind + " needs derivatives by the actions, which ";
+    if (model.kind == ModelKind::kSimulator) {
+      return needs + "model.kind: simulator does not give";
+    }
+    const bool constant = !LearnsReward(model.reward, env.maker.task_functions()) && !RewardHasDerivatives(env.maker);
+    return constant && uncertainty.use != UncertaintyUse::kPenalty
+               ? needs + "the known reward of " + env.id + " does not have; model.reward: learned does"
                : "";
   });
 }

@@ -93,7 +93,7 @@ void Record(const RecordArguments& arguments, const EnvRegistry& envs) {
   std::optional<Imagination> imagination;
   if (arguments.imagine > 0) {
     if (run.algorithm->model() == nullptr) {
-      throw std::invalid_argument("--imagine: " + run.maker.run().algorithm + " has no model to imagine with");
+      throw std::invalid_argument("--imagine: " + arguments.run_dir + " learned no model to imagine with");
     }
     imagination.emplace(*run.algorithm->model(), run.maker.env().maker.make(), arguments.imagine);
   }

@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "reverie/config/reader.h"
 #include "reverie/config/writer.h"
 #include "reverie/core/rng.h"
 #include "reverie/core/text.h"
@@ -511,12 +512,24 @@ Comparison Compare(std::vector<RunData> runs, CompareOptions options, std::vecto
       if (comparison.runs[other].record.facts.seed == run.record.facts.seed) {
         throw std::invalid_argument(comparison.runs[other].path.string() + " and " + run.path.string() +
                                     " are the same seed, " + std::to_string(run.record.facts.seed) + ", of " +
-                                    group.name + " on " + task.name + "; a seed counts once");
+                                    group.name + " on " + task.name +
+                                    "; a seed counts once, and other configs are told apart by `variant`");
       }
     }
     task.horizon = group.runs.empty() && task.groups.size() == 1 ? run.returns.x.back()
                                                                  : std::min(task.horizon, run.returns.x.back());
     group.runs.push_back(i);
+  }
+  std::vector<std::string> tasks;
+  for (const TaskReport& task : comparison.tasks) {
+    tasks.push_back(task.name);
+  }
+  for (const auto& [task, reach] : comparison.options.reach) {
+    if (!task.empty() && std::find(tasks.begin(), tasks.end(), task) == tasks.end()) {
+      const std::string nearest = NearestName(task, tasks);
+      comparison.warnings.push_back("A return to reach was given for " + task + ", of which there is no run" +
+                                    (nearest.empty() ? "." : "; did you mean " + nearest + "?"));
+    }
   }
   for (TaskReport& task : comparison.tasks) {
     FillTask(comparison, task);

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "reverie/config/reader.h"
+#include "reverie/config/writer.h"
 #include "reverie/run/csv_table.h"
 
 namespace reverie {
@@ -174,6 +175,13 @@ RunData ReadRun(const fs::path& path) {
     run.config[key] = fs::path(run.config[key]).filename().string() + " (" + digest + ")";
   }
   ReadEvaluations(run);
+  // A run ends with an evaluation.
+  const double last = run.returns.x.empty() ? -1 : run.returns.x.back();
+  if (run.finished() && last < static_cast<double>(run.record.env_steps)) {
+    throw std::invalid_argument((path / "eval.csv").string() + ": " +
+                                (last < 0 ? "has no evaluation" : "ends at env step " + ShortestDouble(last)) +
+                                ", but run.json says that the run finished at " + std::to_string(run.record.env_steps));
+  }
   ReadTraining(run);
   return run;
 }

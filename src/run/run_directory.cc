@@ -137,8 +137,10 @@ void RefuseWhatIsThere(const fs::path& path, Existing existing) {
     return;
   }
   if (folder && existing == Existing::kRefuse) {
-    throw std::invalid_argument(path.string() +
-                                " exists already; go on with it by --resume, or replace it with --overwrite");
+    throw std::invalid_argument(
+        path.string() +
+        " exists already; go on with it by --resume, replace it with --overwrite, or name another "
+        "folder with --run-dir");
   }
   if (!folder || !IsRun(path)) {
     throw std::invalid_argument(path.string() + " is not the folder of a run, and nothing else is overwritten");
@@ -223,8 +225,8 @@ bool RunDirectory::InUse(const fs::path& path) { return FolderLock::IsTaken(path
 
 RunDirectory RunDirectory::Resume(const fs::path& path, const std::string& config_yaml, const RunFacts& facts) {
   RunDirectory directory = Open(path);
-  CheckpointFolder::RequireOne(directory.checkpoint_path());
   directory.lock_ = LockRun(path);
+  CheckpointFolder::RequireOne(directory.checkpoint_path());
   directory.record_ = ReadRecord(path);  // another process may have gone on with it, since
   DescribeProcess(facts, directory.record_);
   directory.record_.resumed.push_back(UtcNow());

@@ -68,6 +68,11 @@ class BadInput(Case):
             TINY_SIMULATOR.replace(
                 "{kind: cem, horizon: 3, options: {population: 10, elites: 3, iterations: 2}}", "{kind: gradient}"),
             "planner: kind: gradient needs derivatives by the actions, which model.kind: simulator does not give"),
+        "derivatives of a constant reward": (
+            TINY_PETS.replace("CartPoleSwingUp-v0", "InvertedPendulum-v5").replace(
+                "{kind: cem, horizon: 3, options: {population: 10, elites: 3, iterations: 2}}", "{kind: gradient}"),
+            "planner: kind: gradient needs derivatives by the actions, which the known reward of InvertedPendulum-v5 does "
+            "not have; model.reward: learned does"),
         "bad schedule": (TINY_MBPO.replace("[0, 2, 1, 3]", "[0, 2, 1]"), "rollout.length: expected a length or"),
         "rollouts of no length": (TINY_MBPO.replace("[0, 2, 1, 3]", "0"),
                                   "c.yaml:12: rollout.length: expected a length at least 1 and at most 1e+06, got 0"),

@@ -36,7 +36,7 @@ def make_run(folder, task, variant, seed, returns, every=100, status="finished",
     record = {"version": "0.1.0", "git_revision": "abc", "algorithm": "mbpo", "env": task, "variant": variant,
               "seed": seed, "device": "cpu", "threads": 1, "libraries": {"LibTorch": "2.11.0"}, "hostname": "here",
               "started": "2026-01-01T00:00:00Z", "resumed": [], "status": status, "reason": "",
-              "env_steps": every * len(returns), "wall_s": 1.0 * len(returns)}
+              "env_steps": every * (len(returns) - 1), "wall_s": 1.0 * len(returns)}
     (folder / "run.json").write_text(json.dumps({**record, **facts}))
     (folder / "config.yaml").write_text(f"algorithm: mbpo\nseed: {seed}\nvariant: {variant}\nenv:\n  id: {task}\n"
                                         f"uncertainty:\n  use: {variant}\n")
@@ -81,6 +81,10 @@ class Numbers(Case):
         self.assertEqual(none["at_steps"][0]["value"], 10 * 12)
         self.assertEqual(none["reached"], {"return": 200, "runs": 5, "median_steps": 1700, "median_hours": 17 / 3600})
         self.assertEqual(summary["tasks"][1]["groups"][0]["reached"]["return"], 100)
+        self.assertEqual([warning for warning in summary["warnings"] if "to reach" in warning], [])
+        for task, hint in (("Pendulum-v2", "; did you mean Pendulum-v1?"), ("Ant-v5", ".")):
+            warnings = json.loads(self.compare(sweep, "--json", "--reach", f"{task}=1").stdout)["warnings"]
+            self.assertIn(f"A return to reach was given for {task}, of which there is no run{hint}", warnings)
         first = summary["tasks"][0]["probability_of_improvement"][0]
         self.assertEqual((first["x"], first["y"], first["value"]), (0, 1, 0))
         self.assertEqual(summary["tasks"][0]["config_differences"],
@@ -193,10 +197,19 @@ class Broken(Case):
         return result["tasks"][0]["groups"][0]
 
     def test_an_empty_run(self):
+        for run in (self.bad, self.good):
+            (run / "run.json").write_text((run / "run.json").read_text().replace("finished", "running"))
         (self.bad / "eval.csv").write_text("env_step,wall_s,return_mean\n")
         self.accept("runs/seed-1 has no evaluation yet and is left out", seeds=[0])
         (self.good / "eval.csv").write_text("env_step,wall_s,return_mean\n")
         self.refuse("there is nothing to compare", "seed-0")
+
+    def test_a_finished_run_without_its_end(self):
+        whole = (self.bad / "eval.csv").read_text()
+        for text, what in ((whole[:whole.rindex("200,")], "ends at env step 100"), (whole[:-2], "ends at env step 100"),
+                           ("env_step,wall_s,return_mean\n", "has no evaluation")):
+            (self.bad / "eval.csv").write_text(text)
+            self.leave_out(f"runs/seed-1/eval.csv: {what}, but run.json says that the run finished at 200")
 
     def test_a_run_without_evaluations_file(self):
         (self.bad / "eval.csv").unlink()

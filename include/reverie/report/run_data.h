@@ -54,7 +54,8 @@ std::vector<std::filesystem::path> FindRuns(const std::filesystem::path& path, s
 
 // Reads run.json, config.yaml, eval.csv and train.csv. A last line that is not yet whole is left out, which the remarks
 // say. Throws std::invalid_argument naming file and line if a file is missing, a column of eval.csv is missing, a line
-// has another number of fields than the header, a field is no number, steps do not rise, or a return is not finite.
+// has another number of fields than the header, a field is no number, steps do not rise, a return is not finite, or a
+// finished run has no evaluation of its end.
 RunData ReadRun(const std::filesystem::path& path);
 
 }  // namespace reverie
