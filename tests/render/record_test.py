@@ -101,7 +101,7 @@ class Record(unittest.TestCase):
         self.assertEqual(different[0], 0)  # both begin in the same state
         self.assertTrue(all(0 < value < 20 for value in different[1:]), different)
         self.assertLess(different[4], different[3])  # after three steps it begins anew from what is
-        self.assertIn("sac has no model", self.record("cheetah", "--out", "q.mp4", "--imagine", "3", code=2))
+        self.assertIn("cheetah learned no model", self.record("cheetah", "--out", "q.mp4", "--imagine", "3", code=2))
 
     def test_the_program_links_no_opengl(self):
         linked = subprocess.run(["ldd", PROGRAM], capture_output=True, text=True, check=True).stdout
