@@ -114,7 +114,7 @@ MUTANTS = [
      ["planning/export"]),
     ("a simulation that blows up", "it ends the plan", "src/planning/simulator_return.cc",
      "return -std::numeric_limits<double>::infinity();", "throw;", ["planning/simulator_return"]),
-    ("kill -9", "a planner's plan is not kept", "src/algorithms/pets.cc", 'state("planner", planner_);', "", ["apps/exact"]),
+    ("kill -9", "a planner's plan is not kept", "src/rollout/collector.cc", 'state("memory", *memory_);', "", ["apps/exact"]),
     ("NaN in an action", "not looked at", "src/run/evaluator.cc", "if (!torch::isfinite(action).all().item<bool>()) {",
      "if (false) {", ["run/evaluator"]),
     ("any failure", "the state is not kept", "src/run/run_context.cc", "checkpoints_.SaveFailed(State(), env_steps_);", "",
