@@ -70,7 +70,7 @@ class Pets final : public Algorithm {
 
   void Train(RunContext& run) override;
   bool Rehearse() override;
-  // A planner of its own: evaluation leaves the plans of training alone.
+  // Evaluation acts with a memory of its own and leaves the plans of training alone.
   const Policy& policy() const override { return planner_; }
   const DynamicsModel* model() const override { return learned_ ? &learned_->model : nullptr; }
   std::vector<std::filesystem::path> Export(const std::filesystem::path& torchscript) override;
