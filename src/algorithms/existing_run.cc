@@ -30,6 +30,9 @@ std::string ChangedFiles(const RunDirectory& run, const AlgorithmMaker& maker) {
 
 std::string DifferenceFrom(const RunDirectory& run, const AlgorithmMaker& maker, const EnvRegistry& envs,
                            const std::function<bool(const ConfigDifference&)>& may_change) {
+  if (std::string changed = ChangedFiles(run, maker); !changed.empty()) {
+    return changed;
+  }
   ConfigDocument before = OpenConfig(run.config_path());
   std::vector<ConfigDifference> differences;
   for (const auto& [key, file] : NamedFiles(maker.fields())) {

@@ -19,8 +19,8 @@ std::map<std::string, std::string> FileDigests(const AlgorithmMaker& maker);
 std::string ChangedFiles(const RunDirectory& run, const AlgorithmMaker& maker);
 
 // What the config says otherwise than the one that the run was begun with, as a sentence; "" where nothing, or only
-// what `may_change` lets pass. Of files whose digests the run has ChangedFiles tells; others are compared by their
-// places. Throws std::invalid_argument where the run's own config cannot be read.
+// what `may_change` lets pass. Files come first, as ChangedFiles says it; those whose digests the run does not have are
+// compared by their places. Throws std::invalid_argument where the run's own config cannot be read.
 std::string DifferenceFrom(const RunDirectory& run, const AlgorithmMaker& maker, const EnvRegistry& envs,
                            const std::function<bool(const ConfigDifference&)>& may_change);
 

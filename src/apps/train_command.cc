@@ -31,9 +31,6 @@ struct TrainArguments {
 // A run goes on as it began: only where it is computed and where its files lie may change, and how long it is.
 void RefuseChanges(const std::filesystem::path& run, const AlgorithmMaker& maker, const EnvRegistry& envs) {
   const RunDirectory directory = RunDirectory::Open(run);
-  if (const std::string changed = ChangedFiles(directory, maker); !changed.empty()) {
-    throw std::invalid_argument(changed);
-  }
   const std::string difference = DifferenceFrom(directory, maker, envs, [](const ConfigDifference& one) {
     const bool longer = one.key == "total_steps" && ParseNumber<int64_t>(one.here) > ParseNumber<int64_t>(one.there);
     return RunConfig::SaysHow(one.key) || longer;

@@ -301,7 +301,7 @@ class Reader {
           const bool present = node.IsDefined();
           std::string got;
           if (complaint.starts_with("expected ") && (!present || node.IsScalar())) {
-            got = ", got " + (present ? Show(node) : std::string("the default"));
+            got = ", got " + (present ? Show(node) : "the default, " + ValueText(field));
           }
           Fail(present ? Place(path, mark) : where, path + ": " + complaint + got);
         }

@@ -17,7 +17,7 @@ std::string ListText(const List& list) {
   return text + "]";
 }
 
-struct ValueText {
+struct ValueOf {
   std::string operator()(const bool* v) const { return *v ? "true" : "false"; }
   std::string operator()(const int64_t* v) const { return std::to_string(*v); }
   std::string operator()(const double* v) const { return ShortestDouble(*v); }
@@ -78,7 +78,7 @@ void WriteYaml(const Fields& fields, const std::string& indent, std::ostringstre
     Fields storage;
     const Fields* section = SectionOf(field, storage);
     if (section == nullptr) {
-      out << indent << field.name << ": " << std::visit(ValueText{}, field.target) << "\n";
+      out << indent << field.name << ": " << ValueText(field) << "\n";
     } else if (!section->list().empty()) {
       out << indent << field.name << ":\n";
       WriteYaml(*section, indent + "  ", out);
@@ -127,8 +127,8 @@ void WriteReference(const Fields& fields, const std::string& prefix, std::ostrin
     const std::string path = prefix + field.name;
     if (section == nullptr) {
       out << path << "\n    " << std::visit(TypeText{}, field.target) << RangeText(field.range) << ", "
-          << (field.required ? "required" : "default " + std::visit(ValueText{}, field.target)) << ConditionsText(field)
-          << "\n    " << field.doc << "\n";
+          << (field.required ? "required" : "default " + ValueText(field)) << ConditionsText(field) << "\n    "
+          << field.doc << "\n";
     } else {
       out << path << "\n    section" << ConditionsText(field) << ": " << field.doc << "\n";
       WriteReference(*section, path + ".", out);
@@ -153,6 +153,8 @@ std::map<std::string, std::filesystem::path> NamedFiles(const Fields& fields) {
   CollectFiles(fields, "", files);
   return files;
 }
+
+std::string ValueText(const Field& field) { return std::visit(ValueOf{}, field.target); }
 
 std::string ToReference(const Fields& fields) {
   std::ostringstream out;

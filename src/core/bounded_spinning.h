@@ -12,17 +12,9 @@
 #include <cstring>
 #include <initializer_list>
 
-// Sanitizers begin in .preinit_array themselves. Clang names them otherwise than GCC.
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define REVERIE_IS_SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define REVERIE_IS_SANITIZED 1
-#endif
+#include "core/sanitized.h"
 
-// Other C libraries than glibc do not pass arguments to .preinit_array.
+// Other C libraries than glibc do not pass arguments to .preinit_array, in which sanitizers begin themselves.
 #if defined(__linux__) && defined(__GLIBC__) && !defined(REVERIE_IS_SANITIZED)
 #include <sys/auxv.h>
 #include <unistd.h>

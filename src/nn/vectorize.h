@@ -2,6 +2,8 @@
 #ifndef REVERIE_SRC_NN_VECTORIZE_H_
 #define REVERIE_SRC_NN_VECTORIZE_H_
 
+#include "core/sanitized.h"
+
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif
@@ -9,12 +11,11 @@
 // Before a function: it is compiled once for each of these processors, and the right one is chosen as the program is
 // loaded. Clang 14 chooses by single features alone: its second one has AVX2 without fused products. Sanitizers cannot
 // stand the choosing.
-#if !defined(__x86_64__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if !defined(__x86_64__) || defined(REVERIE_IS_SANITIZED)
 #define REVERIE_CLONES
 #elif !defined(__clang__)
 #define REVERIE_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#elif !__has_attribute(target_clones) || __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
-    __has_feature(memory_sanitizer)
+#elif !__has_attribute(target_clones)
 #define REVERIE_CLONES
 #else
 #define REVERIE_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))

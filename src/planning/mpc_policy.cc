@@ -117,13 +117,13 @@ torch::Tensor MpcPolicy::Act(const ActInput& input, PolicyMemory* memory, ActMod
     throw std::logic_error(Text("MpcPolicy: ", count, " observations of ", input.rows.size(), " rows and ",
                                 input.envs.size(), " environments"));
   }
-  auto& plans = dynamic_cast<Memory&>(*memory);
+  auto& own = dynamic_cast<Memory&>(*memory);
   const torch::NoGradGuard no_grad;
   torch::Tensor actions = torch::empty({count, shape_.act_dim}, torch::device(device_));
   for (int64_t i = 0; i < count; ++i) {
     const auto at = static_cast<size_t>(i);
-    Plan& plan = plans.plans.at(static_cast<size_t>(input.rows[at]));
-    actions[i].copy_(Next(plans, plan, input.obs[i], input.envs.empty() ? nullptr : input.envs[at], generator));
+    Plan& plan = own.plans.at(static_cast<size_t>(input.rows[at]));
+    actions[i].copy_(Next(own, plan, input.obs[i], input.envs.empty() ? nullptr : input.envs[at], generator));
   }
   return actions;
 }

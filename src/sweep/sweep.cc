@@ -317,12 +317,9 @@ void RefuseOtherRuns(const Sweep& sweep, const EnvRegistry& envs) {
     }
     const RunDirectory directory = RunDirectory::Open(run.directory);
     const AlgorithmMaker& maker = makers.at(run.config);
-    std::string difference = ChangedFiles(directory, maker);
-    if (difference.empty()) {
-      difference = DifferenceFrom(directory, maker, envs, [](const ConfigDifference& one) {
-        return one.key == "seed" || RunConfig::SaysHow(one.key);
-      });
-    }
+    const std::string difference = DifferenceFrom(directory, maker, envs, [](const ConfigDifference& one) {
+      return one.key == "seed" || RunConfig::SaysHow(one.key);
+    });
     if (!difference.empty()) {
       throw std::invalid_argument(difference + "; remove it, or name another folder in `out`");
     }

@@ -82,7 +82,7 @@ class BadInput(Case):
         "exploration to the end": (TINY_SAC.replace("200\n", "500\n", 1),
                                    "c.yaml:3: exploration_steps: expected below total_steps, 500, got 500"),
         "exploration beyond the end": (TINY_SAC.replace("exploration_steps: 200\n", ""),
-                                       "exploration_steps: expected below total_steps, 500, got the default"),
+                                       "exploration_steps: expected below total_steps, 500, got the default, 5000"),
         "a buffer for one row": (TINY_MBPO.replace("2000", "1"), "c.yaml:10: model: a first fit needs 2 transitions, one of "
                                  "them held out, and gets 1: raise exploration_steps or replay_capacity"),
         "a fit on one row": (TINY_PETS.replace("{members", "{holdout_ratio: 0.1, members").replace("200\n", "1\n", 1),

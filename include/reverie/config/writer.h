@@ -14,6 +14,9 @@ namespace reverie {
 // digits).
 std::string ToYaml(const Fields& fields);
 
+// A field's present value, as YAML; "" of a section.
+std::string ValueText(const Field& field);
+
 // Every key: path, type, range, default (the present value), when it is read, meaning.
 std::string ToReference(const Fields& fields);
 
