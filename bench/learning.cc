@@ -90,9 +90,9 @@ void ImaginedStep(benchmark::State& state, const torch::Device& device) {
   ensemble.Fit(real, Rng(0));
   const ModelEnv model_env(ensemble, maker.task_functions(), spec, device);
   GaussianActor actor(kLayout.obs_dim, kLayout.act_dim, {256, 256}, Rng(0), device);
-  BranchedRollout rollout(config, {}, Rng(0), device);
+  BranchedRollout rollout(config, {}, /*rollouts_per_epoch=*/1, Rng(0), device);
   const auto run = [&] {
-    rollout.Run(1, real, model_env, actor, &model_buffer);
+    rollout.Run(/*epoch=*/0, real, model_env, actor, &model_buffer);
     WaitFor(device);
   };
   run();

@@ -134,11 +134,11 @@ void PlannedRollout(benchmark::State& state, const Policy& policy, const Size& s
   const World& world = TheWorld(Precision::kFloat32);
   RolloutConfig config;
   config.start_states = size.rows();
-  BranchedRollout rollout(config, {}, Rng(0), torch::kCPU);
-  ReplayBuffer model_buffer(kLayout, size.rows() * kHorizon, torch::kCPU);
+  config.length = {0, 1, kHorizon * kIterations, kHorizon * kIterations};
+  BranchedRollout rollout(config, {}, /*rollouts_per_epoch=*/1, Rng(0), torch::kCPU);
+  ReplayBuffer model_buffer(kLayout, rollout.MostRowsKept(), torch::kCPU);
   const auto run = [&] {
-    if (rollout.Run(kHorizon * kIterations, world.rows, world.model_env, policy, &model_buffer).Find("dropped_rows") !=
-        0.0) {
+    if (rollout.Run(/*epoch=*/0, world.rows, world.model_env, policy, &model_buffer).Find("dropped_rows") != 0.0) {
       state.SkipWithError("rows that are not finite");
     }
   };

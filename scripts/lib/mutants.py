@@ -95,7 +95,7 @@ MUTANTS = [
     ("NaN in a loss", "not looked at", "src/learners/sac_learner.cc", "if (!std::isfinite(values[i])) {", "if (false) {",
      ["learners/sac_learner", "apps/faults"]),
     ("NaN in a model", "not looked at after a fit's epoch", "src/models/gaussian_ensemble.cc",
-     "if (!std::isfinite(improvements)) {", "if (false) {", ["models/gaussian_ensemble", "apps/faults"]),
+     "if (!finite) {", "if (false) {", ["models/gaussian_ensemble", "apps/faults"]),
     ("NaN in an imagined row", "not looked at", "src/models/model_env.cc", "FiniteRows(batch.next_obs_reward(), step.finite);",
      "step.finite.fill_(true);", ["rollout/branched_rollout"]),
     ("NaN in an imagined row", "its uncertainty is not looked at", "src/rollout/branched_rollout.cc",

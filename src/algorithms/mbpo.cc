@@ -12,12 +12,6 @@ constexpr int64_t kRehearsedUpdates = 3;
 
 }  // namespace
 
-void Mbpo::ModelConfig::Visit(Fields& fields) {
-  fields("retrain_every", retrain_every, "env steps from one fit and rollout to the next", AtLeast(1));
-  fields("reward", reward, "imagined rewards: learned, the task's own (known), or known where there is one (auto)");
-  ensemble.Visit(fields);
-}
-
 void Mbpo::Config::Visit(Fields& fields) {
   run.Visit(fields);
   fields("env", env, "the environment");
@@ -25,9 +19,9 @@ void Mbpo::Config::Visit(Fields& fields) {
   fields("real_ratio", real_ratio, "share of real rows in each batch", Between(0, 1));
   fields("epoch_length", epoch_length, "env steps that the rollout schedule calls an epoch", AtLeast(1));
   fields("replay_capacity", replay_capacity, "real transitions kept", AtLeast(1));
-  fields("model", model, "the dynamics ensemble");
+  fields("model", model, "the dynamics model");
   fields.Check([this] { return RewardMisfit(model.reward, env.id, env.maker.task_functions()); });
-  fields.Check([this] { return model.ensemble.LacksOf(run.exploration_steps, replay_capacity); });
+  fields.Check([this] { return model.LacksOf(run.exploration_steps, replay_capacity); });
   fields("rollout", rollout, "imagined rollouts");
   fields.Check([this] {
     constexpr double kCountable = 1e15;
@@ -36,11 +30,8 @@ void Mbpo::Config::Visit(Fields& fields) {
                         std::max(1.0, static_cast<double>(epoch_length) / static_cast<double>(model.retrain_every));
     return rows > kCountable ? "imagines more rows than there are places for" : std::string();
   });
-  fields("uncertainty", uncertainty, "what is done with the ensemble's disagreement");
-  fields.Check([this] {
-    return uncertainty.LacksOf(model.ensemble.members, model.ensemble.elites, model.ensemble.holdout_ratio > 0,
-                               /*has_variance=*/true);
-  });
+  fields("uncertainty", uncertainty, "what is done with the model's uncertainty");
+  fields.Check([this] { return uncertainty.LacksOf(model.card()); });
   fields("sac", sac, "the learner");
 }
 
@@ -50,53 +41,40 @@ Mbpo::Mbpo(const Config& config, const torch::Device& device)
       collector_(config.env.maker.make(), rng_.Split("collector"), device),
       random_policy_(collector_.spec().act_dim(), device),
       env_buffer_(collector_.layout(), config.replay_capacity, device, 0, "replay_capacity"),
-      model_(config.model.ensemble,
-             {.layout = collector_.layout(),
-              .learn_reward = LearnsReward(config.model.reward, config.env.maker.task_functions()),
-              .features = config.env.maker.task_functions().features},
-             rng_.Split("model"), device),
-      model_env_(model_, config.env.maker.task_functions(), collector_.spec(), device),
-      rollout_(config.rollout, config.uncertainty, rng_.Split("rollout"), device),
-      model_buffer_(collector_.layout(), ModelCapacity(config.rollout.length.At(0)), device,
-                    ModelCapacity(config.rollout.length.Max()),
+      model_(config.model.choice.maker().make(
+          {.layout = collector_.layout(),
+           .learn_reward = LearnsReward(config.model.reward, config.env.maker.task_functions()),
+           .features = config.env.maker.task_functions().features},
+          rng_.Split("model"), device)),
+      model_env_(*model_, config.env.maker.task_functions(), collector_.spec(), device),
+      model_trainer_(config.model.retrain_every, rng_),
+      rollout_(config.rollout, config.uncertainty,
+               std::max<int64_t>(1, config.epoch_length / config.model.retrain_every), rng_.Split("rollout"), device),
+      model_buffer_(collector_.layout(), rollout_.RowsKept(0), device, rollout_.MostRowsKept(),
                     "rollout.start_states, rollout.length or rollout.retain_epochs, or raise model.retrain_every"),
       sampler_(env_buffer_, model_buffer_, config.real_ratio),
       learner_(config.sac, collector_.layout(), rng_.Split("learner"), device) {}
 
-int64_t Mbpo::ModelCapacity(int64_t rollout_length) const {
-  const int64_t rollouts_per_epoch = std::max<int64_t>(1, config_.epoch_length / config_.model.retrain_every);
-  return rollout_length * config_.rollout.start_states * rollouts_per_epoch * config_.rollout.retain_epochs;
-}
-
 void Mbpo::Train(RunContext& run) {
-  LogInfo(config_.env.id + ": " + WhatIsLearned(model_.learns_reward(), config_.env.maker.task_functions()));
-  model_.LogPrecision();
+  LogInfo(config_.env.id + ": " + WhatIsLearned(model_->learns_reward(), config_.env.maker.task_functions()));
+  model_->LogRemarks();
   while (collector_.env_steps() < config_.run.total_steps && !run.stopping()) {
-    if (collector_.env_steps() < config_.run.exploration_steps) {
+    if (model_trainer_.DueAfter(StepsOfLearning())) {
+      const std::optional<Metrics> fit = run.Timed(
+          "model_fit", [&] { return model_trainer_.Fit(*model_, env_buffer_, [&run] { return run.stopping(); }); });
+      if (!fit) {
+        break;  // this step is done again when the run goes on
+      }
+      run.Log("model", *fit);
+      run.Log("rollout", run.Timed("rollout", [&] {
+        return rollout_.Run(Epoch(), env_buffer_, model_env_, learner_.actor(), &model_buffer_);
+      }));
+    }
+    if (StepsOfLearning() < 0) {
       run.NoteEpisode(collector_.Step(random_policy_, &env_buffer_));
     } else {
-      if (DueForModel()) {
-        {
-          const auto timing = run.timer().Measure("model_fit");
-          const std::optional<Metrics> fit = FitNext(model_, env_buffer_, config_.model.retrain_every, rng_, &fits_,
-                                                     [&run] { return run.stopping(); });
-          if (!fit) {
-            break;  // this step is done again when the run goes on
-          }
-          run.Log("model", *fit);
-        }
-        const auto timing = run.timer().Measure("rollout");
-        const int64_t length = config_.rollout.length.At(Epoch());
-        rollout_.UpdateThreshold(model_);
-        model_buffer_.SetCapacity(ModelCapacity(length));
-        run.Log("rollout", rollout_.Run(length, env_buffer_, model_env_, learner_.actor(), &model_buffer_));
-      }
-      {
-        const auto timing = run.timer().Measure("env");
-        run.NoteEpisode(collector_.Step(learner_.actor(), &env_buffer_));
-      }
-      const auto timing = run.timer().Measure("updates");
-      learner_.Update(sampler_, config_.updates_per_step);
+      run.NoteEpisode(run.Timed("env", [&] { return collector_.Step(learner_.actor(), &env_buffer_); }));
+      run.Timed("updates", [&] { learner_.Update(sampler_, config_.updates_per_step); });
     }
     run.Tick(collector_.env_steps(), learner_.updates(), "sac", [&] { return learner_.DrainMetrics(); });
   }
@@ -107,7 +85,7 @@ bool Mbpo::Rehearse() {
   const TransitionBatch row{layout, torch::zeros({1, layout.width()}, torch::device(env_buffer_.device()))};
   env_buffer_.Add(row);
   model_buffer_.Add(row);
-  model_.RehearseMinibatch();
+  model_->Rehearse();
   learner_.Update(sampler_, kRehearsedUpdates);
   return true;
 }
@@ -119,11 +97,11 @@ std::vector<std::filesystem::path> Mbpo::Export(const std::filesystem::path& tor
 void Mbpo::VisitState(StateVisitor& state) {
   state("collector", collector_);
   state("env_buffer", env_buffer_);
-  state("model", model_);
+  state("model", *model_);
   state("rollout", rollout_);
   state("model_buffer", model_buffer_);
   state("learner", learner_);
-  state("fits", fits_);
+  model_trainer_.VisitState(state);
 }
 
 }  // namespace reverie

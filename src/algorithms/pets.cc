@@ -20,44 +20,23 @@ bool RewardHasDerivatives(const EnvMaker& maker) {
       .requires_grad();
 }
 
+// PETS' own: its cart-pole's networks; all members predict, and a fit is a few epochs over everything.
+const GaussianEnsembleConfig kEnsemble{.members = 5,
+                                       .elites = 5,
+                                       .hidden = {500, 500, 500},
+                                       .batch_size = 32,
+                                       .weight_decay = {1e-4, 2.5e-4, 2.5e-4, 5e-4},
+                                       .holdout_ratio = 0,
+                                       .max_epochs = 5};
+
 }  // namespace
 
 std::vector<std::pair<std::string, Pets::Ladder>> EnumNames(Pets::Ladder) {
   return {{"v0.5", Pets::Ladder::kV05}, {"v1.0", Pets::Ladder::kV10}, {"v1.5", Pets::Ladder::kV15}};
 }
 
-std::vector<std::pair<std::string, Pets::ModelKind>> EnumNames(Pets::ModelKind) {
-  return {{"probabilistic", Pets::ModelKind::kProbabilistic},
-          {"deterministic", Pets::ModelKind::kDeterministic},
-          {"simulator", Pets::ModelKind::kSimulator}};
-}
-
-// PETS' own: its cart-pole's networks; all members predict, and a fit is a few epochs over everything.
-Pets::ModelConfig::ModelConfig()
-    : ensemble{.members = 5,
-               .elites = 5,
-               .hidden = {500, 500, 500},
-               .batch_size = 32,
-               .weight_decay = {1e-4, 2.5e-4, 2.5e-4, 5e-4},
-               .holdout_ratio = 0,
-               .max_epochs = 5} {}
-
-void Pets::ModelConfig::Visit(Fields& fields) {
-  fields("kind", kind,
-         "what plans are imagined with: an ensemble that predicts mean and noise, one that predicts the mean alone, or "
-         "the environment itself, as a mark for the others");
-  fields.When(IsLearned(), [&] {
-    fields("retrain_every", retrain_every, "env steps from one fit to the next", AtLeast(1));
-    fields("reward", reward, "imagined rewards: learned, the task's own (known), or known where there is one (auto)");
-    ensemble.Visit(fields);
-  });
-}
-
-Condition Pets::ModelConfig::IsLearned() const {
-  return {.key = "model.kind", .wanted = "probabilistic or deterministic", .holds = [this] {
-            return kind != ModelKind::kSimulator;
-          }};
-}
+Pets::Config::Config(const EnvRegistry& envs)
+    : env(envs), model(kEnsemble, /*retrain_every_steps=*/200, /*with_simulator=*/true) {}
 
 void Pets::Config::Visit(Fields& fields) {
   run.Visit(fields);
@@ -68,26 +47,25 @@ void Pets::Config::Visit(Fields& fields) {
   fields.Check([this] { return RewardMisfit(model.reward, env.id, env.maker.task_functions()); });
   fields.When(model.IsLearned(), [&] {
     fields("replay_capacity", replay_capacity, "real transitions kept", AtLeast(1));
-    fields.Check([this] { return model.ensemble.LacksOf(run.exploration_steps, replay_capacity); });
+    fields.Check([this] { return model.LacksOf(run.exploration_steps, replay_capacity); });
     fields("propagation", propagation, "how the model's particles move on");
-    fields.Check([this] { return propagation.MisfitOf(model.ensemble.elites); });
-    fields("uncertainty", uncertainty, "what is done with the ensemble's disagreement");
+    fields.Check([this] { return propagation.MisfitOf(model.card().hypotheses); });
+    fields("uncertainty", uncertainty, "what is done with the model's uncertainty");
     fields.Check([this]() -> std::string {
       if (uncertainty.use == UncertaintyUse::kWeight) {
         return "use: weight is for a critic's rows, of which a plan has none; expected none, penalty, terminate or "
                "truncate";
       }
-      return uncertainty.LacksOf(model.ensemble.members, model.ensemble.elites, model.ensemble.holdout_ratio > 0,
-                                 model.kind == ModelKind::kProbabilistic);
+      return uncertainty.LacksOf(model.card());
     });
   });
   fields("planner", planner, "the search for a plan");
   fields.Check([this]() -> std::string {
-    if (!planner.needs_gradients()) {
+    if (!planner.choice.maker().needs_gradients) {
       return "";
     }
-    const std::string needs = "kind: " + planner.kind + " needs derivatives by the actions, which ";
-    if (model.kind == ModelKind::kSimulator) {
+    const std::string needs = "kind: " + planner.choice.kind() + " needs derivatives by the actions, which ";
+    if (!model.learned()) {
       return needs + "model.kind: simulator does not give";
     }
     const bool constant = !LearnsReward(model.reward, env.maker.task_functions()) && !RewardHasDerivatives(env.maker);
@@ -99,28 +77,26 @@ void Pets::Config::Visit(Fields& fields) {
 
 Pets::Learned::Learned(const Config& config, const EnvSpec& spec, const Rng& rng, const torch::Device& device)
     : buffer({spec.obs_dim(), spec.act_dim()}, config.replay_capacity, device, 0, "replay_capacity"),
-      model(config.model.ensemble,
-            {.layout = {spec.obs_dim(), spec.act_dim()},
-             .learn_reward = LearnsReward(config.model.reward, config.env.maker.task_functions()),
-             .features = config.env.maker.task_functions().features,
-             .probabilistic = config.model.kind == ModelKind::kProbabilistic},
-            rng.Split("model"), device),
-      model_env(model, config.env.maker.task_functions(), spec, device),
+      model(config.model.choice.maker().make(
+          {.layout = {spec.obs_dim(), spec.act_dim()},
+           .learn_reward = LearnsReward(config.model.reward, config.env.maker.task_functions()),
+           .features = config.env.maker.task_functions().features},
+          rng.Split("model"), device)),
+      model_env(*model, config.env.maker.task_functions(), spec, device),
       imagined_return(model_env, config.propagation, config.uncertainty),
-      threshold_generator(MakeGenerator(rng.Split("threshold"), device)) {}
+      threshold_generator(MakeGenerator(rng.Split("threshold"), device)),
+      trainer(config.model.retrain_every, rng) {}
 
 Pets::Pets(const Config& config, const torch::Device& device)
     : config_(config),
       rng_(static_cast<uint64_t>(config.run.seed)),
-      device_(config.model.kind == ModelKind::kSimulator ? torch::Device(torch::kCPU) : device),
+      device_(config.model.learned() ? device : torch::Device(torch::kCPU)),
       collector_(config.env.maker.make(), rng_.Split("collector"), device_),
       random_policy_(collector_.spec().act_dim(), device_),
-      learned_(config.model.kind == ModelKind::kSimulator
-                   ? nullptr
-                   : std::make_unique<Learned>(config, collector_.spec(), rng_, device_)),
-      simulator_return_(config.model.kind == ModelKind::kSimulator
-                            ? std::make_unique<SimulatorReturn>(config.env.maker, at::get_num_threads())
-                            : nullptr),
+      learned_(config.model.learned() ? std::make_unique<Learned>(config, collector_.spec(), rng_, device_) : nullptr),
+      simulator_return_(config.model.learned()
+                            ? nullptr
+                            : std::make_unique<SimulatorReturn>(config.env.maker, at::get_num_threads())),
       planner_(MakePlanner(config.planner.horizon)) {
   collector_.Remember(planner_.NewMemory(1));
 }
@@ -147,33 +123,27 @@ MpcPolicy Pets::MakePlanner(int64_t horizon) {
   return {planner, collector_.spec().act_dim(), replan_every, std::move(return_of), device_, std::move(diagnosis)};
 }
 
-bool Pets::DueForModel() const {
-  const int64_t since_exploration = collector_.env_steps() - config_.run.exploration_steps;
-  return learned_ && since_exploration >= 0 && since_exploration % config_.model.retrain_every == 0;
-}
-
 void Pets::Train(RunContext& run) {
   if (learned_) {
-    LogInfo(config_.env.id + ": " + WhatIsLearned(learned_->model.learns_reward(), config_.env.maker.task_functions()));
-    learned_->model.LogPrecision();
+    LogInfo(config_.env.id + ": " +
+            WhatIsLearned(learned_->model->learns_reward(), config_.env.maker.task_functions()));
+    learned_->model->LogRemarks();
   }
   while (collector_.env_steps() < config_.run.total_steps && !run.stopping()) {
-    if (DueForModel()) {
-      const auto timing = run.timer().Measure("model_fit");
-      const std::optional<Metrics> fit = FitNext(learned_->model, learned_->buffer, config_.model.retrain_every, rng_,
-                                                 &learned_->fits, [&run] { return run.stopping(); });
+    if (learned_ && learned_->trainer.DueAfter(collector_.env_steps() - config_.run.exploration_steps)) {
+      const std::optional<Metrics> fit = run.Timed("model_fit", [&] {
+        return learned_->trainer.Fit(*learned_->model, learned_->buffer, [&run] { return run.stopping(); });
+      });
       if (!fit) {
         break;  // this step is done again when the run goes on
       }
       run.Log("model", *fit);
       learned_->imagined_return.UpdateThreshold(learned_->threshold_generator);
     }
-    {
-      const auto timing = run.timer().Measure(Explores() ? "env" : "plan");
-      const Policy& acting = Explores() ? static_cast<const Policy&>(random_policy_) : planner_;
-      run.NoteEpisode(collector_.Step(acting, learned_ ? &learned_->buffer : nullptr));
-    }
-    run.Tick(collector_.env_steps(), learned_ ? learned_->fits : 0, "planner",
+    const Policy& acting = Explores() ? static_cast<const Policy&>(random_policy_) : planner_;
+    run.NoteEpisode(run.Timed(Explores() ? "env" : "plan",
+                              [&] { return collector_.Step(acting, learned_ ? &learned_->buffer : nullptr); }));
+    run.Tick(collector_.env_steps(), learned_ ? learned_->trainer.fits() : 0, "planner",
              [this] { return collector_.DrainMetrics(); });
   }
 }
@@ -186,7 +156,7 @@ bool Pets::Rehearse() {
   torch::Generator generator = MakeGenerator(rng_, device_);
   const torch::Tensor obs = torch::zeros({1, collector_.spec().obs_dim()}, torch::device(device_));
   MakePlanner(1).Act({.obs = obs}, nullptr, ActMode::kMean, generator);
-  learned_->model.RehearseMinibatch();
+  learned_->model->Rehearse();
   return true;
 }
 
@@ -194,12 +164,17 @@ std::vector<std::filesystem::path> Pets::Export(const std::filesystem::path& tor
   if (!learned_) {
     throw std::invalid_argument("model.kind: a planner in the simulator cannot be exported; expected a learned model");
   }
+  const auto* ensemble = dynamic_cast<const GaussianEnsemble*>(learned_->model.get());
+  if (ensemble == nullptr) {
+    throw std::invalid_argument("model.kind: " + config_.model.choice.kind() +
+                                " cannot be exported within a planner; expected ensemble");
+  }
   ExportPlanner({.env = config_.env.maker,
-                 .model = learned_->model,
+                 .model = *ensemble,
                  .propagation = config_.propagation,
                  .uncertainty = config_.uncertainty,
                  .planner = config_.planner},
-                learned_->model, torchscript);
+                *ensemble, torchscript);
   return {torchscript};
 }
 
@@ -208,10 +183,10 @@ void Pets::VisitState(StateVisitor& state) {
   state("collector", collector_);
   if (learned_) {
     state("buffer", learned_->buffer);
-    state("model", learned_->model);
+    state("model", *learned_->model);
     state("uncertainty", learned_->imagined_return);
     state("threshold_generator", learned_->threshold_generator);
-    state("fits", learned_->fits);
+    learned_->trainer.VisitState(state);
   }
 }
 

@@ -24,12 +24,8 @@ void Sac::Train(RunContext& run) {
     if (collector_.env_steps() < config_.run.exploration_steps) {
       run.NoteEpisode(collector_.Step(random_policy_, &buffer_));
     } else {
-      {
-        const auto timing = run.timer().Measure("env");
-        run.NoteEpisode(collector_.Step(learner_.actor(), &buffer_));
-      }
-      const auto timing = run.timer().Measure("updates");
-      learner_.Update(sampler_, config_.updates_per_step);
+      run.NoteEpisode(run.Timed("env", [&] { return collector_.Step(learner_.actor(), &buffer_); }));
+      run.Timed("updates", [&] { learner_.Update(sampler_, config_.updates_per_step); });
     }
     run.Tick(collector_.env_steps(), learner_.updates(), "sac", [&] { return learner_.DrainMetrics(); });
   }

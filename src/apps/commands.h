@@ -30,7 +30,7 @@ void AddEvalCommand(CLI::App& program, const EnvRegistry& envs);
 void AddExportCommand(CLI::App& program, const EnvRegistry& envs);
 
 // reverie compare RUNS... [--out FOLDER] [--json]
-void AddCompareCommand(CLI::App& program);
+void AddCompareCommand(CLI::App& program, const EnvRegistry& envs);
 
 // reverie sweep FILE [--jobs N] [--status]
 void AddSweepCommand(CLI::App& program, const EnvRegistry& envs);

@@ -5,6 +5,7 @@
 
 #include "commands.h"
 #include "options.h"
+#include "reverie/algorithms/registry.h"
 #include "reverie/core/log.h"
 #include "reverie/core/text.h"
 #include "reverie/report/live_page.h"
@@ -49,7 +50,17 @@ CompareOptions ReadOptions(const CompareArguments& arguments) {
   return options;
 }
 
-Comparison CompareRuns(const CompareArguments& arguments, const CompareOptions& options) {
+// As today's version reads it. One that it does not read any more, such as of an environment that is not there, stands
+// as it is.
+ConfigDocument ReadConfig(const std::filesystem::path& file, const EnvRegistry& envs) {
+  try {
+    return Resolved(OpenConfig(file), envs);
+  } catch (const std::invalid_argument&) {
+    return ConfigDocument::FromFile(file);
+  }
+}
+
+Comparison CompareRuns(const CompareArguments& arguments, const CompareOptions& options, const EnvRegistry& envs) {
   std::vector<RunData> runs;
   std::vector<DamagedRun> damaged;
   std::set<std::filesystem::path> known;
@@ -59,7 +70,7 @@ Comparison CompareRuns(const CompareArguments& arguments, const CompareOptions& 
         continue;
       }
       try {
-        runs.push_back(ReadRun(run));
+        runs.push_back(ReadRun(run, [&](const std::filesystem::path& file) { return ReadConfig(file, envs); }));
       } catch (const std::exception& error) {
         damaged.push_back({.path = run, .reason = error.what()});
       }
@@ -69,9 +80,9 @@ Comparison CompareRuns(const CompareArguments& arguments, const CompareOptions& 
 }
 
 // Until a signal comes.
-void Follow(const CompareArguments& arguments, const CompareOptions& options) {
-  const LivePage page([&] { return ReportPage(CompareRuns(arguments, options), /*live=*/true); },
-                      [&] { return ReportData(CompareRuns(arguments, options)); },
+void Follow(const CompareArguments& arguments, const CompareOptions& options, const EnvRegistry& envs) {
+  const LivePage page([&] { return ReportPage(CompareRuns(arguments, options, envs), /*live=*/true); },
+                      [&] { return ReportData(CompareRuns(arguments, options, envs)); },
                       static_cast<uint16_t>(arguments.port), arguments.hosts);
   LogInfo("following at " + page.url() + "; Ctrl-C ends it");
   const StopSignals signals;
@@ -80,16 +91,16 @@ void Follow(const CompareArguments& arguments, const CompareOptions& options) {
   }
 }
 
-void RunComparison(const CompareArguments& arguments) {
+void RunComparison(const CompareArguments& arguments, const EnvRegistry& envs) {
   const CompareOptions options = ReadOptions(arguments);
-  const Comparison comparison = CompareRuns(arguments, options);
+  const Comparison comparison = CompareRuns(arguments, options, envs);
   std::cout << (arguments.json ? SummaryJson(comparison) : SummaryText(comparison));
   if (!arguments.out.empty()) {
     WriteReport(comparison, arguments.out);
     LogInfo("wrote " + (std::filesystem::path(arguments.out) / "index.html").string());
   }
   if (arguments.live) {
-    Follow(arguments, options);
+    Follow(arguments, options, envs);
   }
   if (!comparison.damaged.empty()) {
     std::vector<std::string> paths;
@@ -103,7 +114,7 @@ void RunComparison(const CompareArguments& arguments) {
 
 }  // namespace
 
-void AddCompareCommand(CLI::App& program) {
+void AddCompareCommand(CLI::App& program, const EnvRegistry& envs) {
   CLI::App* command =
       program.add_subcommand("compare", "Compare runs: statistics with intervals, and a page to look at");
   auto arguments = std::make_shared<CompareArguments>();
@@ -141,7 +152,7 @@ void AddCompareCommand(CLI::App& program) {
                    "Name of --live's page besides 127.0.0.1 and localhost, as that of a proxy before it")
       ->allow_extra_args(false)
       ->needs(live);
-  command->callback([arguments] { RunComparison(*arguments); });
+  command->callback([arguments, &envs] { RunComparison(*arguments, envs); });
 }
 
 }  // namespace reverie

@@ -57,7 +57,7 @@ int RunCommand(int argc, char** argv, const EnvRegistry& envs) {
   program.require_subcommand(1);
   AddTrainCommand(program, envs);
   AddSweepCommand(program, envs);
-  AddCompareCommand(program);
+  AddCompareCommand(program, envs);
   AddEvalCommand(program, envs);
   AddExportCommand(program, envs);
   AddRecordCommand(program, envs);

@@ -21,7 +21,11 @@ namespace reverie {
 // Where the value at a path was given, and in which layer.
 struct ConfigOverride {
   std::string where;
-  int layer;
+  int layer = 0;
+  // Of a key that chooses a kind: the layer that gave it the value that it has, and whether the one before that was the
+  // default.
+  int chosen = 0;
+  bool instead_of_default = false;
 };
 using ConfigOverrides = std::map<std::string, ConfigOverride>;  // by path
 
@@ -279,7 +283,7 @@ class Reader {
   Reader(const std::string& name, const ConfigOverrides& overrides, const std::string& written_by)
       : name_(name), overrides_(overrides), written_by_(written_by) {}
 
-  void Section(const YAML::Node& map, const std::string& prefix, const std::string& where, const Fields& fields) const {
+  void Section(const YAML::Node& map, const std::string& prefix, const std::string& where, const Fields& fields) {
     if (map.IsDefined() && !map.IsNull()) {
       if (!map.IsMap()) {
         Fail(where,
@@ -288,16 +292,22 @@ class Reader {
       RefuseUnknown(map, prefix, fields);
     }
     for (const Field& field : fields.list()) {
-      if (const std::vector<Condition> unmet = field.Unmet(); !unmet.empty()) {
-        const auto [node, mark] = Child(map, field.name);
-        RefuseUnread(node, mark, Join(prefix, field.name), unmet);
+      const std::string path = Join(prefix, field.name);
+      auto [node, mark] = Child(map, field.name);
+      if (!field.Unmet().empty()) {
+        if (!IsRead(field.name, fields)) {
+          RefuseUnread(node, mark, path, field.name, fields);
+        }
         continue;
       }
-      ReadField(field, map, prefix, where);
+      if (node.IsDefined() && IsOfAnotherKind(field, path, fields)) {
+        node.reset(YAML::Node(YAML::NodeType::Undefined));
+      }
+      const std::string before = field.required ? "" : ValueText(field);
+      ReadField(field, node, mark, path, where);
+      NoteChoice(path, before, ValueText(field));
       for (const Field::Check& check : field.checks) {
         if (const std::string complaint = check(); !complaint.empty()) {
-          const auto [node, mark] = Child(map, field.name);
-          const std::string path = Join(prefix, field.name);
           const bool present = node.IsDefined();
           std::string got;
           if (complaint.starts_with("expected ") && (!present || node.IsScalar())) {
@@ -337,35 +347,105 @@ class Reader {
     return written_by_.empty() ? 0 : -1;  // below every choice: any may make its keys unread
   }
 
+  // Remembers from which layer on the kind at that path holds. One that is the default holds from the start.
+  void NoteChoice(const std::string& path, const std::string& before, const std::string& now) {
+    if (const auto override = overrides_.find(path); override != overrides_.end() && override->second.chosen > 0) {
+      const bool is_default = override->second.instead_of_default && (before.empty() || before == now);
+      chosen_[path] = is_default ? 0 : override->second.chosen;
+    }
+  }
+
+  // Whether what stands at the path was said of another kind: that has a key of the name too, and the kind was chosen
+  // in a later layer.
+  bool IsOfAnotherKind(const Field& field, const std::string& path, const Fields& fields) const {
+    const bool others_have_it = std::any_of(fields.list().begin(), fields.list().end(), [&](const Field& other) {
+      return other.name == field.name && !other.Unmet().empty();
+    });
+    return others_have_it && std::any_of(field.conditions.begin(), field.conditions.end(), [&](const Condition& one) {
+             const auto chosen = chosen_.find(one.key);
+             return chosen != chosen_.end() && chosen->second > LayerOf(path);
+           });
+  }
+
+  // Whether a field of that name is read, whatever others have the same name.
+  static bool IsRead(const std::string& name, const Fields& fields) {
+    return std::any_of(fields.list().begin(), fields.list().end(),
+                       [&](const Field& field) { return field.name == name && field.Unmet().empty(); });
+  }
+
+  // What each field of that name lacks first.
+  static std::vector<Condition> FirstUnmet(const std::string& name, const Fields& fields) {
+    std::vector<Condition> unmet;
+    for (const Field& field : fields.list()) {
+      if (field.name == name) {
+        unmet.push_back(field.Unmet().front());
+      }
+    }
+    return unmet;
+  }
+
+  // "planner.kind is cem, icem or mppi".
+  static std::string Alternatives(const std::vector<Condition>& conditions) {
+    std::string text;
+    for (size_t i = 0; i < conditions.size(); ++i) {
+      const bool same_key = i > 0 && conditions[i].key == conditions[i - 1].key;
+      text += (i == 0                       ? ""
+               : i + 1 == conditions.size() ? " or "
+                                            : ", ") +
+              (same_key ? conditions[i].wanted : conditions[i].text());
+    }
+    return text;
+  }
+
   // Refuses every key from `path` on, but for those that the choice of a later layer made unread. A default is a choice
   // of the file.
-  void RefuseUnread(const YAML::Node& node, const YAML::Mark& mark, const std::string& path,
-                    const std::vector<Condition>& unmet) const {
+  void RefuseUnread(const YAML::Node& node, const YAML::Mark& mark, const std::string& path, const std::string& name,
+                    const Fields& fields) const {
     if (!node.IsDefined()) {
       return;
     }
     if (node.IsMap()) {
       for (const auto& item : node) {
-        RefuseUnread(item.second, item.first.Mark(), Join(path, item.first.Scalar()), unmet);
+        RefuseUnread(item.second, item.first.Mark(), Join(path, item.first.Scalar()), name, fields);
       }
       return;
     }
-    const bool chosen_later = std::any_of(unmet.begin(), unmet.end(), [&](const Condition& condition) {
-      return std::max(0, LayerOf(condition.key)) > LayerOf(path);
+    const bool chosen_later = std::any_of(fields.list().begin(), fields.list().end(), [&](const Field& field) {
+      const std::vector<Condition> unmet = field.Unmet();
+      return field.name == name && std::any_of(unmet.begin(), unmet.end(), [&](const Condition& condition) {
+               return std::max(0, LayerOf(condition.key)) > LayerOf(path);
+             });
     });
     if (!chosen_later) {
-      Fail(Place(path, mark), path + ": is read only where " + unmet.front().text());
+      Fail(Place(path, mark), path + ": is read only where " + Alternatives(FirstUnmet(name, fields)));
     }
   }
 
-  void RefuseUnknown(const YAML::Node& map, const std::string& prefix, const Fields& fields) const {
-    std::vector<std::string> known;
+  // The names of the fields, and of those that can be read: what decides was read before this section, or is in it.
+  static std::pair<std::vector<std::string>, std::vector<std::string>> Names(const std::string& prefix,
+                                                                             const Fields& fields) {
+    std::vector<std::string> all, readable;
+    const auto add = [](std::vector<std::string>& names, const std::string& name) {
+      if (std::find(names.begin(), names.end(), name) == names.end()) {
+        names.push_back(name);
+      }
+    };
     for (const Field& field : fields.list()) {
-      known.push_back(field.name);
+      const std::vector<Condition> unmet = field.Unmet();
+      add(all, field.name);
+      if (std::all_of(unmet.begin(), unmet.end(),
+                      [&](const Condition& condition) { return condition.key.starts_with(prefix + "."); })) {
+        add(readable, field.name);
+      }
     }
+    return {all, readable};
+  }
+
+  void RefuseUnknown(const YAML::Node& map, const std::string& prefix, const Fields& fields) const {
+    const auto [all, known] = Names(prefix, fields);
     for (const auto& item : map) {
       const std::string key = item.first.Scalar();
-      if (std::find(known.begin(), known.end(), key) != known.end()) {
+      if (std::find(all.begin(), all.end(), key) != all.end()) {
         continue;
       }
       const std::string path = Join(prefix, key);
@@ -388,9 +468,8 @@ class Reader {
     }
   }
 
-  void ReadField(const Field& field, const YAML::Node& map, const std::string& prefix, const std::string& where) const {
-    const std::string path = Join(prefix, field.name);
-    const auto [node, mark] = Child(map, field.name);
+  void ReadField(const Field& field, const YAML::Node& node, const YAML::Mark& mark, const std::string& path,
+                 const std::string& where) {
     const bool present = node.IsDefined();
     const std::string place = present ? Place(path, mark) : where;
     if (const auto* section = std::get_if<std::shared_ptr<Fields>>(&field.target)) {
@@ -512,7 +591,10 @@ class Reader {
     }
     void operator()(const EnumTarget& target) const {
       const std::string text = node.IsScalar() ? node.Scalar() : "";
-      if (std::find(target.names.begin(), target.names.end(), text) == target.names.end()) {
+      const auto is_among = [&](const std::vector<std::string>& names) {
+        return std::find(names.begin(), names.end(), text) != names.end();
+      };
+      if (!is_among(target.names) && !is_among(target.former_names)) {
         Expected("one of " + Joined(target.names));
       }
       target.set(text);
@@ -525,6 +607,7 @@ class Reader {
   const std::string& name_;
   const ConfigOverrides& overrides_;
   const std::string& written_by_;
+  std::map<std::string, int> chosen_;  // by path: the layer from which on a kind holds
 };
 
 }  // namespace
@@ -594,13 +677,22 @@ void ConfigDocument::Apply(const ConfigAssignment& assignment) {
     node.reset(node[parts[i]]);
   }
   const YAML::Node before = node[parts.back()];
-  if (ChoosesOptions(path) && before.IsDefined() && YAML::Dump(before) != YAML::Dump(value)) {
-    node.remove("options");
-    forget_below(Join(prefix, "options"));
+  ConfigOverride& override = state_->overrides[path];
+  if (ChoosesOptions(path)) {
+    if (!before.IsDefined()) {
+      override.chosen = state_->layers;
+      override.instead_of_default = true;
+    } else if (YAML::Dump(before) != YAML::Dump(value)) {
+      override.chosen = state_->layers;
+      override.instead_of_default = false;
+      node.remove("options");
+      forget_below(Join(prefix, "options"));
+    }
   }
+  override.where = where;
+  override.layer = state_->layers;
   node[parts.back()] = value;
   forget_below(path);
-  state_->overrides[path] = {where, state_->layers};
 }
 
 void ConfigDocument::Set(std::vector<ConfigAssignment> assignments) {

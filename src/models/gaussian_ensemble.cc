@@ -9,8 +9,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "early_stopping.h"
 #include "imagination.h"
-#include "nn/safe_sqrt.h"
 #include "reverie/core/log.h"
 #include "reverie/data/column_statistics.h"
 
@@ -21,8 +21,6 @@ constexpr double kInitialMaxLogVar = 0.5;
 constexpr double kInitialMinLogVar = -10;
 // Deviations of targets below that of the least noise that a new network can predict.
 const double kLeastNoise = std::exp(kInitialMinLogVar / 2);
-// What an input that does not vary is divided by: the networks, which never learned what it does, do not see it.
-constexpr double kUnseen = 1e30;
 constexpr float kBoundPenalty = 0.01F;
 
 int64_t TargetDim(const ModelSpec& spec) { return spec.layout.obs_dim + (spec.learn_reward ? 1 : 0); }
@@ -32,7 +30,7 @@ MlpShape NetworkShape(const GaussianEnsembleConfig& config, const ModelSpec& spe
   const int64_t feature_dim = spec.features ? spec.features(torch::zeros({1, obs_dim})).size(1) : obs_dim;
   MlpShape shape{.members = members, .widths = {feature_dim + spec.layout.act_dim}, .activation = Activation::kSilu};
   shape.widths.insert(shape.widths.end(), config.hidden.begin(), config.hidden.end());
-  shape.widths.push_back(spec.probabilistic ? 2 * TargetDim(spec) : TargetDim(spec));
+  shape.widths.push_back(config.deterministic ? TargetDim(spec) : 2 * TargetDim(spec));
   return shape;
 }
 
@@ -91,17 +89,22 @@ void GaussianEnsembleConfig::Visit(Fields& fields) {
                "at least 1, as holdout_ratio 0 leaves nothing else to end a fit");
   fields("target", target, "what is predicted: the change of the observation, or the next one");
   fields("normalize_targets", normalize_targets, "standardise every target dimension by the training split");
+  fields("deterministic", deterministic,
+         "the networks predict the mean alone, by its square error; else mean and variance");
   fields("precision", precision,
          "least precision of the elites' products in imagined steps, which takes effect on a CPU with AMX: each number "
          "as a float32, two bfloat16 (bf16x2) or one (bf16)");
 }
 
-std::string GaussianEnsembleConfig::LacksOf(int64_t exploration_steps, int64_t replay_capacity) const {
-  const int64_t rows = std::min(exploration_steps, replay_capacity);
+std::string GaussianEnsembleConfig::LacksOf(int64_t rows) const {
   return rows < LeastRows() ? "a first fit needs " + std::to_string(LeastRows()) +
                                   " transitions, one of them held out, and gets " + std::to_string(rows) +
                                   ": raise exploration_steps or replay_capacity, or set model.holdout_ratio to 0"
                             : "";
+}
+
+ModelCard GaussianEnsembleConfig::Card() const {
+  return {.hypotheses = elites, .networks = members, .has_variance = !deterministic, .has_holdout = holdout_ratio > 0};
 }
 
 GaussianEnsemble::GaussianEnsemble(const GaussianEnsembleConfig& config, const ModelSpec& spec, const Rng& rng,
@@ -110,17 +113,16 @@ GaussianEnsemble::GaussianEnsemble(const GaussianEnsembleConfig& config, const M
       spec_(spec),
       target_dim_(TargetDim(spec)),
       parameters_(
-          NetworkShape(config, spec, config.members).ParameterCount() + (spec.probabilistic ? 2 * target_dim_ : 0),
+          NetworkShape(config, spec, config.members).ParameterCount() + (config.deterministic ? 0 : 2 * target_dim_),
           device),
       mlp_(NetworkShape(config, spec, config.members), parameters_),
-      elite_parameters_(NetworkShape(config, spec, config.elites).ParameterCount(), device),
-      elite_mlp_(NetworkShape(config, spec, config.elites), elite_parameters_),
-      packed_elites_(elite_mlp_, config.precision),
+      elite_networks_(NetworkShape(config, spec, config.elites), config.precision, device),
+      standardizer_(mlp_.shape().widths.front(), target_dim_, device),
       adam_(parameters_, config.learning_rate, DecayOf(config, mlp_, parameters_)),
       minibatch_("the ensemble's minibatch", device) {
   torch::Generator generator = MakeGenerator(rng.Split("init"), device);
   mlp_.InitTruncatedNormal(generator);
-  if (spec.probabilistic) {
+  if (!config.deterministic) {
     max_log_var_ = parameters_.Take({1, target_dim_});
     min_log_var_ = parameters_.Take({1, target_dim_});
     max_log_var_.value.fill_(kInitialMaxLogVar);
@@ -128,17 +130,10 @@ GaussianEnsemble::GaussianEnsemble(const GaussianEnsembleConfig& config, const M
   }
 
   const auto options = torch::device(device);
-  const int64_t input_dim = mlp_.shape().widths.front();
-  input_mean_ = torch::zeros({input_dim}, options);
-  input_std_ = torch::ones({input_dim}, options);
-  target_mean_ = torch::zeros({target_dim_}, options);
-  target_std_ = torch::ones({target_dim_}, options);
-  target_offset_ = torch::zeros({target_dim_}, options);
-  target_scale_ = torch::ones({target_dim_}, options);
   loss_ = torch::zeros({}, options);
   loss_sum_ = torch::zeros({}, options);
   holdout_ = TransitionBatch::Empty(spec.layout, 0, device);
-  input_rows_ = torch::empty({config.members, config.batch_size, input_dim}, options);
+  input_rows_ = torch::empty({config.members, config.batch_size, mlp_.shape().widths.front()}, options);
   target_rows_ = torch::empty({config.members, config.batch_size, target_dim_}, options);
   elites_ = torch::arange(config.elites, options.dtype(torch::kInt64));
   SetElites(elites_);
@@ -146,13 +141,7 @@ GaussianEnsemble::GaussianEnsemble(const GaussianEnsembleConfig& config, const M
 
 void GaussianEnsemble::SetElites(const torch::Tensor& elites) {
   elites_.copy_(elites);
-  for (size_t l = 0; l < mlp_.weights().size(); ++l) {
-    torch::Tensor weight = elite_mlp_.weights()[l];
-    torch::Tensor bias = elite_mlp_.biases()[l];
-    at::index_select_out(weight, mlp_.weights()[l], 0, elites_);
-    at::index_select_out(bias, mlp_.biases()[l], 0, elites_);
-  }
-  packed_elites_ = PackedMlp(elite_mlp_, config_.precision);
+  elite_networks_.Take(mlp_, elites_);
 }
 
 torch::Tensor GaussianEnsemble::Inputs(const torch::Tensor& obs, const torch::Tensor& action) const {
@@ -165,25 +154,6 @@ torch::Tensor GaussianEnsemble::Targets(const TransitionBatch& rows) const {
     target = torch::cat({target, rows.reward().unsqueeze(1)}, 1);
   }
   return target;
-}
-
-void GaussianEnsemble::Standardise(const TransitionBatch& train, const torch::Tensor& inputs) {
-  const ColumnStatistics of_inputs = StatisticsOfColumns(inputs);
-  input_mean_.copy_(of_inputs.mean);
-  input_std_.copy_(of_inputs.std.masked_fill(of_inputs.std == 0, kUnseen));
-  const torch::Tensor targets = Targets(train);
-  torch::Tensor magnitudes = ColumnMagnitudes(targets);
-  if (config_.target == ModelTarget::kDelta) {  // differences of observations, with the rounding of those
-    torch::Tensor of_obs = magnitudes.narrow(0, 0, spec_.layout.obs_dim);
-    of_obs.copy_(torch::maximum(of_obs, ColumnMagnitudes(train.next_obs())));
-  }
-  const ColumnStatistics of_targets = StatisticsOfColumns(targets, magnitudes);
-  target_mean_.copy_(of_targets.mean);
-  target_std_.copy_(of_targets.std);
-  const torch::Tensor in_units =
-      config_.normalize_targets ? torch::ones_like(target_std_, torch::kBool) : target_std_ < kLeastNoise;
-  target_offset_.copy_(target_mean_ * in_units);
-  target_scale_.copy_(torch::where(in_units, target_std_, 1));
 }
 
 torch::Tensor GaussianEnsemble::Mean(const torch::Tensor& output) const { return output.slice(-1, 0, target_dim_); }
@@ -203,7 +173,7 @@ torch::Tensor GaussianEnsemble::ComputeGradients(const torch::Tensor& inputs, co
     grad = torch::empty_like(output);
   }
   const double scale = 1.0 / static_cast<double>(rows * target_dim_);
-  if (spec_.probabilistic) {
+  if (!config_.deterministic) {
     GaussianLossGradient(output, targets, max_log_var_.value, min_log_var_.value, static_cast<float>(scale),
                          kBoundPenalty, grad, max_log_var_.grad, min_log_var_.grad, loss_);
   } else {
@@ -217,143 +187,95 @@ torch::Tensor GaussianEnsemble::ComputeGradients(const torch::Tensor& inputs, co
 
 void GaussianEnsemble::ApplyGradients() { adam_.Step(); }
 
-void GaussianEnsemble::LogPrecision() const {
+void GaussianEnsemble::LogRemarks() const {
   if (config_.precision != Precision::kFloat32 && !(loss_.is_cpu() && HasCoarserPrecision())) {
     LogInfo("model.precision takes effect on a CPU with AMX; the model's products are float32 here");
   }
 }
 
-void GaussianEnsemble::RehearseMinibatch() {
+void GaussianEnsemble::Rehearse() {
   const torch::NoGradGuard no_grad;
   ComputeGradients(input_rows_.zero_(), target_rows_.zero_());
   ApplyGradients();
 }
 
-std::optional<Metrics> GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng& rng,
-                                             const std::function<bool()>& stop) {
-  const torch::NoGradGuard no_grad;
-  StateTree before = SaveState(*this);
-  const torch::Device device = parameters_.values().device();
-  const auto index_options = torch::dtype(torch::kInt64).device(device);
-  torch::Generator split_generator = MakeGenerator(rng.Split("split"), device);
-  torch::Generator bootstrap_generator = MakeGenerator(rng.Split("bootstrap"), device);
-  torch::Generator shuffle_generator = MakeGenerator(rng.Split("shuffle"), device);
-
-  // A new split.
-  const TransitionBatch all = data.All();
+GaussianEnsemble::FitRows GaussianEnsemble::Split(const TransitionBatch& all, torch::Generator& generator) {
   const int64_t count = all.size();
   const auto wanted = static_cast<int64_t>(static_cast<double>(count) * config_.holdout_ratio);
-  const bool holds_out = config_.holdout_ratio > 0;
-  const int64_t holdout_count = holds_out ? std::max<int64_t>(1, std::min(wanted, config_.max_holdout)) : 0;
-  const int64_t train_count = count - holdout_count;
-  if (train_count < 1) {
+  const int64_t holdout_count =
+      config_.holdout_ratio > 0 ? std::max<int64_t>(1, std::min(wanted, config_.max_holdout)) : 0;
+  if (count <= holdout_count) {
     throw std::runtime_error("the model needs at least " + std::to_string(config_.LeastRows()) +
                              " transitions to fit, got " + std::to_string(count));
   }
-  const torch::Tensor order = torch::randperm(count, split_generator, index_options);
-  holdout_ = {spec_.layout, all.rows.index_select(0, order.narrow(0, 0, holdout_count))};
-  const TransitionBatch train{spec_.layout, all.rows.index_select(0, order.narrow(0, holdout_count, train_count))};
-
-  const torch::Tensor train_rows = Inputs(train.obs(), train.action());
-  Standardise(train, train_rows);
-  const torch::Tensor train_inputs = (train_rows - input_mean_) / input_std_;
-  const torch::Tensor holdout_inputs = (Inputs(holdout_.obs(), holdout_.action()) - input_mean_) / input_std_;
-  const torch::Tensor target_unit = ColumnUnits(target_scale_);
-  const torch::Tensor train_targets = (Targets(train) - target_offset_) / target_unit;
-  const torch::Tensor holdout_targets = (Targets(holdout_) - target_offset_) / target_unit;
-
-  // Each member's own resample, with replacement.
-  const int64_t members = config_.members;
-  const torch::Tensor bootstrap =
-      torch::randint(train_count, {members, train_count}, bootstrap_generator, index_options);
-
-  const torch::Tensor constant = target_scale_ == 0;            // what the networks say of those is never read
-  const auto square_error = [&](const torch::Tensor& output) {  // [E, B, D]
-    return (Mean(output).masked_fill(constant, 0) - holdout_targets).square();
+  const torch::Tensor order = torch::randperm(count, generator, elites_.options());
+  const auto rows = [&](int64_t begin, int64_t size) -> TransitionBatch {
+    return {spec_.layout, all.rows.index_select(0, order.narrow(0, begin, size))};
   };
+  holdout_ = rows(0, holdout_count);
+  const TransitionBatch train = rows(holdout_count, count - holdout_count);
 
-  torch::Tensor best_error = torch::full({members}, std::numeric_limits<float>::infinity(), torch::device(device));
-  FlatParameters best_block(parameters_.values().numel(), device);
-  const EnsembleMlp best_mlp(mlp_.shape(), best_block);
-  int64_t epochs = 0;
-  int64_t since_improvement = 0;
+  const torch::Tensor inputs = Inputs(train.obs(), train.action());
+  standardizer_.FitInputs(inputs);
+  const torch::Tensor targets = Targets(train);
+  torch::Tensor magnitudes = ColumnMagnitudes(targets);
+  if (config_.target == ModelTarget::kDelta) {  // differences of observations, with the rounding of those
+    torch::Tensor of_obs = magnitudes.narrow(0, 0, spec_.layout.obs_dim);
+    of_obs.copy_(torch::maximum(of_obs, ColumnMagnitudes(train.next_obs())));
+  }
+  standardizer_.FitTargets(targets, magnitudes,
+                           config_.normalize_targets ? std::numeric_limits<double>::infinity() : kLeastNoise);
+  return {.train_inputs = standardizer_.Inputs(inputs),
+          .train_targets = standardizer_.Scaled(targets),
+          .holdout_inputs = standardizer_.Inputs(Inputs(holdout_.obs(), holdout_.action())),
+          .holdout_targets = standardizer_.Scaled(Targets(holdout_))};
+}
+
+std::optional<int64_t> GaussianEnsemble::TrainEpoch(const FitRows& data, const torch::Tensor& rows,
+                                                    const std::function<bool()>& stop) {
+  const int64_t members = config_.members;
+  const int64_t count = rows.size(1);
+  loss_sum_.zero_();
   int64_t minibatches = 0;
-  while (since_improvement <= config_.patience && (config_.max_epochs == 0 || epochs < config_.max_epochs)) {
-    const torch::Tensor rows = bootstrap.gather(1, Permutations(members, train_count, shuffle_generator, device));
-    loss_sum_.zero_();
-    minibatches = 0;
-    for (int64_t begin = 0; begin < train_count; begin += config_.batch_size) {
-      const int64_t size = std::min(config_.batch_size, train_count - begin);
-      const torch::Tensor index = rows.narrow(1, begin, size).reshape({-1});
-      torch::Tensor inputs = input_rows_.view({members * config_.batch_size, -1}).narrow(0, 0, members * size);
-      torch::Tensor targets = target_rows_.view({members * config_.batch_size, -1}).narrow(0, 0, members * size);
-      at::index_select_out(inputs, train_inputs, 0, index);
-      at::index_select_out(targets, train_targets, 0, index);
-      const auto step = [&] {
-        loss_sum_.add_(ComputeGradients(inputs.view({members, size, -1}), targets.view({members, size, -1})));
-        ApplyGradients();
-      };
-      if (size == config_.batch_size) {
-        minibatch_.Run({}, step, [this] {
-          auto changed = StateTensors(*this);
-          changed["loss_sum"] = loss_sum_;
-          return changed;
-        });
-      } else {
-        step();
-      }
-      ++minibatches;
-      if (stop()) {
-        LoadState(before, *this);
-        return std::nullopt;
-      }
+  for (int64_t begin = 0; begin < count; begin += config_.batch_size) {
+    const int64_t size = std::min(config_.batch_size, count - begin);
+    const torch::Tensor index = rows.narrow(1, begin, size).reshape({-1});
+    torch::Tensor inputs = input_rows_.view({members * config_.batch_size, -1}).narrow(0, 0, members * size);
+    torch::Tensor targets = target_rows_.view({members * config_.batch_size, -1}).narrow(0, 0, members * size);
+    at::index_select_out(inputs, data.train_inputs, 0, index);
+    at::index_select_out(targets, data.train_targets, 0, index);
+    const auto step = [&] {
+      loss_sum_.add_(ComputeGradients(inputs.view({members, size, -1}), targets.view({members, size, -1})));
+      ApplyGradients();
+    };
+    if (size == config_.batch_size) {
+      minibatch_.Run({}, step, [this] {
+        auto changed = StateTensors(*this);
+        changed["loss_sum"] = loss_sum_;
+        return changed;
+      });
+    } else {
+      step();
     }
-    ++epochs;
-    if (!holds_out) {
-      if (!std::isfinite(loss_sum_.item<float>())) {
-        throw std::runtime_error("the model's loss became non-finite in epoch " + std::to_string(epochs) +
-                                 " of a fit on " + std::to_string(train_count) + " rows");
-      }
-      continue;
+    ++minibatches;
+    if (stop()) {
+      return std::nullopt;
     }
-    const torch::Tensor error = square_error(mlp_.Infer(holdout_inputs)).mean({1, 2});  // [E]
-    const torch::Tensor improved = error < best_error * 0.99;
-    best_error = torch::where(improved, error, best_error);
-    const torch::Tensor gate = improved.view({-1, 1, 1});
-    for (size_t l = 0; l < mlp_.weights().size(); ++l) {
-      best_mlp.weights()[l].copy_(torch::where(gate, mlp_.weights()[l], best_mlp.weights()[l]));
-      best_mlp.biases()[l].copy_(torch::where(gate, mlp_.biases()[l], best_mlp.biases()[l]));
-    }
-    // The epoch's one number for the host: how many members improved, not a number where an error is none.
-    const double improvements = (improved.sum() + 0 * error.sum()).item<double>();
-    if (!std::isfinite(improvements)) {
-      throw std::runtime_error("the model's hold-out error became non-finite in epoch " + std::to_string(epochs) +
-                               " of a fit on " + std::to_string(train_count) + " rows");
-    }
-    since_improvement = improvements > 0 ? 0 : since_improvement + 1;
   }
+  return minibatches;
+}
 
-  Metrics metrics;
-  metrics.Set("epochs", static_cast<double>(epochs));
-  metrics.Set("train_rows", static_cast<double>(train_count));
-  metrics.Set("holdout_rows", static_cast<double>(holdout_count));
-  const torch::Tensor report = torch::stack({loss_sum_ / minibatches, parameters_.grads().norm()}).cpu();
-  metrics.Set("loss", report[0].item<double>());
-  metrics.Set("grad_norm", report[1].item<double>());  // of the last minibatch
-  if (!holds_out) {
-    SetElites(elites_);
-    return metrics;
-  }
-  for (size_t l = 0; l < mlp_.weights().size(); ++l) {
-    torch::Tensor weight = mlp_.weights()[l];
-    torch::Tensor bias = mlp_.biases()[l];
-    weight.copy_(best_mlp.weights()[l]);
-    bias.copy_(best_mlp.biases()[l]);
-  }
-  const torch::Tensor output = mlp_.Infer(holdout_inputs);
-  const torch::Tensor square = square_error(output);
+torch::Tensor GaussianEnsemble::SquareError(const torch::Tensor& output, const FitRows& data) const {
+  // What the networks say of targets that do not vary is never read.
+  return (Mean(output).masked_fill(standardizer_.target_scale() == 0, 0) - data.holdout_targets).square();
+}
+
+Metrics GaussianEnsemble::RankMembers(const FitRows& data) {
+  const torch::Tensor output = mlp_.Infer(data.holdout_inputs);
+  const torch::Tensor square = SquareError(output, data);
   const torch::Tensor mse = square.mean({1, 2});
   SetElites(mse.argsort().narrow(0, 0, config_.elites).contiguous());
+  Metrics metrics;
   const auto log_members = [&](const std::string& name, const torch::Tensor& numbers) {
     const torch::Tensor on_host = numbers.to(torch::kCPU, torch::kFloat64);
     for (int64_t i = 0; i < numbers.size(0); ++i) {
@@ -361,72 +283,108 @@ std::optional<Metrics> GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng
     }
   };
   log_members("holdout_mse_", mse);
-  if (spec_.probabilistic) {
+  if (!config_.deterministic) {
     const torch::Tensor log_var = LogVar(output);
     const torch::Tensor nll = 0.5 * (square * torch::exp(-log_var) + log_var + std::log(2 * std::numbers::pi));
-    log_members("holdout_nll_", nll.masked_fill(constant, 0).mean({1, 2}));
+    log_members("holdout_nll_", nll.masked_fill(standardizer_.target_scale() == 0, 0).mean({1, 2}));
   }
   log_members("elite_", elites_);
   return metrics;
 }
 
-GaussianPrediction GaussianEnsemble::Predict(const torch::Tensor& obs, const torch::Tensor& action,
-                                             Members members) const {
-  const torch::Tensor inputs = (Inputs(obs, action) - input_mean_) / input_std_;
-  const bool all = members == Members::kAll;
-  const torch::Tensor output = torch::GradMode::is_enabled() ? (all ? mlp_ : elite_mlp_).Forward(inputs)
-                               : all                         ? mlp_.Infer(inputs)
-                                                             : packed_elites_.Infer(inputs);
-  const torch::Tensor mean = Mean(output) * target_scale_ + target_offset_;
-  return {.mean = mean,
-          .var = spec_.probabilistic ? torch::exp(LogVar(output)) * target_scale_ * target_scale_
-                                     : torch::zeros_like(mean)};
+std::optional<Metrics> GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng& rng,
+                                             const std::function<bool()>& stop) {
+  const torch::NoGradGuard no_grad;
+  StateTree before = SaveState(*this);
+  const torch::Device device = parameters_.values().device();
+  torch::Generator split_generator = MakeGenerator(rng.Split("split"), device);
+  torch::Generator bootstrap_generator = MakeGenerator(rng.Split("bootstrap"), device);
+  torch::Generator shuffle_generator = MakeGenerator(rng.Split("shuffle"), device);
+
+  const FitRows rows = Split(data.All(), split_generator);
+  const int64_t members = config_.members;
+  const int64_t train_count = rows.train_inputs.size(0);
+  const bool holds_out = holdout_.size() > 0;
+  // Each member's own resample, with replacement.
+  const torch::Tensor bootstrap =
+      torch::randint(train_count, {members, train_count}, bootstrap_generator, elites_.options());
+
+  EarlyStopping early_stopping(mlp_, config_.patience);
+  int64_t epochs = 0;
+  int64_t minibatches = 0;
+  while (early_stopping.wants_another_epoch() && (config_.max_epochs == 0 || epochs < config_.max_epochs)) {
+    const torch::Tensor shuffled = bootstrap.gather(1, Permutations(members, train_count, shuffle_generator, device));
+    const std::optional<int64_t> done = TrainEpoch(rows, shuffled, stop);
+    if (!done) {
+      LoadState(before, *this);
+      return std::nullopt;
+    }
+    minibatches = *done;
+    ++epochs;
+    const bool finite = holds_out ? early_stopping.Note(SquareError(mlp_.Infer(rows.holdout_inputs), rows).mean({1, 2}))
+                                  : std::isfinite(loss_sum_.item<float>());
+    if (!finite) {
+      throw std::runtime_error(std::string(holds_out ? "the model's hold-out error" : "the model's loss") +
+                               " became non-finite in epoch " + std::to_string(epochs) + " of a fit on " +
+                               std::to_string(train_count) + " rows");
+    }
+  }
+
+  Metrics metrics;
+  metrics.Set("epochs", static_cast<double>(epochs));
+  metrics.Set("train_rows", static_cast<double>(train_count));
+  metrics.Set("holdout_rows", static_cast<double>(holdout_.size()));
+  const torch::Tensor report = torch::stack({loss_sum_ / minibatches, parameters_.grads().norm()}).cpu();
+  metrics.Set("loss", report[0].item<double>());
+  metrics.Set("grad_norm", report[1].item<double>());  // of the last minibatch
+  if (!holds_out) {
+    SetElites(elites_);
+    return metrics;
+  }
+  early_stopping.RestoreBest();
+  metrics.Merge("", RankMembers(rows));
+  return metrics;
 }
 
-void GaussianEnsemble::Sample(const torch::Tensor& obs, const torch::Tensor& action, const torch::Tensor& deal,
-                              torch::Generator& generator, ModelSample& sample) const {
-  // Each elite computes only its own rows, and no count has to come back to the host.
+GaussianPrediction GaussianEnsemble::Predict(const torch::Tensor& obs, const torch::Tensor& action,
+                                             Members members) const {
+  const torch::Tensor inputs = standardizer_.Inputs(Inputs(obs, action));
+  const bool all = members == Members::kAll;
+  const torch::Tensor output = torch::GradMode::is_enabled() ? (all ? mlp_ : elite_networks_.mlp()).Forward(inputs)
+                               : all                         ? mlp_.Infer(inputs)
+                                                             : elite_networks_.Infer(inputs);
+  const torch::Tensor mean = standardizer_.Target(Mean(output));
+  const torch::Tensor& scale = standardizer_.target_scale();
+  return {.mean = mean,
+          .var = config_.deterministic ? torch::zeros_like(mean) : torch::exp(LogVar(output)) * scale * scale};
+}
+
+void GaussianEnsemble::Step(const torch::Tensor& obs, const torch::Tensor& action, const StepDraws& draws,
+                            ModelSample& next) const {
   const torch::NoGradGuard no_grad;
   const int64_t rows = obs.size(0);
   const int64_t share = (rows + config_.elites - 1) / config_.elites;
-  const auto empty = [&](int64_t width) { return torch::empty({config_.elites, share, width}, obs.options()); };
-  torch::Tensor inputs = empty(input_mean_.size(0));
-  DealInputs(spec_.features ? spec_.features(obs) : obs, action, deal, input_mean_, input_std_, inputs);
-  const torch::Tensor output = packed_elites_.Infer(inputs);
-  if (!spec_.probabilistic) {
-    const torch::Tensor dealt = output.view({-1, target_dim_}).narrow(0, 0, rows);
-    const torch::Tensor target = torch::empty_like(dealt).index_copy_(0, deal, dealt);
-    WriteSample(target * target_scale_ + target_offset_, obs, sample);
-    const torch::Tensor slots = torch::arange(rows, deal.options());
-    sample.member.index_copy_(0, deal, slots.div_(share, "floor"));
+  torch::Tensor inputs = torch::empty({config_.elites, share, standardizer_.input_mean().size(0)}, obs.options());
+  DealInputs(spec_.features ? spec_.features(obs) : obs, action, draws.deal, standardizer_.input_mean(),
+             standardizer_.input_std(), inputs);
+  const torch::Tensor output = elite_networks_.Infer(inputs);
+  if (!config_.deterministic) {
+    DrawTargets(output, draws.noise.view({config_.elites, share, target_dim_}), draws.deal,
+                {.max_log_var = max_log_var_.value,
+                 .min_log_var = min_log_var_.value,
+                 .offset = standardizer_.target_offset(),
+                 .scale = standardizer_.target_scale(),
+                 .add_obs = config_.target == ModelTarget::kDelta},
+                obs, next);
     return;
   }
-  const torch::Tensor noise = empty(target_dim_).normal_(0, 1, generator);
-  DrawTargets(output, noise, deal,
-              {.max_log_var = max_log_var_.value,
-               .min_log_var = min_log_var_.value,
-               .offset = target_offset_,
-               .scale = target_scale_,
-               .add_obs = config_.target == ModelTarget::kDelta},
-              obs, sample);
-}
-
-void GaussianEnsemble::SampleFrom(const GaussianPrediction& prediction, const torch::Tensor& obs,
-                                  torch::Generator& generator, ModelSample& sample) const {
-  const int64_t rows = obs.size(0);
-  sample.member.random_(0, config_.elites, generator);
-  const torch::Tensor index = sample.member.view({1, rows, 1}).expand({1, rows, target_dim_});
-  const torch::Tensor mean = prediction.mean.gather(0, index).squeeze(0);
-  const torch::Tensor std = SafeSqrt(prediction.var.gather(0, index).squeeze(0));
-  const torch::Tensor target = mean + std * torch::randn(mean.sizes(), generator, mean.options());
-  WriteSample(target, obs, sample);
-}
-
-void GaussianEnsemble::WriteSample(const torch::Tensor& target, const torch::Tensor& obs, ModelSample& sample) const {
-  sample.next_obs.copy_(DecodeObs(target, obs));
+  const torch::Tensor dealt = output.view({-1, target_dim_}).narrow(0, 0, rows);
+  const torch::Tensor target = standardizer_.Target(torch::empty_like(dealt).index_copy_(0, draws.deal, dealt));
+  next.next_obs.copy_(DecodeObs(target, obs));
   if (spec_.learn_reward) {
-    sample.reward.copy_(target.select(-1, spec_.layout.obs_dim));
+    next.reward.copy_(target.select(-1, spec_.layout.obs_dim));
   }
+  next.hypothesis.index_copy_(0, draws.deal, torch::arange(rows, draws.deal.options()).div_(share, "floor"));
 }
 
 torch::Tensor GaussianEnsemble::DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const {
@@ -437,17 +395,7 @@ torch::Tensor GaussianEnsemble::DecodeObs(const torch::Tensor& target, const tor
 void GaussianEnsemble::VisitState(StateVisitor& state) {
   state("parameters", parameters_.values());
   state("adam", adam_);
-  state("input_mean", input_mean_);
-  state("input_std", input_std_);
-  state("target_mean", target_mean_);
-  state("target_std", target_std_);
-  if (!state.loading() || state.Has("target_scale")) {
-    state("target_offset", target_offset_);
-    state("target_scale", target_scale_);
-  } else if (config_.normalize_targets) {  // an older version's state
-    target_offset_.copy_(target_mean_);
-    target_scale_.copy_(target_std_);
-  }
+  standardizer_.VisitState(state, /*scales_all=*/config_.normalize_targets);
   state("elites", elites_);
   state.Resizable("holdout", holdout_.rows);
   if (state.loading()) {

@@ -89,7 +89,7 @@ void DrawTargets(const torch::Tensor& output, const torch::Tensor& noise, const 
                               .order = order.data_ptr<int64_t>(),
                               .next_obs = sample.next_obs.data_ptr<float>(),
                               .reward = sample.reward.defined() ? sample.reward.data_ptr<float>() : nullptr,
-                              .member = sample.member.data_ptr<int64_t>(),
+                              .hypothesis = sample.hypothesis.data_ptr<int64_t>(),
                               .rows = obs.size(0),
                               .share = noise.size(1),
                               .obs_dim = obs.size(1),
@@ -141,7 +141,7 @@ void DrawTargets(const torch::Tensor& output, const torch::Tensor& noise, const 
         if (a.reward != nullptr) {
           a.reward[row * a.reward_stride] = drawn[a.obs_dim];
         }
-        a.member[row] = (begin + i) / a.share;
+        a.hypothesis[row] = (begin + i) / a.share;
       }
     }
   });

@@ -36,7 +36,7 @@ __global__ void DrawKernel(const __grid_constant__ DrawArguments a) {
     a.reward[row * a.reward_stride] = drawn;
   }
   if (d == 0) {
-    a.member[row] = slot / a.share;
+    a.hypothesis[row] = slot / a.share;
   }
 }
 

@@ -1,8 +1,8 @@
 // The passes over memory around the ensemble's networks when rows are imagined. Internal to the models.
 //
 // float32 on one device, no gradients recorded; they keep the promises of nn/kernels.h on the CPU and on a GPU (one
-// kernel each) and throw as those do. B rows are dealt to M members, S = ceil(B / M) slots each: slot s of the M S
-// belongs to member s / S and to row order[s mod B]; what slots from B on hold is not looked at.
+// kernel each) and throw as those do. B rows are dealt to M hypotheses, S = ceil(B / M) slots each: slot s of the M S
+// belongs to hypothesis s / S and to row order[s mod B]; what slots from B on hold is not looked at.
 #ifndef REVERIE_SRC_MODELS_IMAGINATION_H_
 #define REVERIE_SRC_MODELS_IMAGINATION_H_
 

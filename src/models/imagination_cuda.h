@@ -24,7 +24,7 @@ struct DrawArguments {
   const float *max_log_var, *min_log_var, *offset, *scale;
   const int64_t* order;
   float *next_obs, *reward;  // reward null where none is learned
-  int64_t* member;
+  int64_t* hypothesis;
   int64_t rows, share, obs_dim, dim;
   int64_t obs_stride, next_obs_stride, reward_stride;
   bool add_obs;

@@ -6,15 +6,10 @@
 #include <utility>
 
 #include "imagination.h"
+#include "nn/safe_sqrt.h"
 #include "reverie/data/column_statistics.h"
 
 namespace reverie {
-namespace {
-
-// Horizons of the logged open-loop model error.
-const std::vector<int64_t> kErrorHorizons{1, 5, 20};
-
-}  // namespace
 
 std::vector<std::pair<std::string, ModelReward>> EnumNames(ModelReward) {
   return {{"auto", ModelReward::kAuto}, {"learned", ModelReward::kLearned}, {"known", ModelReward::kKnown}};
@@ -48,35 +43,47 @@ ModelEnv::ModelEnv(const DynamicsModel& model, TaskFunctions task, const EnvSpec
 ModelSample ModelEnv::SampleOf(TransitionBatch& batch) const {
   return {.next_obs = batch.next_obs(),
           .reward = model_.learns_reward() ? batch.reward() : torch::Tensor(),
-          .member = torch::empty({batch.size()}, batch.rows.options().dtype(torch::kInt64))};
+          .hypothesis = torch::empty({batch.size()}, batch.rows.options().dtype(torch::kInt64))};
+}
+
+ImaginedStep ModelEnv::Step(TransitionBatch& batch, const StepDraws& draws) const {
+  return Complete(batch, Move(batch, draws));
 }
 
 ImaginedStep ModelEnv::Step(TransitionBatch& batch, torch::Generator& generator) const {
-  const torch::Tensor deal = torch::randperm(batch.size(), generator, batch.rows.options().dtype(torch::kInt64));
-  return Complete(batch, Move(batch, deal, generator));
+  return Step(batch, DrawStep(model_, batch.size(), generator));
 }
 
-torch::Tensor ModelEnv::Move(TransitionBatch& batch, const torch::Tensor& deal, torch::Generator& generator) const {
+torch::Tensor ModelEnv::Move(TransitionBatch& batch, const StepDraws& draws) const {
   ModelSample sample = SampleOf(batch);
-  model_.Sample(batch.obs(), batch.action(), deal, generator, sample);
-  return sample.member;
+  model_.Step(batch.obs(), batch.action(), draws, sample);
+  return sample.hypothesis;
 }
 
 ImaginedStep ModelEnv::StepFrom(const GaussianPrediction& prediction, TransitionBatch& batch,
                                 torch::Generator& generator) const {
   ModelSample sample = SampleOf(batch);
-  model_.SampleFrom(prediction, batch.obs(), generator, sample);
-  return Complete(batch, sample.member);
+  const int64_t rows = batch.size();
+  sample.hypothesis.random_(0, model_.hypotheses().size(0), generator);
+  const torch::Tensor index = sample.hypothesis.view({1, rows, 1}).expand({1, rows, prediction.mean.size(2)});
+  const torch::Tensor mean = prediction.mean.gather(0, index).squeeze(0);
+  const torch::Tensor std = SafeSqrt(prediction.var.gather(0, index).squeeze(0));
+  const torch::Tensor target = mean + std * torch::randn(mean.sizes(), generator, mean.options());
+  sample.next_obs.copy_(model_.DecodeObs(target, batch.obs()));
+  if (sample.reward.defined()) {
+    sample.reward.copy_(target.select(-1, batch.layout.obs_dim));
+  }
+  return Complete(batch, sample.hypothesis);
 }
 
-ImaginedStep ModelEnv::Complete(TransitionBatch& batch, const torch::Tensor& member) const {
+ImaginedStep ModelEnv::Complete(TransitionBatch& batch, const torch::Tensor& hypothesis) const {
   const Verdict verdict = Judge(batch.obs(), batch.action(), batch.next_obs());
   if (verdict.reward.defined()) {
     batch.reward().copy_(verdict.reward);
   }
   ImaginedStep step{.terminated = verdict.terminated,
                     .finite = torch::empty({batch.size()}, batch.rows.options().dtype(torch::kBool)),
-                    .member = member};
+                    .hypothesis = hypothesis};
   FiniteRows(batch.next_obs_reward(), step.finite);
   return step;
 }
@@ -123,21 +130,6 @@ Metrics OpenLoopError(const DynamicsModel& model, const TransitionBatch& rows, c
       }
     }
   }
-  return metrics;
-}
-
-std::optional<Metrics> FitNext(DynamicsModel& model, const ReplayBuffer& data, int64_t new_rows, const Rng& rng,
-                               int64_t* fits, const std::function<bool()>& stop) {
-  Metrics metrics;
-  if (*fits > 0) {
-    metrics = OpenLoopError(model, data.Newest(new_rows), kErrorHorizons);
-  }
-  const std::optional<Metrics> fit = model.Fit(data, rng.Split("fit").Split(static_cast<uint64_t>(*fits)), stop);
-  if (!fit) {
-    return std::nullopt;
-  }
-  ++*fits;
-  metrics.Merge("", *fit);
   return metrics;
 }
 

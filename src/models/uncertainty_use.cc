@@ -62,18 +62,18 @@ std::optional<double> UncertaintyConfig::ThresholdQuantile() const {
                                     : std::nullopt;
 }
 
-std::string UncertaintyConfig::LacksOf(int64_t members, int64_t elites, bool has_holdout, bool has_variance) const {
+std::string UncertaintyConfig::LacksOf(const ModelCard& card) const {
   if (use == UncertaintyUse::kNone) {
     return "";
   }
-  if ((over == Members::kElites ? elites : members) < 2) {
+  if ((over == Members::kElites ? card.hypotheses : card.networks) < 2) {
     return "one network has nothing to disagree with: expected at least 2 " +
            std::string(over == Members::kElites ? "elites" : "members") + ", or use: none";
   }
-  if (UsesThreshold() && ThresholdQuantile() && !has_holdout) {
+  if (UsesThreshold() && ThresholdQuantile() && !card.has_holdout) {
     return "threshold: " + threshold + " is taken over hold-out rows, and model.holdout_ratio is 0; expected a number";
   }
-  if (NeedsVariance(measure) && !has_variance) {
+  if (NeedsVariance(measure) && !card.has_variance) {
     return "measure: expected ensemble_std or max_pairwise, as the others look at variances, which such a model does "
            "not predict";
   }
@@ -81,8 +81,9 @@ std::string UncertaintyConfig::LacksOf(int64_t members, int64_t elites, bool has
 }
 
 torch::Tensor ScaledUncertainty(UncertaintyMeasure measure, const UncertaintyConfig& config, const DynamicsModel& model,
-                                const GaussianPrediction& prediction, const torch::Tensor& elite) {
-  const torch::Tensor member = config.over == Members::kAll ? model.elites().index_select(0, elite) : elite;
+                                const GaussianPrediction& prediction, const torch::Tensor& hypothesis) {
+  const torch::Tensor member =
+      config.over == Members::kAll ? model.hypotheses().index_select(0, hypothesis) : hypothesis;
   if (config.scale == UncertaintyScale::kRaw) {
     return Uncertainty(measure, prediction, member);
   }
@@ -102,9 +103,9 @@ void UncertaintyRule::UpdateThreshold(const DynamicsModel& model, torch::Generat
   const torch::NoGradGuard no_grad;
   const TransitionBatch& rows = model.holdout();
   const GaussianPrediction prediction = model.Predict(rows.obs(), rows.action(), config_.over);
-  const torch::Tensor elite =
-      torch::randint(model.elites().size(0), {rows.size()}, generator, rows.rows.options().dtype(torch::kInt64));
-  const torch::Tensor u = ScaledUncertainty(config_.measure, config_, model, prediction, elite);
+  const torch::Tensor hypothesis =
+      torch::randint(model.hypotheses().size(0), {rows.size()}, generator, rows.rows.options().dtype(torch::kInt64));
+  const torch::Tensor u = ScaledUncertainty(config_.measure, config_, model, prediction, hypothesis);
   threshold_ = torch::quantile(u, *quantile).item<double>();
 }
 

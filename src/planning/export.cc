@@ -27,14 +27,14 @@ constexpr int64_t kTracedRows = 3;
 constexpr double kTaskTolerance = 1e-5;
 
 void RefuseWhatHasNoModule(const PlannerParts& parts) {
-  if (!parts.planner.maker.torchscript) {
+  if (!parts.planner.choice.maker().torchscript) {
     std::vector<std::string> names;
-    for (const PlannerEntry& entry : Planners()) {
+    for (const Kind<PlannerMaker>& entry : Planners()) {
       if (entry.maker().torchscript) {
         names.push_back(entry.name);
       }
     }
-    throw std::invalid_argument("planner.kind: " + parts.planner.kind +
+    throw std::invalid_argument("planner.kind: " + parts.planner.choice.kind() +
                                 " cannot be exported, as its search is not written in TorchScript; that of " +
                                 Joined(names) + " is");
   }
@@ -109,7 +109,7 @@ std::string MoveSource(Propagation kind) {
   target = self._drawn(self._network(x), generator).reshape([state.size(0), -1])
   return self._decoded(target, state)
 )";
-    case Propagation::kTs1:  // dealt in a random order, as DynamicsModel::Sample deals them
+    case Propagation::kTs1:  // dealt in a random order, as DrawStep deals them
       return head + R"(
   rows = state.size(0)
   deal = torch.arange(rows, device=state.device)
@@ -324,7 +324,7 @@ torch::jit::Module ModuleOf(const PlannerParts& parts, const EnvSpec& spec, cons
   };
   integer("format_version", kPolicyFormatVersion);
   text("env_id", spec.id);
-  text("planner", parts.planner.kind);
+  text("planner", parts.planner.choice.kind());
   integer("obs_dim", spec.obs_dim());
   integer("act_dim", spec.act_dim());
   integer("horizon", parts.planner.horizon);
@@ -332,11 +332,11 @@ torch::jit::Module ModuleOf(const PlannerParts& parts, const EnvSpec& spec, cons
   integer("cpu_rows", ImaginedReturn::kCpuRows);
   const GaussianEnsemble::EliteParts elites = parts.model.elite_parts();
   integer("elites", elites.mlp.shape().members);
-  integer("target_dim", elites.target_scale.size(0));
-  buffer("input_mean", elites.input_mean);
-  buffer("input_std", elites.input_std);
-  buffer("target_offset", elites.target_offset);
-  buffer("target_scale", elites.target_scale);
+  integer("target_dim", elites.standardizer.target_scale().size(0));
+  buffer("input_mean", elites.standardizer.input_mean());
+  buffer("input_std", elites.standardizer.input_std());
+  buffer("target_offset", elites.standardizer.target_offset());
+  buffer("target_scale", elites.standardizer.target_scale());
   if (elites.max_log_var.defined()) {
     parameter("max_log_var", elites.max_log_var);
     parameter("min_log_var", elites.min_log_var);
@@ -361,7 +361,7 @@ torch::jit::Module ModuleOf(const PlannerParts& parts, const EnvSpec& spec, cons
   }
   module.define(ModelSource(parts.model, static_cast<bool>(task.features)) + MoveSource(parts.propagation.kind) +
                 ScoreSource(parts.model.learns_reward(), static_cast<bool>(task.terminated)) +
-                parts.planner.maker.torchscript() + kCallsSource);
+                parts.planner.choice.maker().torchscript() + kCallsSource);
   module.eval();
   return module;
 }

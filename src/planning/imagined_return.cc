@@ -48,7 +48,7 @@ std::string PropagationConfig::MisfitOf(int64_t elites) const {
 ImaginedReturn::ImaginedReturn(const ModelEnv& model_env, const PropagationConfig& propagation,
                                const UncertaintyConfig& uncertainty)
     : model_env_(model_env), propagation_(propagation), uncertainty_(uncertainty) {
-  const std::string misfit = propagation.MisfitOf(model_env.model().elites().size(0));
+  const std::string misfit = propagation.MisfitOf(model_env.model().hypotheses().size(0));
   if (!misfit.empty()) {
     throw std::logic_error(misfit);
   }
@@ -128,7 +128,7 @@ std::string ImaginedReturn::WhatIsNotFinite(const torch::Tensor& obs, const torc
     }
     if (config.use != UncertaintyUse::kNone) {
       const GaussianPrediction prediction = model.Predict(step.obs(), step.action(), config.over);
-      const torch::Tensor u = ScaledUncertainty(config.measure, config, model, prediction, imagined.member);
+      const torch::Tensor u = ScaledUncertainty(config.measure, config, model, prediction, imagined.hypothesis);
       if (culprit(u.unsqueeze(1).masked_fill(ended, 0)) >= 0) {
         return Text("the model's uncertainty at imagined step ", t + 1);
       }
@@ -155,9 +155,9 @@ ImaginedReturn::Steps ImaginedReturn::RollSampled(const torch::Tensor& obs, cons
   const TransitionLayout layout{.obs_dim = obs.size(0), .act_dim = actions.size(2)};
   const int64_t at_once = std::clamp<int64_t>(kJudgedNumbers / (rows * layout.width()), 1, horizon);
   const TransitionBatch workspace = TransitionBatch::Empty(layout, at_once * rows, actions.device());
-  const auto indices = actions.options().dtype(torch::kInt64);
-  // Dealt in their order the elites get consecutive particles.
-  const torch::Tensor in_order = torch::arange(rows, indices);
+  const DynamicsModel& model = model_env_.model();
+  // Dealt in their order the hypotheses get consecutive particles.
+  const torch::Tensor in_order = torch::arange(rows, model.hypotheses().options());
   std::vector<torch::Tensor> rewards, finite, ended;
   torch::Tensor state = obs;
   for (int64_t begin = 0; begin < horizon; begin += at_once) {
@@ -169,9 +169,8 @@ ImaginedReturn::Steps ImaginedReturn::RollSampled(const torch::Tensor& obs, cons
     for (int64_t t = 0; t < count; ++t) {
       TransitionBatch step{layout, steps.rows.narrow(0, t * rows, rows)};
       step.obs().copy_(state);
-      model_env_.Move(step,
-                      propagation_.kind == Propagation::kTsInf ? in_order : torch::randperm(rows, generator, indices),
-                      generator);
+      model_env_.Move(step, propagation_.kind == Propagation::kTsInf ? DrawNoise(model, in_order, generator)
+                                                                     : DrawStep(model, rows, generator));
       state = step.next_obs();
     }
     const ImaginedStep judged = model_env_.Complete(steps);
@@ -189,10 +188,10 @@ ImaginedReturn::Steps ImaginedReturn::RollPredicted(const torch::Tensor& obs, co
   const int64_t candidates = actions.size(0);
   const int64_t rows = propagation_.particles * candidates;
   const int64_t obs_dim = obs.size(0);
-  const int64_t elites = model.elites().size(0);
+  const int64_t hypotheses = model.hypotheses().size(0);
   const auto indices = torch::dtype(torch::kInt64).device(actions.device());
   const torch::Tensor kept = torch::arange(propagation_.particles, indices)
-                                 .mul_(elites)
+                                 .mul_(hypotheses)
                                  .div_(propagation_.particles, "floor")
                                  .repeat_interleave(candidates);
   torch::Tensor state = obs.expand({rows, obs_dim});
@@ -200,19 +199,19 @@ ImaginedReturn::Steps ImaginedReturn::RollPredicted(const torch::Tensor& obs, co
   for (int64_t t = 0; t < actions.size(1); ++t) {
     const torch::Tensor action = actions.select(1, t).repeat({propagation_.particles, 1});
     const GaussianPrediction measured = model.Predict(state, action, config.over);
-    const GaussianPrediction prediction = ElitesOf(model, measured, config.over);
-    const torch::Tensor elite =
-        propagation_.kind == Propagation::kTsInf ? kept : torch::randint(elites, {rows}, generator, indices);
+    const GaussianPrediction prediction = OfHypotheses(model, measured, config.over);
+    const torch::Tensor hypothesis =
+        propagation_.kind == Propagation::kTsInf ? kept : torch::randint(hypotheses, {rows}, generator, indices);
     const torch::Tensor next_mean =
         torch::cat({model.DecodeObs(prediction.mean, state), prediction.mean.slice(-1, obs_dim)}, -1);
-    const torch::Tensor moved = Moved({.mean = next_mean, .var = prediction.var}, elite, generator);
+    const torch::Tensor moved = Moved({.mean = next_mean, .var = prediction.var}, hypothesis, generator);
     const torch::Tensor next_state = moved.slice(1, 0, obs_dim);
     const ModelEnv::Verdict verdict = model_env_.Judge(state, action, next_state);
     torch::Tensor reward = verdict.reward.defined() ? verdict.reward : moved.select(1, obs_dim);
     torch::Tensor finite = torch::isfinite(moved).all(1).logical_and(torch::isfinite(reward));
     torch::Tensor ended = verdict.terminated;
     if (config.use != UncertaintyUse::kNone) {
-      const torch::Tensor u = ScaledUncertainty(config.measure, config, model, measured, elite);
+      const torch::Tensor u = ScaledUncertainty(config.measure, config, model, measured, hypothesis);
       const UncertaintyRule::Judgement judged = uncertainty_.Judge(reward, u);
       reward = judged.reward;
       ended = ended.logical_or(judged.exceeded);
@@ -226,7 +225,7 @@ ImaginedReturn::Steps ImaginedReturn::RollPredicted(const torch::Tensor& obs, co
   return {.reward = torch::stack(rewards), .finite = torch::stack(all_finite), .ended = torch::stack(ends)};
 }
 
-torch::Tensor ImaginedReturn::Moved(const GaussianPrediction& next, const torch::Tensor& elite,
+torch::Tensor ImaginedReturn::Moved(const GaussianPrediction& next, const torch::Tensor& hypothesis,
                                     torch::Generator& generator) const {
   const torch::Tensor& mean = next.mean;
   const torch::Tensor& var = next.var;
@@ -251,7 +250,7 @@ torch::Tensor ImaginedReturn::Moved(const GaussianPrediction& next, const torch:
     }
     case Propagation::kTs1:
     case Propagation::kTsInf: {
-      const torch::Tensor index = elite.view({1, rows, 1}).expand({1, rows, dim});
+      const torch::Tensor index = hypothesis.view({1, rows, 1}).expand({1, rows, dim});
       return mean.gather(0, index).squeeze(0) + SafeSqrt(var.gather(0, index).squeeze(0)) * noise();
     }
   }

@@ -96,7 +96,7 @@ MpcPolicy::MpcPolicy(const PlannerConfig& planner, int64_t act_dim, int64_t repl
 }
 
 MpcPolicy::Plan MpcPolicy::NewPlan() const {
-  return {.planner = planner_.maker.make(shape_, device_),
+  return {.planner = planner_.choice.maker().make(shape_, device_),
           .actions = torch::zeros({shape_.horizon, shape_.act_dim}, torch::device(device_)),
           .acted = 0};
 }

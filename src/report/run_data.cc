@@ -6,7 +6,6 @@
 #include <set>
 #include <stdexcept>
 
-#include "reverie/config/reader.h"
 #include "reverie/config/writer.h"
 #include "reverie/run/csv_table.h"
 
@@ -165,10 +164,10 @@ std::vector<fs::path> FindRuns(const fs::path& path, std::vector<DamagedRun>& da
   return runs;
 }
 
-RunData ReadRun(const fs::path& path) {
+RunData ReadRun(const fs::path& path, const ReadsConfig& read_config) {
   const RunDirectory directory = RunDirectory::Open(path);
   RunData run{.path = path, .record = directory.record()};
-  for (const ConfigLeaf& leaf : ConfigDocument::FromFile(directory.config_path()).Leaves()) {
+  for (const ConfigLeaf& leaf : read_config(directory.config_path()).Leaves()) {
     run.config.emplace(leaf.key, leaf.value);
   }
   for (const auto& [key, digest] : run.record.facts.files) {  // wherever a file lies, its content makes the task

@@ -24,17 +24,21 @@ void RolloutConfig::Visit(Fields& fields) {
   fields("retain_epochs", retain_epochs, "epochs of imagined data kept", AtLeast(1));
 }
 
-BranchedRollout::BranchedRollout(const RolloutConfig& config, const UncertaintyConfig& uncertainty, const Rng& rng,
-                                 const torch::Device& device)
+BranchedRollout::BranchedRollout(const RolloutConfig& config, const UncertaintyConfig& uncertainty,
+                                 int64_t rollouts_per_epoch, const Rng& rng, const torch::Device& device)
     : config_(config),
       uncertainty_(uncertainty),
+      rollouts_per_epoch_(rollouts_per_epoch),
       generator_(MakeGenerator(rng, device)),
       report_generator_(MakeGenerator(rng.Split("report"), device)),
       full_step_("the imagined step", device, {generator_}) {}
 
-Metrics BranchedRollout::Run(int64_t length, const ReplayBuffer& real_buffer, const ModelEnv& model_env,
+Metrics BranchedRollout::Run(int64_t epoch, const ReplayBuffer& real_buffer, const ModelEnv& model_env,
                              const Policy& policy, ReplayBuffer* model_buffer) {
   const torch::NoGradGuard no_grad;
+  const int64_t length = config_.length.At(epoch);
+  uncertainty_.UpdateThreshold(model_env.model(), generator_);
+  model_buffer->SetCapacity(RowsKept(epoch));
   const int64_t chunk =
       std::min(config_.start_states, real_buffer.device().is_cpu() ? kCpuChunk : config_.start_states);
   if (!rows_.defined()) {
@@ -131,8 +135,8 @@ BranchedRollout::Outcome BranchedRollout::Step(TransitionBatch batch, const Mode
     exceeded = torch::zeros_like(step.terminated);
   } else {
     const GaussianPrediction measured = model.Predict(batch.obs(), batch.action(), config.over);
-    step = model_env.StepFrom(ElitesOf(model, measured, config.over), batch, generator_);
-    const torch::Tensor u = ScaledUncertainty(config.measure, config, model, measured, step.member);
+    step = model_env.StepFrom(OfHypotheses(model, measured, config.over), batch, generator_);
+    const torch::Tensor u = ScaledUncertainty(config.measure, config, model, measured, step.hypothesis);
     step.finite = step.finite.logical_and(torch::isfinite(u));
     const UncertaintyRule::Judgement judged = uncertainty_.Judge(batch.reward(), u);
     batch.reward().copy_(judged.reward);
@@ -161,13 +165,16 @@ Metrics BranchedRollout::MeasureAll(const torch::Tensor& obs, const ModelEnv& mo
   if (prediction.mean.size(0) < 2) {
     return {};
   }
-  const torch::Tensor elite =
-      torch::randint(model.elites().size(0), {obs.size(0)}, report_generator_, obs.options().dtype(torch::kInt64));
+  const torch::Tensor hypothesis =
+      torch::randint(model.hypotheses().size(0), {obs.size(0)}, report_generator_, obs.options().dtype(torch::kInt64));
   const torch::Tensor levels = torch::tensor({0.5, 0.9, 0.99}, obs.options());
   const std::vector<std::string> suffixes{"_q50", "_q90", "_q99"};
   Metrics metrics;
   for (const auto& [name, measure] : EnumNames(UncertaintyMeasure{})) {
-    const torch::Tensor u = ScaledUncertainty(measure, uncertainty_.config(), model, prediction, elite);
+    if (NeedsVariance(measure) && model.noise_dim() == 0) {
+      continue;  // a model without noise has none
+    }
+    const torch::Tensor u = ScaledUncertainty(measure, uncertainty_.config(), model, prediction, hypothesis);
     const torch::Tensor quantiles = torch::quantile(u, levels).cpu();
     for (size_t i = 0; i < suffixes.size(); ++i) {
       metrics.Set(name + suffixes[i], quantiles[static_cast<int64_t>(i)].item<double>());

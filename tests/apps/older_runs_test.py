@@ -66,6 +66,16 @@ class OlderRuns(Case):
             compared = run("compare", "r", "--json", cwd=self.cwd)
             self.assertEqual(compared.returncode, 0, compared.stderr)
             self.assertEqual([task["name"] for task in json.loads(compared.stdout)["tasks"]], [record["env"]])
+            # Beside one that this version would have begun.
+            shutil.rmtree(self.cwd / "s", ignore_errors=True)
+            shutil.copytree(self.cwd / "r", self.cwd / "s")
+            (self.cwd / "s/config.yaml").write_text((self.cwd / self.today()).read_text())
+            (self.cwd / "s/run.json").write_text((self.cwd / "r/run.json").read_text().replace(
+                f'"seed": {record["seed"]}', f'"seed": {record["seed"] + 1}'))
+            compared = run("compare", "r", "s", "--json", cwd=self.cwd)
+            self.assertEqual(compared.returncode, 0, compared.stderr)
+            warnings = json.loads(compared.stdout)["warnings"]
+            self.assertFalse([warning for warning in warnings if "not of one config" in warning], warnings)
         self.each(check)
 
     def goes_on(self, record):

@@ -63,7 +63,7 @@ class BadInput(Case):
         "particles that elites cannot share": (TINY_PETS.replace("particles: 2", "particles: 3"),
                                                "propagation: particles: with kind: tsinf each elite carries as many"),
         "unknown planner": (TINY_PETS.replace("cem", "sem"), "planner.kind: expected one of random_shooting, cem, icem"),
-        "another planner's option": (TINY_PETS.replace("iterations: 2", "sigma: 2"), "planner.options.sigma: no such key"),
+        "another planner's option": (TINY_PETS.replace("iterations: 2", "sigma: 2"), "c.yaml:10: planner.options.sigma: is read only where planner.kind is mppi"),
         "derivatives of the simulator": (
             TINY_SIMULATOR.replace(
                 "{kind: cem, horizon: 3, options: {population: 10, elites: 3, iterations: 2}}", "{kind: gradient}"),
@@ -90,7 +90,7 @@ class BadInput(Case):
         "a threshold that is no number": (TINY_MBPO + "uncertainty: {use: truncate, threshold: nan}\n",
                                           "uncertainty.threshold: expected a number, or a quantile"),
         **{f"{measure} of one without variances": (
-            TINY_PETS.replace("{members", "{kind: deterministic, members") + f"uncertainty:\n  use: penalty\n  measure: {measure}\n",
+            TINY_PETS.replace("{members", "{deterministic: true, members") + f"uncertainty:\n  use: penalty\n  measure: {measure}\n",
             "c.yaml:14: uncertainty: measure: expected ensemble_std or max_pairwise, as the others look at variances")
            for measure in ("max_aleatoric", "jensen_renyi", "one_vs_rest")},
         "a coefficient of nothing": (TINY_MBPO + "uncertainty: {coefficient: 2}\n",
@@ -111,7 +111,7 @@ class BadInput(Case):
             "elites: 2", "elites: 3"), "c.yaml:10: model.max_holdout: is read only where model.holdout_ratio is above 0"),
         **{f"a simulator's {key}": (
             TINY_SIMULATOR.replace("model: {kind: simulator}", f"model: {{kind: simulator{inner}}}") + outer,
-            f"c.yaml:{line}: {key}: is read only where model.kind is probabilistic or deterministic")
+            f"c.yaml:{line}: {key}: is read only where model.kind is {'ensemble' if key.startswith('model.') else 'not simulator'}")
            for key, inner, outer, line in (("model.members", ", members: 3", "", 7),
                                            ("model.patience", ", patience: 3", "", 7),
                                            ("replay_capacity", "", "replay_capacity: 9\n", 12),
@@ -165,7 +165,7 @@ class BadInput(Case):
         self.check(["c.yaml", "--set", "seed"], "--set seed: expected KEY=VALUE")
         self.write(TINY_PETS, "p.yaml")
         self.check(["p.yaml", "--set", "model.kind=simulator", "--set", "propagation.particles=4"],
-                   "--set propagation.particles=4: propagation.particles: is read only where model.kind is probabilistic or")
+                   "--set propagation.particles=4: propagation.particles: is read only where model.kind is not simulator")
         for seed in ("-1", "", "2.5", "9223372036854775808", "18446744073709551616", "1e16", "abc", "[1]"):
             got = {"": "nothing", "[1]": "a list"}.get(seed, seed)
             for flag in (["--seed", seed], ["--set", f"seed={seed}"]):
@@ -449,7 +449,7 @@ class Uncertainty(Case):
         base = last()
         for change in ("real_ratio=0.5", "updates_per_step=2", "epoch_length=50", "replay_capacity=300",
                        "model.retrain_every=50", "model.target=next_obs", "model.normalize_targets=true",
-                       "model.learning_rate=1e-2", "model.batch_size=64", "model.holdout_ratio=0.4",
+                       "model.learning_rate=1e-2", "model.batch_size=64", "model.holdout_ratio=0.4", "model.deterministic=true",
                        "model.max_holdout=20", "model.max_epochs=3", "model.weight_decay=[1, 1, 1]", "model.elites=3",
                        "rollout.start_states=200", "rollout.length=2", "sac.learning_rate=1e-2", "sac.discount=0.9",
                        "sac.batch_size=64", "sac.target_entropy=-1", "sac.tau=0.5", "exploration_steps=500"):
@@ -475,17 +475,17 @@ class Planning(Case):
         text = TINY_PETS.replace("{kind: cem, horizon: 3, options: {population: 10, elites: 3, iterations: 2}}",
                                  "{kind: PLANNER, horizon: 3, options: OPTIONS}")
         for planner, options in planners.items():
-            for model in ("probabilistic", "deterministic", "simulator"):
+            for model in ("model.kind=ensemble", "model.deterministic=true", "model.kind=simulator"):
                 for propagation in ("ts1", "tsinf", "ds", "e"):
-                    if model == "simulator" and (planner == "gradient" or propagation != "ts1"):
+                    if model == "model.kind=simulator" and (planner == "gradient" or propagation != "ts1"):
                         continue
                     with self.subTest(planner=planner, model=model, propagation=propagation):
                         moved = [f"propagation.kind={propagation}", f"propagation.particles={1 if propagation == 'e' else 2}"]
-                        last = self.last(f"model.kind={model}", *(moved if model != "simulator" else []),
+                        last = self.last(model, *(moved if model != "model.kind=simulator" else []),
                                          "total_steps=250", "log.every_steps=250", text=text.replace("PLANNER", planner).replace("OPTIONS", options))
                         self.assertEqual(float(last["planner/searches"]), 50)
                         self.assertEqual(float(last["planner/share_not_finite"]), 0)
-                        self.assertEqual(int(last["updates"]), 0 if model == "simulator" else 1)
+                        self.assertEqual(int(last["updates"]), 0 if model == "model.kind=simulator" else 1)
 
     def test_columns_that_do_not_vary_leave_plans_finite(self):
         # Pusher's goal stands in its observation and never moves.
@@ -508,7 +508,7 @@ class Planning(Case):
             self.last(*sets, text=text)
             return comparable(self.cwd / "r/train.csv"), comparable(self.cwd / "r/eval.csv")
         base = evaluated()
-        for change in ("ladder=v0.5", "ladder=v1.0", "model.kind=deterministic", "model.kind=simulator", "model.retrain_every=50",
+        for change in ("ladder=v0.5", "ladder=v1.0", "model.deterministic=true", "model.kind=simulator", "model.retrain_every=50",
                        "model.reward=learned", "model.max_epochs=3", "model.batch_size=16", "propagation.kind=ts1",
                        "propagation.particles=4", "planner.horizon=4", "planner.options.population=20",
                        "planner.options.elites=2", "planner.options.iterations=3", "planner.options.alpha=0.5",
@@ -579,6 +579,16 @@ class Configs(Case):
                     self.assertEqual(float(last["model/epochs"]), 1)
                 if mbpo:
                     self.assertGreaterEqual(float(last["rollout/rows"]), 190)
+
+    def test_former_names_of_kinds(self):
+        def resolved(*sets):
+            self.write(TINY_PETS)
+            result = run("config", "c.yaml", *(word for one in sets for word in ("--set", one)), cwd=self.cwd)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            return result.stdout
+        self.assertEqual(resolved("model.kind=probabilistic"), resolved("model.kind=ensemble"))
+        self.assertEqual(resolved("model.kind=deterministic"), resolved("model.deterministic=true"))
+        self.assertNotEqual(resolved("model.kind=deterministic"), resolved())
 
     def test_a_resolved_config_resolves_to_itself(self):
         for file in CONFIGS:

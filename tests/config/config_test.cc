@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "reverie/config/choice.h"
 #include "reverie/config/reader.h"
 #include "reverie/config/writer.h"
 #include "reverie/core/text.h"
@@ -396,6 +397,146 @@ TEST(ConfigDocument, AnotherKindDropsTheOptionsOfTheOne) {
   // Those that are given with it are its own, in whatever order.
   EXPECT_EQ(AfterSets({{"planner.options.sigma=0.1", ""}, {"planner.kind=mppi", ""}}),
             "planner.kind=mppi planner.horizon=9 planner.options.sigma=0.1 ");
+}
+
+struct NutMaker {
+  std::function<Fields()> options;
+  std::function<double()> weight;
+};
+struct NutOptions {
+  double size = 1;
+  bool salted = false;
+  void Visit(Fields& fields) {
+    fields("size", size, "cm", Above(0));
+    fields("salted", salted, "with salt");
+  }
+};
+struct OtherOptions {
+  double size = 5;
+  int64_t halves = 2;
+  void Visit(Fields& fields) {
+    fields("size", size, "mm", Above(0));
+    fields("halves", halves, "pieces", AtLeast(1));
+  }
+};
+std::vector<Kind<NutMaker>> Nuts() {
+  const auto kind = [](auto options, std::string name, std::vector<Kind<NutMaker>::Former> former) {
+    const auto maker = [options] {
+      auto own = std::make_shared<decltype(options)>(options);
+      return NutMaker{.options = [own] { return Fields::Of(*own); }, .weight = [own] { return own->size; }};
+    };
+    return Kind<NutMaker>{.name = name, .summary = "a nut", .maker = maker, .former = std::move(former)};
+  };
+  return {kind(NutOptions(), "peanut", {{.name = "salty", .key = "salted", .value = true}}),
+          kind(OtherOptions(), "walnut", {})};
+}
+// A kind with keys beside it and one with options in a section.
+struct NutBowl {
+  Choice<NutMaker> beside{"beside.kind", Nuts(), "peanut"};
+  Choice<NutMaker> within{"within.kind", Nuts(), "peanut"};
+  void Visit(Fields& fields) {
+    fields.Section("beside", "", [this](Fields& section) {
+      beside.VisitKind(section, "the nut");
+      beside.VisitOptions(section);
+    });
+    fields.Section("within", "", [this](Fields& section) {
+      within.VisitKind(section, "the nut");
+      section.Section("options", "", [this](Fields& options) { within.VisitOptions(options); });
+    });
+  }
+};
+std::string Resolved(const std::string& yaml, const std::vector<std::vector<ConfigAssignment>>& layers = {}) {
+  ConfigDocument document = ConfigDocument::FromText(yaml, "c.yaml");
+  for (const std::vector<ConfigAssignment>& layer : layers) {
+    document.Set(layer);
+  }
+  NutBowl bowl;
+  document.ReadInto(Fields::Of(bowl));
+  return ToYaml(Fields::Of(bowl));
+}
+
+TEST(Choice, OnlyTheChosenKindsKeysAreRead) {
+  EXPECT_EQ(Resolved("beside: {kind: walnut, halves: 3}"),
+            "beside:\n  kind: walnut\n  size: 5\n  halves: 3\n"
+            "within:\n  kind: peanut\n  options:\n    size: 1\n    salted: false\n");
+  const auto complaint = [](const std::string& yaml) {
+    return testing::ThrowsMessage<std::invalid_argument>(testing::HasSubstr(yaml));
+  };
+  EXPECT_THAT([] { Resolved("beside: {halves: 3}"); },
+              complaint("c.yaml:1: beside.halves: is read only where beside.kind is walnut"));
+  EXPECT_THAT([] { Resolved("within: {kind: walnut, options: {salted: true}}"); },
+              complaint("c.yaml:1: within.options.salted: is read only where within.kind is peanut"));
+  EXPECT_THAT([] { Resolved("beside: {size: 0}"); }, complaint("beside.size: expected a number above 0, got 0"));
+  EXPECT_THAT([] { Resolved("beside: {kind: cashew}"); },
+              complaint("beside.kind: expected one of peanut, walnut, got cashew"));
+  NutBowl bowl;
+  const std::string reference = ToReference(Fields::Of(bowl));
+  EXPECT_THAT(reference,
+              testing::HasSubstr("within.kind\n    peanut | walnut, default peanut\n    the nut: peanut is a"));
+  EXPECT_THAT(reference,
+              testing::HasSubstr("within.options.halves\n    integer in [1, .inf), default 2, read only where "
+                                 "within.kind is walnut"));
+}
+
+TEST(Choice, AFormerNameMeansWhatItMeant) {
+  EXPECT_EQ(Resolved("beside: {kind: salty, size: 2}"), Resolved("beside: {kind: peanut, salted: true, size: 2}"));
+  EXPECT_EQ(Resolved("beside: {}", {{{"beside.kind=salty", ""}}}), Resolved("beside: {salted: true}"));
+}
+
+TEST(Choice, TheOptionsOfTheDefaultGoWithIt) {
+  const std::string yaml = "within: {options: {size: 7, salted: true}}";
+  EXPECT_EQ(Resolved(yaml, {{{"within.kind=walnut", ""}}}), Resolved("within: {kind: walnut}"));
+  EXPECT_EQ(Resolved(yaml, {{{"within.kind=peanut", ""}}}), Resolved(yaml));
+  EXPECT_EQ(Resolved(yaml, {{{"within.options.size=9", ""}, {"within.kind=walnut", ""}}}),
+            Resolved("within: {kind: walnut, options: {size: 9}}"));
+  EXPECT_EQ(Resolved(yaml, {{{"within.kind=walnut", ""}}, {{"within.kind=walnut", ""}, {"within.options.size=9", ""}}}),
+            Resolved("within: {kind: walnut, options: {size: 9}}"));
+  // A whole section is a layer like its keys.
+  EXPECT_EQ(Resolved(yaml, {{{"within={kind: walnut, options: {size: 9}}", ""}}}),
+            Resolved("within: {kind: walnut, options: {size: 9}}"));
+  EXPECT_EQ(Resolved("within: {}", {{{"within.options.size=7", ""}}, {{"within.kind=walnut", ""}}}),
+            Resolved("within: {kind: walnut}"));
+  EXPECT_EQ(Resolved(yaml, {{{"within.kind=walnut", ""}}, {{"within.kind=peanut", ""}}}), Resolved("within: {}"));
+}
+
+// As much as for options, where both kinds have a key of the name.
+TEST(Choice, WhatWasSaidOfAnotherKindBesideItGoesWithIt) {
+  for (const std::string yaml : {"beside: {size: 7, salted: true}", "beside: {kind: peanut, size: 7, salted: true}"}) {
+    EXPECT_EQ(Resolved(yaml, {{{"beside.kind=walnut", ""}}}), Resolved("beside: {kind: walnut}"));
+    EXPECT_EQ(Resolved(yaml, {{{"beside.kind=peanut", ""}}}), Resolved(yaml));
+    EXPECT_EQ(Resolved(yaml, {{{"beside.size=9", ""}, {"beside.kind=walnut", ""}}}),
+              Resolved("beside: {kind: walnut, size: 9}"));
+  }
+}
+
+TEST(Choice, ReadingLeavesTheDocumentAsItIs) {
+  ConfigDocument document = ConfigDocument::FromText("within: {options: {size: 7}}\nbeside: {size: 3}", "c.yaml");
+  document.Set({ConfigAssignment("within.kind=walnut"), ConfigAssignment("beside.kind=walnut")});
+  const size_t leaves = document.Leaves().size();
+  std::string first;
+  for (int time = 0; time < 2; ++time) {
+    NutBowl bowl;
+    document.ReadInto(Fields::Of(bowl));
+    const std::string resolved = ToYaml(Fields::Of(bowl));
+    EXPECT_EQ(resolved, time == 0 ? resolved : first);
+    first = resolved;
+    EXPECT_EQ(document.Leaves().size(), leaves);
+  }
+}
+
+TEST(Choice, HintsAreOfKeysThatCanBeRead) {
+  const auto complaint = [](const std::string& yaml) {
+    return testing::ThrowsMessage<std::invalid_argument>(testing::HasSubstr(yaml));
+  };
+  EXPECT_THAT([] { Resolved("within: {options: {halfs: 3}}"); },
+              complaint("within.options.halfs: no such key; known here: size salted"));
+  EXPECT_THAT([] { Resolved("within: {kind: walnut, options: {halfs: 3}}"); },
+              complaint("within.options.halfs: no such key; did you mean within.options.halves?"));
+  EXPECT_THAT([] { Resolved("beside: {kind: walnut, halfs: 3}"); }, complaint("did you mean beside.halves?"));
+}
+
+TEST(Choice, AKindThatIsNotThereIsABug) {
+  EXPECT_THROW(Choice<NutMaker>("nut.kind", Nuts(), "cashew"), std::logic_error);
 }
 
 }  // namespace

@@ -326,9 +326,9 @@ TEST_F(CudaOnHost, ImaginedRowsAreThoseOfTheCpu) {
         const TransitionBatch theirs{layout, batch.rows.clone()};
         ModelSample expected{.next_obs = theirs.next_obs(),
                              .reward = learn_reward ? theirs.reward() : torch::Tensor(),
-                             .member = torch::empty({rows}, torch::kInt64)};
+                             .hypothesis = torch::empty({rows}, torch::kInt64)};
         DrawTargets(output, noise, order, decoder, theirs.obs(), expected);
-        const torch::Tensor member = torch::full({rows}, -1, torch::kInt64);
+        const torch::Tensor hypothesis = torch::full({rows}, -1, torch::kInt64);
         const TransitionBatch ours{layout, batch.rows.clone()};
         cuda::DrawTargets({.output = Data(output),
                            .noise = Data(noise),
@@ -340,7 +340,7 @@ TEST_F(CudaOnHost, ImaginedRowsAreThoseOfTheCpu) {
                            .order = order.data_ptr<int64_t>(),
                            .next_obs = Data(ours.next_obs()),
                            .reward = learn_reward ? Data(ours.reward()) : nullptr,
-                           .member = member.data_ptr<int64_t>(),
+                           .hypothesis = hypothesis.data_ptr<int64_t>(),
                            .rows = rows,
                            .share = share,
                            .obs_dim = layout.obs_dim,
@@ -352,7 +352,7 @@ TEST_F(CudaOnHost, ImaginedRowsAreThoseOfTheCpu) {
                           kStream);
         ExpectNear(ours.rows, theirs.rows, 1e-6);
         EXPECT_FALSE(torch::equal(ours.rows, batch.rows));
-        EXPECT_TRUE(torch::equal(member, expected.member));
+        EXPECT_TRUE(torch::equal(hypothesis, expected.hypothesis));
 
         ours.rows[rows / 2][layout.width() - 4] = std::numeric_limits<float>::infinity();  // that row's reward
         torch::Tensor expected_finite = torch::empty({rows}, torch::kBool);

@@ -33,19 +33,18 @@ class EveryEnv : public testing::TestWithParam<std::string> {
     first_ = first;
   }
 
-  std::unique_ptr<GaussianEnsemble> Fitted(ModelTarget target, bool probabilistic) {
+  std::unique_ptr<GaussianEnsemble> Fitted(ModelTarget target, bool deterministic) {
     const GaussianEnsembleConfig config{.members = 3,
                                         .elites = 3,
                                         .hidden = {64, 64},
                                         .weight_decay = {0, 0, 0},
                                         .holdout_ratio = 0,
                                         .max_epochs = 5,
-                                        .target = target};
-    auto model = std::make_unique<GaussianEnsemble>(config,
-                                                    ModelSpec{.layout = collector_.layout(),
-                                                              .features = maker_.task_functions().features,
-                                                              .probabilistic = probabilistic},
-                                                    Rng(2), torch::kCPU);
+                                        .target = target,
+                                        .deterministic = deterministic};
+    auto model = std::make_unique<GaussianEnsemble>(
+        config, ModelSpec{.layout = collector_.layout(), .features = maker_.task_functions().features}, Rng(2),
+        torch::kCPU);
     model->Fit(buffer_, Rng(3));
     return model;
   }
@@ -66,8 +65,8 @@ TEST_P(EveryEnv, StaysFiniteForTwentyFiveImaginedStepsAndConstantsStay) {
   const torch::Tensor actions =
       torch::rand({kCandidates, kHorizon, collector_.spec().act_dim()}, generator, torch::kFloat32) * 2 - 1;
   for (const ModelTarget target : {ModelTarget::kDelta, ModelTarget::kNextObs}) {
-    for (const bool probabilistic : {true, false}) {
-      const std::unique_ptr<GaussianEnsemble> model = Fitted(target, probabilistic);
+    for (const bool deterministic : {false, true}) {
+      const std::unique_ptr<GaussianEnsemble> model = Fitted(target, deterministic);
       const ModelEnv model_env(*model, task, collector_.spec(), torch::kCPU);
       for (const auto& [name, kind] : EnumNames(Propagation{})) {
         for (const bool with_gradients : {false, true}) {
@@ -76,7 +75,7 @@ TEST_P(EveryEnv, StaysFiniteForTwentyFiveImaginedStepsAndConstantsStay) {
           const torch::Tensor score = imagined.Score(buffer_.All().obs()[kSteps / 2], actions, generator).detach();
           EXPECT_TRUE(torch::equal(score, torch::zeros({kCandidates})))
               << name << (target == ModelTarget::kDelta ? ", delta" : ", next_obs")
-              << (probabilistic ? ", probabilistic" : ", deterministic") << (with_gradients ? ", gradients" : "")
+              << (deterministic ? ", deterministic" : ", probabilistic") << (with_gradients ? ", gradients" : "")
               << "\n"
               << score;
         }

@@ -39,7 +39,7 @@ struct Choices {
   std::string planner = kCem;
   PropagationConfig propagation{.kind = Propagation::kTsInf, .particles = 6};
   UncertaintyConfig uncertainty{};
-  bool probabilistic = true;
+  bool deterministic = false;
   bool learn_reward = false;
   ModelTarget target = ModelTarget::kDelta;
   bool normalise = false;
@@ -60,11 +60,11 @@ struct Subject {
                .weight_decay = {0, 0, 0},
                .target = choices.target,
                .normalize_targets = choices.normalise,
+               .deterministic = choices.deterministic,
                .precision = choices.precision},
               {.layout = {spec.obs_dim(), spec.act_dim()},
                .learn_reward = choices.learn_reward || !task.reward,
-               .features = task.features,
-               .probabilistic = choices.probabilistic},
+               .features = task.features},
               Rng(5), torch::kCPU) {
     // Everything that is a constant before the first fit, and other elites than the first three.
     Change([&](auto& tensors) {
@@ -80,7 +80,7 @@ struct Subject {
       tensors.at("target_scale")[1] = 0;  // of a target that does not vary
       tensors.at("elites") = torch::tensor({3, 0, 2}, torch::kInt64);
     });
-    if (choices.probabilistic) {
+    if (!choices.deterministic) {
       model.max_log_var().sub_(2);
     }
   }
@@ -222,7 +222,7 @@ TEST_F(PlannerExportTest, ReturnsAreTheLiveOnesForEqualSeeds) {
       {"ts1", {.propagation = {.kind = Propagation::kTs1, .particles = 5}}},
       {"tsinf", {.propagation = {.kind = Propagation::kTsInf, .particles = 6}}},
       {"e", {.propagation = {.kind = Propagation::kE, .particles = 1}}},
-      {"deterministic, ts1", {.propagation = {.kind = Propagation::kTs1, .particles = 4}, .probabilistic = false}},
+      {"deterministic, ts1", {.propagation = {.kind = Propagation::kTs1, .particles = 4}, .deterministic = true}},
       {"normalised next observations", {.target = ModelTarget::kNextObs, .normalise = true}},
       {"features and a learned reward", {.env = "CartPoleSwingUp-v0", .learn_reward = true, .normalise = true}},
       {"other bounds", {.env = "Pendulum-v1"}},
@@ -283,7 +283,7 @@ TEST_F(PlannerExportTest, PythonImaginesTheSameFromTheParameters) {
   for (const std::string env : {"LinearQuadratic-v0", "CartPoleSwingUp-v0"}) {
     for (const bool next_obs : {false, true}) {
       const Subject subject({.env = env,
-                             .probabilistic = false,
+                             .deterministic = true,
                              .learn_reward = env == "CartPoleSwingUp-v0" && next_obs,
                              .target = next_obs ? ModelTarget::kNextObs : ModelTarget::kDelta,
                              .normalise = next_obs});
@@ -335,14 +335,14 @@ TEST_F(PlannerExportTest, EverySearchIsItsPlanners) {
   const auto objective = [](const torch::Tensor& actions) {
     return -(actions - 0.6).square().sum({1, 2}) + 0.1 * (9 * actions.select(1, 1).select(1, 0)).sin();
   };
-  for (const PlannerEntry& entry : Planners()) {
+  for (const Kind<PlannerMaker>& entry : Planners()) {
     PlannerConfig config = Planner("{kind: " + entry.name + ", horizon: 5}");
-    if (!config.maker.torchscript) {
+    if (!config.choice.maker().torchscript) {
       EXPECT_THAT(entry.name, testing::AnyOf("icem", "gradient"));
       continue;
     }
     torch::jit::Module module("__torch__.Search");
-    module.define(config.maker.torchscript() + R"(
+    module.define(config.choice.maker().torchscript() + R"(
 def _score(self, obs: Tensor, actions: Tensor, generator: Generator) -> Tensor:
   near = -torch.square(actions - 0.6).sum([1, 2])
   scores = near + 0.1 * torch.sin(9.0 * actions.select(1, 1).select(1, 0))
@@ -353,7 +353,7 @@ def search(self, obs: Tensor, plan: Tensor, seed: int) -> Tensor:
   return self._search(obs, plan, generator)
 )");
     for (const float limit : {2.0F, 0.3F, -2.0F}) {  // all candidates count, some, none
-      const std::unique_ptr<SequenceOptimizer> planner = config.maker.make({5, 2}, torch::kCPU);
+      const std::unique_ptr<SequenceOptimizer> planner = config.choice.maker().make({5, 2}, torch::kCPU);
       const auto scored = [&](const torch::Tensor& actions) {
         return torch::where(actions.select(1, 0).select(1, 0) > limit, std::nanf(""), objective(actions));
       };
@@ -385,7 +385,7 @@ TEST_F(PlannerExportTest, ThePlanIsNearTheOptimumOfAKnownSystem) {
       {"{kind: mppi, horizon: 15, options: {population: 1000, iterations: 40, sigma: 0.1, lambda: 0.1}}", 0.06}};
   for (const auto& [planner, allowed] : tolerance) {
     Subject subject(
-        {.planner = planner, .propagation = {.kind = Propagation::kE, .particles = 1}, .probabilistic = false});
+        {.planner = planner, .propagation = {.kind = Propagation::kE, .particles = 1}, .deterministic = true});
     MakeExact(subject, 0);
     const LQ::Solution solution = LQ::Solve(subject.planner.horizon);
     AddCase(subject, {{"obs", torch::tensor({{0.3F, -0.2F, 0.1F, 0.0F}, {-0.2F, -0.3F, 0.0F, -0.1F}})},

@@ -12,34 +12,37 @@ namespace {
 
 constexpr float kLeast = -std::numeric_limits<float>::infinity();
 
-// s' = s + a + bias_e + sqrt(var_e) noise, one number each. Two elites unless said otherwise. Not a number from
+// s' = s + a + bias_h + sqrt(var_h) noise, one number each. Two hypotheses unless said otherwise. Not a number from
 // `broken_from` on.
 class DriftModel final : public DynamicsModel {
  public:
   DriftModel(const std::vector<float>& bias, const std::vector<float>& var)
       : bias_(torch::tensor(bias).view({-1, 1, 1})),
         var_(torch::tensor(var).view({-1, 1, 1})),
-        elites_(torch::arange(static_cast<int64_t>(bias.size()))) {}
+        hypotheses_(torch::arange(static_cast<int64_t>(bias.size()))) {}
 
   std::optional<Metrics> Fit(const ReplayBuffer&, const Rng&, const std::function<bool()>&) override { return {}; }
-  void Sample(const torch::Tensor& obs, const torch::Tensor& action, const torch::Tensor& deal,
-              torch::Generator& generator, ModelSample& sample) const override {
+  void Step(const torch::Tensor& obs, const torch::Tensor& action, const StepDraws& draws,
+            ModelSample& next) const override {
     const int64_t rows = obs.size(0);
-    const int64_t share = (rows + elites_.size(0) - 1) / elites_.size(0);
-    sample.member.index_copy_(0, deal, torch::arange(rows).div_(share, "floor"));
-    SampleFrom(Predict(obs, action, Members::kElites), obs, generator, sample, sample.member);
+    const int64_t share = (rows + hypotheses_.size(0) - 1) / hypotheses_.size(0);
+    next.hypothesis.index_copy_(0, draws.deal, torch::arange(rows).div_(share, "floor"));
+    const torch::Tensor noise = torch::empty({rows, 1}).index_copy_(0, draws.deal, draws.noise.narrow(0, 0, rows));
+    const GaussianPrediction prediction = Predict(obs, action, Members::kElites);
+    const torch::Tensor index = next.hypothesis.view({1, -1, 1});
+    const torch::Tensor std = prediction.var.gather(0, index).squeeze(0).sqrt();
+    next.next_obs.copy_(obs + prediction.mean.gather(0, index).squeeze(0) + std * noise);
   }
+  int64_t noise_dim() const override { return 1; }
+  void Rehearse() override {}
   GaussianPrediction Predict(const torch::Tensor& obs, const torch::Tensor& action, Members) const override {
     torch::Tensor mean = action + bias_;
     mean = mean.masked_fill((obs >= broken_from).expand_as(mean), std::nan(""));
     return {.mean = mean, .var = var_.expand_as(mean)};
   }
-  void SampleFrom(const GaussianPrediction&, const torch::Tensor&, torch::Generator&, ModelSample&) const override {
-    FAIL() << "nothing asks for it";
-  }
   torch::Tensor DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const override { return obs + target; }
   const torch::Tensor& target_std() const override { return target_std_; }
-  const torch::Tensor& elites() const override { return elites_; }
+  const torch::Tensor& hypotheses() const override { return hypotheses_; }
   const TransitionBatch& holdout() const override { return holdout_; }
   bool learns_reward() const override { return false; }
   void VisitState(StateVisitor&) override {}
@@ -47,17 +50,9 @@ class DriftModel final : public DynamicsModel {
   float broken_from = std::numeric_limits<float>::infinity();
 
  private:
-  void SampleFrom(const GaussianPrediction& prediction, const torch::Tensor& obs, torch::Generator& generator,
-                  ModelSample& sample, const torch::Tensor& member) const {
-    const torch::Tensor index = member.view({1, -1, 1});
-    const torch::Tensor mean = prediction.mean.gather(0, index).squeeze(0);
-    const torch::Tensor std = prediction.var.gather(0, index).squeeze(0).sqrt();
-    sample.next_obs.copy_(obs + mean + std * torch::randn(mean.sizes(), generator));
-  }
-
   torch::Tensor bias_, var_;
   torch::Tensor target_std_ = torch::full({1}, 2.0);
-  torch::Tensor elites_;
+  torch::Tensor hypotheses_;
   TransitionBatch holdout_;
 };
 

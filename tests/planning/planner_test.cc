@@ -22,7 +22,7 @@ constexpr float kNone = std::numeric_limits<float>::quiet_NaN();
 
 // A planner as a config makes it.
 std::unique_ptr<SequenceOptimizer> Make(const std::string& yaml, const SequenceShape& shape) {
-  return Planner(yaml).maker.make(shape, torch::kCPU);
+  return Planner(yaml).choice.maker().make(shape, torch::kCPU);
 }
 
 // The summed reward of the linear-quadratic system from `start`, by its definition.
@@ -141,7 +141,7 @@ TEST_P(PlannerTest, GoesOnFromItsState) {
 
 INSTANTIATE_TEST_SUITE_P(All, PlannerTest, testing::ValuesIn([] {
                            std::vector<std::string> names;
-                           for (const PlannerEntry& entry : Planners()) {
+                           for (const Kind<PlannerMaker>& entry : Planners()) {
                              names.push_back(entry.name);
                            }
                            return names;

@@ -87,8 +87,11 @@ class Numbers(Case):
             self.assertIn(f"A return to reach was given for {task}, of which there is no run{hint}", warnings)
         first = summary["tasks"][0]["probability_of_improvement"][0]
         self.assertEqual((first["x"], first["y"], first["value"]), (0, 1, 0))
+        # With what the one reads by default and the other does not.
         self.assertEqual(summary["tasks"][0]["config_differences"],
-                         [{"key": "uncertainty.use", "values": ["none", "penalty"]}])
+                         [{"key": f"uncertainty.{key}", "values": values} for key, values in (
+                             ("coefficient", ["", "1"]), ("measure", ["", "ensemble_std"]), ("over", ["", "elites"]),
+                             ("scale", ["", "target_std"]), ("use", ["none", "penalty"]))])
 
         self.compare(sweep, "--out", "report", "--at", "1000", "--reach", "200,Pendulum-v1=100")
         self.assertEqual(json.loads((self.cwd / "report/summary.json").read_text()), summary)

@@ -11,8 +11,8 @@ namespace {
 
 const TransitionLayout kLayout{.obs_dim = 1, .act_dim = 1};
 
-// Counts: next_obs = obs + 1, reward = 10 obs; two elites that agree, whose variance grows with obs. From 4 on the
-// prediction is not a number.
+// Counts: next_obs = obs + 1, reward = 10 obs. Two hypotheses agree on that; the other network, which is none, says obs
+// more. From 4 on nothing is a number.
 class CountingModel final : public DynamicsModel {
  public:
   CountingModel() {
@@ -21,42 +21,36 @@ class CountingModel final : public DynamicsModel {
     holdout_.obs().select(1, 0).copy_(torch::arange(100) * 0.01);
   }
   std::optional<Metrics> Fit(const ReplayBuffer&, const Rng&, const std::function<bool()>&) override { return {}; }
-  void Sample(const torch::Tensor& obs, const torch::Tensor&, const torch::Tensor&, torch::Generator&,
-              ModelSample& sample) const override {
-    Count(obs, sample);
+  void Step(const torch::Tensor& obs, const torch::Tensor&, const StepDraws&, ModelSample& next) const override {
+    next.next_obs.copy_((obs + 1).masked_fill_(obs >= 4, std::nan("")));
+    next.reward.copy_(10 * obs.select(1, 0));
+    next.hypothesis.zero_();
   }
+  int64_t noise_dim() const override { return 0; }
+  void Rehearse() override {}
   GaussianPrediction Predict(const torch::Tensor& obs, const torch::Tensor&, Members members) const override {
-    const int64_t count = members == Members::kAll ? 3 : 2;
-    const torch::Tensor mean = torch::stack({torch::ones_like(obs.select(1, 0)), 10 * obs.select(1, 0)}, 1);
-    // |sqrt(var)|_2 = obs, of one dimension alone.
-    torch::Tensor var = torch::stack({obs.select(1, 0).square(), torch::zeros_like(obs.select(1, 0))}, 1);
-    var.masked_fill_(obs == no_variance_at, std::nan(""));
-    return {mean.unsqueeze(0).expand({count, -1, -1}), var.unsqueeze(0).expand({count, -1, -1})};
-  }
-  void SampleFrom(const GaussianPrediction&, const torch::Tensor& obs, torch::Generator&,
-                  ModelSample& sample) const override {
-    Count(obs, sample);
+    const torch::Tensor ones = torch::ones_like(obs.select(1, 0));
+    const torch::Tensor agreed = torch::stack({ones, 10 * obs.select(1, 0)}, 1).masked_fill(obs >= 4, std::nan(""));
+    const torch::Tensor other =
+        torch::stack({ones + obs.masked_fill(obs == unsure_at, std::nan("")).select(1, 0), agreed.select(1, 1)}, 1);
+    const torch::Tensor mean =
+        members == Members::kAll ? torch::stack({agreed, other, agreed}) : torch::stack({agreed, agreed});
+    return {mean, torch::zeros_like(mean)};
   }
   torch::Tensor DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const override {
     return obs + target.slice(-1, 0, 1);
   }
   const torch::Tensor& target_std() const override { return target_std_; }
-  const torch::Tensor& elites() const override { return elites_; }
+  const torch::Tensor& hypotheses() const override { return hypotheses_; }
   const TransitionBatch& holdout() const override { return holdout_; }
   bool learns_reward() const override { return true; }
   void VisitState(StateVisitor&) override {}
 
-  float no_variance_at = -1;  // obs where the prediction's variance is no number
+  float unsure_at = -1;  // obs where how far the other differs is no number
 
  private:
-  static void Count(const torch::Tensor& obs, ModelSample& sample) {
-    sample.next_obs.copy_((obs + 1).masked_fill_(obs >= 4, std::nan("")));
-    sample.reward.copy_(10 * obs.select(1, 0));
-    sample.member.zero_();
-  }
-
   torch::Tensor target_std_ = torch::ones({2});
-  torch::Tensor elites_ = torch::tensor({2, 0}, torch::kInt64);
+  torch::Tensor hypotheses_ = torch::tensor({2, 0}, torch::kInt64);
   TransitionBatch holdout_;
 };
 
@@ -71,7 +65,8 @@ class BranchedRolloutTest : public testing::Test {
 
   // Rolls `length` steps from `starts` states 0 and 2; obs of 3 or more terminates where the task says so.
   Metrics Run(int64_t length, UncertaintyConfig uncertainty, bool with_end) {
-    uncertainty.measure = UncertaintyMeasure::kMaxAleatoric;  // = obs
+    uncertainty.measure = UncertaintyMeasure::kMaxPairwise;  // = obs
+    uncertainty.over = Members::kAll;
     TaskFunctions task;
     if (with_end) {
       task.terminated = [](const torch::Tensor&, const torch::Tensor&, const torch::Tensor& next_obs) {
@@ -81,9 +76,10 @@ class BranchedRolloutTest : public testing::Test {
     const EnvSpec spec{.id = "counting", .obs_low = {0}, .obs_high = {9}, .action_low = {-2}, .action_high = {2}};
     const ModelEnv model_env(model_, task, spec, torch::kCPU);
     UniformPolicy policy(1, torch::kCPU);
-    BranchedRollout rollout({.start_states = 1000}, uncertainty, Rng(1), torch::kCPU);
-    rollout.UpdateThreshold(model_);
-    return rollout.Run(length, real_, model_env, policy, &imagined_);
+    const auto k = static_cast<double>(length);
+    BranchedRollout rollout({.start_states = 1000, .length = {0, 1, k, k}}, uncertainty, /*rollouts_per_epoch=*/1,
+                            Rng(1), torch::kCPU);
+    return rollout.Run(/*epoch=*/0, real_, model_env, policy, &imagined_);
   }
 
   // The rows whose obs is `obs`.
@@ -115,6 +111,21 @@ TEST_F(BranchedRolloutTest, TrajectoriesAreChainsOfTheModelsSteps) {
   EXPECT_NEAR(static_cast<double>(RowsAt(0).size()), 500, 80);
 }
 
+TEST_F(BranchedRolloutTest, TheEpochSaysHowLongTheyAreAndWhatIsKept) {
+  const ModelEnv model_env(model_, {}, {.id = "counting", .action_low = {-2}, .action_high = {2}}, torch::kCPU);
+  UniformPolicy policy(1, torch::kCPU);
+  BranchedRollout rollout({.start_states = 100, .length = {1, 3, 1, 2}, .retain_epochs = 2}, {},
+                          /*rollouts_per_epoch=*/4, Rng(1), torch::kCPU);
+  EXPECT_EQ(rollout.MostRowsKept(), 2 * 100 * 4 * 2);
+  for (const auto& [epoch, length] : {std::pair(0, 1), std::pair(1, 1), std::pair(2, 1), std::pair(9, 2)}) {
+    const Metrics report = rollout.Run(epoch, real_, model_env, policy, &imagined_);
+    EXPECT_EQ(report.Find("length"), length);
+    EXPECT_EQ(report.Find("rows"), 100 * length);
+    EXPECT_EQ(rollout.RowsKept(epoch), length * 100 * 4 * 2);
+    EXPECT_EQ(imagined_.capacity(), length * 100 * 4 * 2);
+  }
+}
+
 TEST_F(BranchedRolloutTest, TheTasksEndIsStoredAndOnlyLiveRowsGoOn) {
   const Metrics report = Run(4, {}, true);
   const int64_t from_zero = RowsAt(0).size();
@@ -127,7 +138,7 @@ TEST_F(BranchedRolloutTest, TheTasksEndIsStoredAndOnlyLiveRowsGoOn) {
 }
 
 TEST_F(BranchedRolloutTest, ARowWhoseUncertaintyIsNoNumberIsDropped) {
-  model_.no_variance_at = 1;
+  model_.unsure_at = 1;
   const Metrics report = Run(2, {.use = UncertaintyUse::kTruncate, .threshold = "5"}, false);
   EXPECT_EQ(RowsAt(1).size(), 0);
   EXPECT_GT(RowsAt(0).size(), 0);

@@ -282,11 +282,12 @@ TEST_F(GpuComponents, AFittedModelImaginesWhatItSaw) {
     UncertaintyConfig uncertainty;
     uncertainty.use = use;
     uncertainty.coefficient = 0;
-    BranchedRollout rollout({.start_states = 1000}, uncertainty, Rng(3), gpu_);
+    BranchedRollout rollout({.start_states = 1000, .length = {0, 1, 3, 3}}, uncertainty, /*rollouts_per_epoch=*/1,
+                            Rng(3), gpu_);
     ReplayBuffer imagined(kLayout, 100'000, gpu_);
     for (int run = 0; run < 4; ++run) {
       imagined.Clear();
-      rollout.Run(3, real, model_env, policy, &imagined);
+      rollout.Run(/*epoch=*/0, real, model_env, policy, &imagined);
       const TransitionBatch all{kLayout, imagined.All().rows.cpu()};
       EXPECT_GT(all.size(), 2500);
       EXPECT_LT(all.size(), 3000);
@@ -329,9 +330,11 @@ TEST_F(GpuComponents, APlanIsSearchedForWithoutWaitingForTheDevice) {
 
 // With a deterministic model there is nothing to draw but the noise of the rows' order.
 TEST_F(GpuComponents, PlansScoreAsOnTheCpu) {
-  const ModelSpec spec{.layout = kLayout, .learn_reward = true, .probabilistic = false};
-  GaussianEnsemble cpu(SmallConfig(), spec, Rng(1), torch::kCPU);
-  GaussianEnsemble gpu(SmallConfig(), spec, Rng(1), gpu_);
+  const ModelSpec spec{.layout = kLayout, .learn_reward = true};
+  GaussianEnsembleConfig config = SmallConfig();
+  config.deterministic = true;
+  GaussianEnsemble cpu(config, spec, Rng(1), torch::kCPU);
+  GaussianEnsemble gpu(config, spec, Rng(1), gpu_);
   StateTree tree = SaveState(cpu);
   LoadState(tree, gpu);
   const EnvSpec env_spec{.id = "any", .action_low = {-2, -2, -2}, .action_high = {2, 2, 2}};
@@ -352,12 +355,11 @@ TEST_F(GpuComponents, AnExportedPlannerIsThatOfTheGpuAndRunsThere) {
   const TemporaryFolder folder;
   const std::filesystem::path file = folder.path() / "planner.pt";
   const EnvMaker maker = BuiltinEnvs().Find("CartPoleSwingUp-v0").maker();
-  const auto model = [&](bool probabilistic) {
-    return std::make_unique<GaussianEnsemble>(SmallConfig(),
-                                              ModelSpec{.layout = {.obs_dim = 4, .act_dim = 1},
-                                                        .features = maker.task_functions().features,
-                                                        .probabilistic = probabilistic},
-                                              Rng(1), gpu_);
+  const auto model = [&](bool deterministic) {
+    GaussianEnsembleConfig config = SmallConfig();
+    config.deterministic = deterministic;
+    const ModelSpec spec{.layout = {.obs_dim = 4, .act_dim = 1}, .features = maker.task_functions().features};
+    return std::make_unique<GaussianEnsemble>(config, spec, Rng(1), gpu_);
   };
   const PlannerConfig planner = Planner("{kind: cem, horizon: 6, options: {population: 50, elites: 5}}");
   const torch::Tensor obs = 0.3 * Draw({3, 4});
@@ -365,15 +367,15 @@ TEST_F(GpuComponents, AnExportedPlannerIsThatOfTheGpuAndRunsThere) {
   for (const Propagation kind : {Propagation::kTs1, Propagation::kTsInf, Propagation::kDs, Propagation::kE}) {
     const int64_t elites = SmallConfig().elites;
     const PropagationConfig propagation{.kind = kind, .particles = kind == Propagation::kE ? 1 : 4 * elites};
-    for (const bool probabilistic : {true, false}) {
-      const auto live = model(probabilistic);
+    for (const bool deterministic : {false, true}) {
+      const auto live = model(deterministic);
       ExportPlanner({.env = maker, .model = *live, .propagation = propagation, .planner = planner}, *live, file);
       torch::jit::Module on_gpu = torch::jit::load(file.string(), gpu_);
       const torch::Tensor first = on_gpu.forward({obs.to(gpu_), 1}).toTensor();
       EXPECT_TRUE(first.is_cuda());
       EXPECT_LE(first.abs().max().item<double>(), 1);
       EXPECT_TRUE(torch::allclose(on_gpu.forward({obs.to(gpu_), 1}).toTensor(), first, 0.05, 0.05));
-      if (!probabilistic && (kind == Propagation::kTsInf || kind == Propagation::kE)) {  // nothing is random
+      if (deterministic && (kind == Propagation::kTsInf || kind == Propagation::kE)) {  // nothing is random
         const torch::Tensor expected =
             torch::jit::load(file.string()).get_method("returns")({obs[0], actions}).toTensor();
         const torch::Tensor returns = on_gpu.get_method("returns")({obs[0].to(gpu_), actions.to(gpu_)}).toTensor();

@@ -9,12 +9,15 @@
 #ifndef REVERIE_ALGORITHMS_MBPO_H_
 #define REVERIE_ALGORITHMS_MBPO_H_
 
+#include <memory>
+
 #include "reverie/algorithms/algorithm.h"
 #include "reverie/data/replay_buffer.h"
 #include "reverie/env/env_config.h"
 #include "reverie/learners/sac_learner.h"
-#include "reverie/models/gaussian_ensemble.h"
 #include "reverie/models/model_env.h"
+#include "reverie/models/model_trainer.h"
+#include "reverie/models/registry.h"
 #include "reverie/policies/uniform_policy.h"
 #include "reverie/rollout/branched_rollout.h"
 #include "reverie/rollout/collector.h"
@@ -24,14 +27,6 @@ namespace reverie {
 
 class Mbpo final : public Algorithm {
  public:
-  struct ModelConfig {
-    int64_t retrain_every = 250;
-    ModelReward reward = ModelReward::kAuto;
-    GaussianEnsembleConfig ensemble;
-
-    void Visit(Fields& fields);
-  };
-
   struct Config {
     explicit Config(const EnvRegistry& envs) : env(envs) {}
 
@@ -41,7 +36,7 @@ class Mbpo final : public Algorithm {
     double real_ratio = 0.05;
     int64_t epoch_length = 1000;
     int64_t replay_capacity = 1'000'000;
-    ModelConfig model;
+    ModelConfig model{/*ensemble=*/{}, /*retrain_every_steps=*/250};
     RolloutConfig rollout;
     UncertaintyConfig uncertainty;
     SacConfig sac;
@@ -54,29 +49,26 @@ class Mbpo final : public Algorithm {
   void Train(RunContext& run) override;
   bool Rehearse() override;
   const Policy& policy() const override { return learner_.actor(); }
-  const DynamicsModel* model() const override { return &model_; }
+  const DynamicsModel* model() const override { return model_.get(); }
   std::vector<std::filesystem::path> Export(const std::filesystem::path& torchscript) override;
   void VisitState(StateVisitor& state) override;
 
  private:
   int64_t StepsOfLearning() const { return collector_.env_steps() - config_.run.exploration_steps; }
   int64_t Epoch() const { return StepsOfLearning() / config_.epoch_length; }
-  bool DueForModel() const { return StepsOfLearning() % config_.model.retrain_every == 0; }
-  // Rows that `retain_epochs` epochs of rollouts of that length imagine.
-  int64_t ModelCapacity(int64_t rollout_length) const;
 
   Config config_;
   Rng rng_;
   Collector collector_;
   UniformPolicy random_policy_;
   ReplayBuffer env_buffer_;
-  GaussianEnsemble model_;
+  std::unique_ptr<DynamicsModel> model_;
   ModelEnv model_env_;
+  ModelTrainer model_trainer_;
   BranchedRollout rollout_;
   ReplayBuffer model_buffer_;
   MixedSampler sampler_;
   SacLearner learner_;
-  int64_t fits_ = 0;
 };
 
 }  // namespace reverie

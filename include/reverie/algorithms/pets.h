@@ -22,8 +22,9 @@
 #include "reverie/algorithms/algorithm.h"
 #include "reverie/data/replay_buffer.h"
 #include "reverie/env/env_config.h"
-#include "reverie/models/gaussian_ensemble.h"
 #include "reverie/models/model_env.h"
+#include "reverie/models/model_trainer.h"
+#include "reverie/models/registry.h"
 #include "reverie/planning/imagined_return.h"
 #include "reverie/planning/mpc_policy.h"
 #include "reverie/planning/simulator_return.h"
@@ -36,22 +37,9 @@ namespace reverie {
 class Pets final : public Algorithm {
  public:
   enum class Ladder { kV05, kV10, kV15 };
-  enum class ModelKind { kProbabilistic, kDeterministic, kSimulator };
-
-  struct ModelConfig {
-    ModelConfig();
-
-    ModelKind kind = ModelKind::kProbabilistic;
-    int64_t retrain_every = 200;
-    ModelReward reward = ModelReward::kAuto;
-    GaussianEnsembleConfig ensemble;
-
-    void Visit(Fields& fields);
-    Condition IsLearned() const;
-  };
 
   struct Config {
-    explicit Config(const EnvRegistry& envs) : env(envs) {}
+    explicit Config(const EnvRegistry& envs);
 
     RunConfig run;
     EnvConfig env;
@@ -72,7 +60,7 @@ class Pets final : public Algorithm {
   bool Rehearse() override;
   // Evaluation acts with a memory of its own and leaves the plans of training alone.
   const Policy& policy() const override { return planner_; }
-  const DynamicsModel* model() const override { return learned_ ? &learned_->model : nullptr; }
+  const DynamicsModel* model() const override { return learned_ ? learned_->model.get() : nullptr; }
   std::vector<std::filesystem::path> Export(const std::filesystem::path& torchscript) override;
   void VisitState(StateVisitor& state) override;
 
@@ -82,18 +70,17 @@ class Pets final : public Algorithm {
     Learned(const Config& config, const EnvSpec& spec, const Rng& rng, const torch::Device& device);
 
     ReplayBuffer buffer;
-    GaussianEnsemble model;
+    std::unique_ptr<DynamicsModel> model;
     ModelEnv model_env;
     ImaginedReturn imagined_return;
     torch::Generator threshold_generator;
-    int64_t fits = 0;
+    ModelTrainer trainer;
   };
 
   MpcPolicy MakePlanner(int64_t horizon);
   bool Explores() const {
     return config_.ladder == Ladder::kV05 || collector_.env_steps() < config_.run.exploration_steps;
   }
-  bool DueForModel() const;
 
   Config config_;
   Rng rng_;
@@ -106,7 +93,6 @@ class Pets final : public Algorithm {
 };
 
 std::vector<std::pair<std::string, Pets::Ladder>> EnumNames(Pets::Ladder);
-std::vector<std::pair<std::string, Pets::ModelKind>> EnumNames(Pets::ModelKind);
 
 }  // namespace reverie
 

@@ -43,7 +43,8 @@ inline Range Between(double low, double high) { return {.low = low, .high = high
 //   std::vector<std::pair<std::string, Target>> EnumNames(Target);
 struct EnumTarget {
   std::vector<std::string> names;
-  std::function<void(const std::string&)> set;  // called with one of `names`
+  std::vector<std::string> former_names;        // read too, for older configs
+  std::function<void(const std::string&)> set;  // called with one of either
   std::function<std::string()> get;
 };
 
@@ -113,9 +114,24 @@ class Fields {
     list_.back().required = true;
   }
 
+  // A field whose value is one of names that are known when the program runs.
+  void Enum(std::string_view name, EnumTarget target, std::string_view doc) {
+    list_.push_back({.name = std::string(name), .target = std::move(target), .doc = std::string(doc)});
+  }
+
+  // Another list's fields.
+  void Add(const Fields& others) { list_.insert(list_.end(), others.list_.begin(), others.list_.end()); }
+
   // A key that the reader leaves alone.
   void Any(std::string_view name, std::string_view doc) {
     list_.push_back({.name = std::string(name), .target = AnyYaml{}, .doc = std::string(doc)});
+  }
+
+  // A section of the fields that `add` adds.
+  void Section(std::string_view name, std::string_view doc, const std::function<void(Fields&)>& add) {
+    auto section = std::make_shared<Fields>();
+    add(*section);
+    list_.push_back({.name = std::string(name), .target = std::move(section), .doc = std::string(doc)});
   }
 
   // A section made when the reader reaches it, after every field before it has its value.
@@ -124,7 +140,7 @@ class Fields {
   }
 
   // Fields, added by `add`, that are read only where the condition holds, which looks at fields before them. May be
-  // nested.
+  // nested. Several may have one name where the conditions of one at most hold.
   void When(const Condition& condition, const std::function<void()>& add) {
     const size_t first = list_.size();
     add();

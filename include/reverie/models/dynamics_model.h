@@ -1,7 +1,12 @@
-// The contract of a learned model of the dynamics.
+// The contract of a learned model of the dynamics: one step as a function.
 //
-// A model predicts a target y of D numbers for (s, a): the change of the observation or the next observation itself,
-// then the reward where the model learns it. Observations are the environment's own, actions in [-1, 1].
+//   y = f(s, a, h, eps)     target = D numbers: the change of the observation or the next observation itself, then the
+//                           reward where the model learns it
+//
+// h, a hypothesis out of 0 ... M - 1, is one draw of everything about the dynamics that the model does not know, such
+// as an elite of an ensemble. It holds for as long as the caller says: for a step, or along a trajectory. eps is
+// standard normal noise, noise_dim() numbers a row, which stand for what is random in the dynamics themselves. Both are
+// arguments, so that the same draws give the same step. Observations are the environment's own, actions in [-1, 1].
 #ifndef REVERIE_MODELS_DYNAMICS_MODEL_H_
 #define REVERIE_MODELS_DYNAMICS_MODEL_H_
 
@@ -16,22 +21,42 @@
 
 namespace reverie {
 
-// The members' Gaussians at B points, in units of the target: mean, var [M, B, D] float32.
+// What is drawn for one step of B rows. The rows are dealt to the M hypotheses in consecutive shares of ceil(B / M), so
+// that each hypothesis computes its own rows only and no count comes back to the host.
+struct StepDraws {
+  // [B] int64, a permutation: the order in which rows are dealt. Drawn anew for every step it makes each row's
+  // hypothesis uniform. In order (0, 1, ...), where B is a multiple of M, each gets as many consecutive rows and keeps
+  // them from step to step.
+  torch::Tensor deal;
+  // [M ceil(B / M), noise_dim] float32: row i is the noise of row deal[i]; those from B on are not looked at. Undefined
+  // where noise_dim is 0.
+  torch::Tensor noise;
+};
+
+// Where B imagined transitions are written: tensors, or columns of packed rows.
+struct ModelSample {
+  torch::Tensor next_obs;    // [B, obs_dim]
+  torch::Tensor reward;      // [B]; undefined where the model learns none
+  torch::Tensor hypothesis;  // [B] int64: which one the row was dealt to
+};
+
+// Gaussians of M hypotheses, or of as many networks, at B points in units of the target: mean, var [M, B, D] float32.
 struct GaussianPrediction {
   torch::Tensor mean;
   torch::Tensor var;
 };
 
 enum class Members {
-  kElites,  // those that predict
-  kAll,     // every trained one
+  kElites,  // the hypotheses
+  kAll,     // every trained network
 };
 
-// Where B imagined transitions are written: tensors, or columns of packed rows.
-struct ModelSample {
-  torch::Tensor next_obs;  // [B, obs_dim]
-  torch::Tensor reward;    // [B]; undefined where the model learns none
-  torch::Tensor member;    // [B] int64: which elite was drawn, 0 ... elites - 1
+// What a config says of the model that it makes.
+struct ModelCard {
+  int64_t hypotheses = 1;    // M
+  int64_t networks = 1;      // that are trained; the hypotheses are some of them
+  bool has_variance = true;  // its Gaussians have one; else what it predicts is not random
+  bool has_holdout = true;   // a fit holds rows out
 };
 
 class DynamicsModel {
@@ -49,29 +74,33 @@ class DynamicsModel {
     return Fit(data, rng, [] { return false; }).value();
   }
 
-  // A sample of one elite's Gaussian for each row: obs [B, obs_dim], action [B, act_dim] float32, both whole or columns
-  // of packed rows. deal [B] int64, a permutation of the rows: in its order they are dealt to the elites in consecutive
-  // shares of ceil(B / elites), so a random one makes each row's elite uniform. Without gradients.
-  virtual void Sample(const torch::Tensor& obs, const torch::Tensor& action, const torch::Tensor& deal,
-                      torch::Generator& generator, ModelSample& sample) const = 0;
+  // A piece of a fit, some milliseconds of it on made-up rows, to be timed. The model is of no use afterwards.
+  virtual void Rehearse() = 0;
 
-  // Every member's Gaussian at (obs, action). Differentiable in both unless the caller holds a NoGradGuard.
+  // Says in the log what of its config has no effect on this machine.
+  virtual void LogRemarks() const {}
+
+  // f for every row: obs [B, obs_dim], action [B, act_dim] float32, both whole or columns of packed rows. Without
+  // gradients.
+  virtual void Step(const torch::Tensor& obs, const torch::Tensor& action, const StepDraws& draws,
+                    ModelSample& next) const = 0;
+
+  // Numbers of noise that a row's step takes; 0 where its Gaussians have no variance.
+  virtual int64_t noise_dim() const = 0;
+
+  // The Gaussian of f's target over the noise, at (obs, action), of every hypothesis or of every network.
+  // Differentiable in both unless the caller holds a NoGradGuard.
   virtual GaussianPrediction Predict(const torch::Tensor& obs, const torch::Tensor& action, Members members) const = 0;
 
-  // A sample of a random elite's Gaussian for each row, from those already at hand: prediction of Members::kElites at
-  // (obs, action).
-  virtual void SampleFrom(const GaussianPrediction& prediction, const torch::Tensor& obs, torch::Generator& generator,
-                          ModelSample& sample) const = 0;
-
-  // The observation and reward that a target [..., B, D] stands for, at obs [B, obs_dim].
+  // The observation that a target [..., B, D] stands for, at obs [B, obs_dim].
   virtual torch::Tensor DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const = 0;
 
   // Standard deviation of the training targets, [D]: puts their dimensions on one scale. 0 where a target did not vary,
   // which is then predicted exactly, with variance 0.
   virtual const torch::Tensor& target_std() const = 0;
 
-  // Elites among the members, [elites] int64, best first.
-  virtual const torch::Tensor& elites() const = 0;
+  // Which of all networks each hypothesis is, [M] int64, on the model's device.
+  virtual const torch::Tensor& hypotheses() const = 0;
 
   // The rows that the last fit held out.
   virtual const TransitionBatch& holdout() const = 0;
@@ -81,13 +110,32 @@ class DynamicsModel {
   virtual void VisitState(StateVisitor& state) = 0;
 };
 
-// The elites' part of what `members` predicted.
-inline GaussianPrediction ElitesOf(const DynamicsModel& model, const GaussianPrediction& prediction, Members members) {
+// Draws for a step of so many rows: noise from `generator`, rows dealt as `deal` says.
+inline StepDraws DrawNoise(const DynamicsModel& model, const torch::Tensor& deal, torch::Generator& generator) {
+  if (model.noise_dim() == 0) {
+    return {.deal = deal, .noise = {}};
+  }
+  const int64_t hypotheses = model.hypotheses().size(0);
+  const int64_t slots = (deal.size(0) + hypotheses - 1) / hypotheses * hypotheses;
+  return {.deal = deal,
+          .noise =
+              torch::empty({slots, model.noise_dim()}, deal.options().dtype(torch::kFloat32)).normal_(0, 1, generator)};
+}
+
+// The same, each row being dealt to a hypothesis at random.
+inline StepDraws DrawStep(const DynamicsModel& model, int64_t rows, torch::Generator& generator) {
+  const torch::Tensor deal = torch::randperm(rows, generator, model.hypotheses().options());
+  return DrawNoise(model, deal, generator);
+}
+
+// The hypotheses' part of what `members` predicted.
+inline GaussianPrediction OfHypotheses(const DynamicsModel& model, const GaussianPrediction& prediction,
+                                       Members members) {
   if (members == Members::kElites) {
     return prediction;
   }
-  return {.mean = prediction.mean.index_select(0, model.elites()),
-          .var = prediction.var.index_select(0, model.elites())};
+  return {.mean = prediction.mean.index_select(0, model.hypotheses()),
+          .var = prediction.var.index_select(0, model.hypotheses())};
 }
 
 }  // namespace reverie

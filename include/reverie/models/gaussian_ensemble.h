@@ -9,9 +9,11 @@
 //
 // A deterministic one has no l and predicts mu itself: loss = sum_i mean (mu_i - y)^2 and the decay.
 //
-// A target that does not vary over the training rows (data/column_statistics.h) is predicted exactly: its scale is 0,
-// its offset its value, its variance 0. A goal that an observation repeats stays where it is in imagination. An input
-// that does not vary is not shown to the networks.
+// A target that does not vary over the training rows is predicted exactly, with variance 0, and an input that does not
+// vary is not shown to the networks (models/standardizer.h): a goal that an observation repeats stays where it is in
+// imagination.
+//
+// The hypotheses are the elites.
 //
 // One fit: a new random split, each member its own bootstrap resample, reshuffled each epoch; after each epoch the
 // members' hold-out MSE; a member improved if it is 1 % below its best of this fit; the fit stops when more than
@@ -32,6 +34,8 @@
 #include "reverie/core/repeated_work.h"
 #include "reverie/env/task_functions.h"
 #include "reverie/models/dynamics_model.h"
+#include "reverie/models/hypothesis_networks.h"
+#include "reverie/models/standardizer.h"
 #include "reverie/nn/ensemble_mlp.h"
 
 namespace reverie {
@@ -56,6 +60,7 @@ struct GaussianEnsembleConfig {
   int64_t max_epochs = 0;
   ModelTarget target = ModelTarget::kDelta;
   bool normalize_targets = false;
+  bool deterministic = false;
   Precision precision = Precision::kFloat32;
 
   void Visit(Fields& fields);
@@ -63,16 +68,16 @@ struct GaussianEnsembleConfig {
   // Rows that a fit needs: one to train on and, with hold-out, one to hold out.
   int64_t LeastRows() const { return holdout_ratio > 0 ? 2 : 1; }
 
-  // What a first fit after so many steps, of which a buffer keeps so many, lacks: for Fields::Check.
-  std::string LacksOf(int64_t exploration_steps, int64_t replay_capacity) const;
+  // What a first fit to so many rows lacks, or "": for Fields::Check.
+  std::string LacksOf(int64_t rows) const;
+  ModelCard Card() const;
 };
 
-// What is modelled; how is the config's.
+// What is modelled of an environment.
 struct ModelSpec {
   TransitionLayout layout;
   bool learn_reward = false;
   TaskFunctions::Features features;  // what the networks see of an observation
-  bool probabilistic = true;         // else deterministic
 };
 
 class GaussianEnsemble final : public DynamicsModel {
@@ -82,17 +87,18 @@ class GaussianEnsemble final : public DynamicsModel {
 
   using DynamicsModel::Fit;
   std::optional<Metrics> Fit(const ReplayBuffer& data, const Rng& rng, const std::function<bool()>& stop) override;
-  void Sample(const torch::Tensor& obs, const torch::Tensor& action, const torch::Tensor& deal,
-              torch::Generator& generator, ModelSample& sample) const override;
+  void Step(const torch::Tensor& obs, const torch::Tensor& action, const StepDraws& draws,
+            ModelSample& next) const override;
+  int64_t noise_dim() const override { return config_.deterministic ? 0 : target_dim_; }
   // Of all members, and where it is differentiable, in the type of `action`: float32 or float64.
   GaussianPrediction Predict(const torch::Tensor& obs, const torch::Tensor& action, Members members) const override;
-  void SampleFrom(const GaussianPrediction& prediction, const torch::Tensor& obs, torch::Generator& generator,
-                  ModelSample& sample) const override;
   torch::Tensor DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const override;
-  const torch::Tensor& target_std() const override { return target_std_; }
-  const torch::Tensor& elites() const override { return elites_; }
+  const torch::Tensor& target_std() const override { return standardizer_.target_std(); }
+  const torch::Tensor& hypotheses() const override { return elites_; }  // best first
   const TransitionBatch& holdout() const override { return holdout_; }
   bool learns_reward() const override { return spec_.learn_reward; }
+  void Rehearse() override;  // a gradient step on a whole minibatch of zeros
+  void LogRemarks() const override;
   void VisitState(StateVisitor& state) override;
 
   // The parts of one gradient step, apart so that tests can hold them against autograd.
@@ -100,30 +106,22 @@ class GaussianEnsemble final : public DynamicsModel {
   // D]. Returns the loss without the decay, a scalar tensor that the next call overwrites.
   torch::Tensor ComputeGradients(const torch::Tensor& inputs, const torch::Tensor& targets);
   void ApplyGradients();
-  // A gradient step on a whole minibatch of zeros, to be timed.
-  void RehearseMinibatch();
-  // Says so where the config's precision has no effect.
-  void LogPrecision() const;
 
   // Parameters: the layers', then l_max, then l_min where it is probabilistic.
   FlatParameters& parameters() { return parameters_; }
   const EnsembleMlp& mlp() const { return mlp_; }
   // All that the elites predict with, for whoever writes it elsewhere. Borrows from this.
   struct EliteParts {
-    const EnsembleMlp& mlp;                             // best first
-    const torch::Tensor &input_mean, &input_std;        // [in]
-    const torch::Tensor &max_log_var, &min_log_var;     // [1, D]; undefined where it is deterministic
-    const torch::Tensor &target_offset, &target_scale;  // [D]
-    bool adds_obs;                                      // a target is the change of the observation
+    const EnsembleMlp& mlp;  // best first
+    const Standardizer& standardizer;
+    const torch::Tensor &max_log_var, &min_log_var;  // [1, D]; undefined where it is deterministic
+    bool adds_obs;                                   // a target is the change of the observation
   };
   EliteParts elite_parts() const {
-    return {.mlp = elite_mlp_,
-            .input_mean = input_mean_,
-            .input_std = input_std_,
+    return {.mlp = elite_networks_.mlp(),
+            .standardizer = standardizer_,
             .max_log_var = max_log_var_.value,
             .min_log_var = min_log_var_.value,
-            .target_offset = target_offset_,
-            .target_scale = target_scale_,
             .adds_obs = config_.target == ModelTarget::kDelta};
   }
   const torch::Tensor& max_log_var() const { return max_log_var_.value; }
@@ -135,10 +133,22 @@ class GaussianEnsemble final : public DynamicsModel {
   // Of the networks' output [E, B, D or 2 D].
   torch::Tensor Mean(const torch::Tensor& output) const;
   torch::Tensor LogVar(const torch::Tensor& output) const;
-  void WriteSample(const torch::Tensor& target, const torch::Tensor& obs, ModelSample& sample) const;
   void SetElites(const torch::Tensor& elites);
-  // Takes the statistics of the training rows, whose inputs [N, in] are given.
-  void Standardise(const TransitionBatch& train, const torch::Tensor& inputs);
+
+  // What a fit holds out and what it trains on: inputs [N, in] and targets [N, D], standardised.
+  struct FitRows {
+    torch::Tensor train_inputs, train_targets;
+    torch::Tensor holdout_inputs, holdout_targets;
+  };
+  // Splits the rows anew and takes their statistics.
+  FitRows Split(const TransitionBatch& all, torch::Generator& generator);
+  // A pass over the training rows: rows [E, N] int64 are each member's own, in their order. Returns the minibatches, or
+  // nothing where `stop` ended it.
+  std::optional<int64_t> TrainEpoch(const FitRows& data, const torch::Tensor& rows, const std::function<bool()>& stop);
+  // [E, N, D] of the networks' output on the hold-out rows; 0 for targets that do not vary.
+  torch::Tensor SquareError(const torch::Tensor& output, const FitRows& data) const;
+  // The hold-out error of the weights as they are, by which it takes the elites.
+  Metrics RankMembers(const FitRows& data);
 
   GaussianEnsembleConfig config_;
   ModelSpec spec_;
@@ -146,9 +156,8 @@ class GaussianEnsemble final : public DynamicsModel {
   FlatParameters parameters_;
   EnsembleMlp mlp_;
   FlatParameters::View max_log_var_, min_log_var_;  // [1, D]; undefined where it is deterministic
-  FlatParameters elite_parameters_;
-  EnsembleMlp elite_mlp_;  // copies of the elites, best first
-  PackedMlp packed_elites_;
+  HypothesisNetworks elite_networks_;               // copies of the elites, best first
+  Standardizer standardizer_;
   Adam adam_;
   // For whole minibatches, and for an epoch's last, smaller one.
   EnsembleMlp::Tape tape_, tail_tape_;
@@ -157,11 +166,7 @@ class GaussianEnsemble final : public DynamicsModel {
   RepeatedWork minibatch_;
   torch::Tensor input_rows_, target_rows_;  // [E, B, in], [E, B, D], a whole minibatch
   torch::Tensor loss_sum_;                  // [], over an epoch
-  torch::Tensor input_mean_, input_std_;    // [in]
-  // Written in place, as captured work reads them.
-  torch::Tensor target_mean_, target_std_;      // [D]
-  torch::Tensor target_offset_, target_scale_;  // [D]
-  torch::Tensor elites_;                        // [elites] int64, best first
+  torch::Tensor elites_;                    // [elites] int64, best first; written in place
   TransitionBatch holdout_;
 };
 

@@ -35,7 +35,7 @@ std::string WhatIsLearned(bool learns_reward, const TaskFunctions& task);
 struct ImaginedStep {
   torch::Tensor terminated;  // [B] bool
   torch::Tensor finite;      // [B] bool: next_obs and reward are all finite
-  torch::Tensor member;      // [B] int64: the elite that was drawn
+  torch::Tensor hypothesis;  // [B] int64: the model's that moved the row
 };
 
 class ModelEnv {
@@ -44,17 +44,20 @@ class ModelEnv {
   // reward.
   ModelEnv(const DynamicsModel& model, TaskFunctions task, const EnvSpec& spec, const torch::Device& device);
 
-  // From obs and action (in [-1, 1]) of each row of `batch`: writes its next_obs and reward, by an elite drawn for each
-  // row. A task without a termination function never ends.
+  // From obs and action (in [-1, 1]) of each row of `batch`: writes its next_obs and reward. A task without a
+  // termination function never ends.
+  ImaginedStep Step(TransitionBatch& batch, const StepDraws& draws) const;
+  // By a hypothesis drawn for each row.
   ImaginedStep Step(TransitionBatch& batch, torch::Generator& generator) const;
 
   // Its two halves, for whoever completes many steps at once. Move writes next_obs, and the reward where it is learned,
-  // by the elite that `deal` gives each row (DynamicsModel::Sample), and returns those elites, [B] int64.
-  torch::Tensor Move(TransitionBatch& batch, const torch::Tensor& deal, torch::Generator& generator) const;
-  // The task's own reward and end. `member` is only handed on.
-  ImaginedStep Complete(TransitionBatch& batch, const torch::Tensor& member = {}) const;
+  // and returns the hypotheses, [B] int64.
+  torch::Tensor Move(TransitionBatch& batch, const StepDraws& draws) const;
+  // The task's own reward and end. `hypothesis` is only handed on.
+  ImaginedStep Complete(TransitionBatch& batch, const torch::Tensor& hypothesis = {}) const;
 
-  // The same from the elites' prediction at (obs, action), where the caller needs that anyway.
+  // The same by a hypothesis drawn for each row, from their prediction at (obs, action), where the caller needs that
+  // anyway.
   ImaginedStep StepFrom(const GaussianPrediction& prediction, TransitionBatch& batch,
                         torch::Generator& generator) const;
 
@@ -75,7 +78,7 @@ class ModelEnv {
   BatchedActionBounds bounds_;
 };
 
-// The mean of the elites' mean next observations (propagation "E"): obs [B, obs_dim], action [B, act_dim] -> [B,
+// The mean of the hypotheses' mean next observations (propagation "E"): obs [B, obs_dim], action [B, act_dim] -> [B,
 // obs_dim].
 torch::Tensor MeanNextObs(const DynamicsModel& model, const torch::Tensor& obs, const torch::Tensor& action);
 
@@ -86,11 +89,6 @@ torch::Tensor MeanNextObs(const DynamicsModel& model, const torch::Tensor& obs, 
 // whose next h steps stay inside one episode the real actions are fed to the model, each step's prediction being
 // MeanNextObs. Metrics "open_loop_error_<h>"; a horizon with no such start is left out.
 Metrics OpenLoopError(const DynamicsModel& model, const TransitionBatch& rows, const std::vector<int64_t>& horizons);
-
-// Fit number `fits` of a run, counted on, with the open-loop error on the `new_rows` newest transitions, which the last
-// fit did not see. Nothing where `stop` ended it: model and count are then as before.
-std::optional<Metrics> FitNext(DynamicsModel& model, const ReplayBuffer& data, int64_t new_rows, const Rng& rng,
-                               int64_t* fits, const std::function<bool()>& stop);
 
 }  // namespace reverie
 

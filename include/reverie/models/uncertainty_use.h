@@ -45,14 +45,13 @@ struct UncertaintyConfig {
   std::optional<double> ThresholdQuantile() const;
   bool UsesThreshold() const { return use == UncertaintyUse::kTerminate || use == UncertaintyUse::kTruncate; }
 
-  // What a model of so many members and elites, with or without hold-out rows and variances, lacks for it: for
-  // Fields::Check.
-  std::string LacksOf(int64_t members, int64_t elites, bool has_holdout, bool has_variance) const;
+  // What a model of that card lacks for it, or "": for Fields::Check.
+  std::string LacksOf(const ModelCard& card) const;
 };
 
-// u [B] of the prediction of `config.over` members, in the config's units. elite [B] int64: the drawn elite.
+// u [B] of the prediction of `config.over` members, in the config's units. hypothesis [B] int64: the drawn one.
 torch::Tensor ScaledUncertainty(UncertaintyMeasure measure, const UncertaintyConfig& config, const DynamicsModel& model,
-                                const GaussianPrediction& prediction, const torch::Tensor& elite);
+                                const GaussianPrediction& prediction, const torch::Tensor& hypothesis);
 
 // A config at work, with its threshold.
 class UncertaintyRule {

@@ -6,12 +6,13 @@
 // meets a number that is not finite makes its candidate -infinity. What else the uncertainty does to a reward is config
 // (models/uncertainty_use.h).
 //
-// How particles move on, with E elites (Chua et al. 2018, section 5 and appendix):
-//   ts1      every particle draws an elite anew for every step, and a sample of its Gaussian
-//   tsinf    particle n keeps elite floor(n E / N)
+// How particles move on, with M hypotheses of the model, an ensemble's being its elites (Chua et al. 2018, section 5
+// and appendix):
+//   ts1      every particle draws a hypothesis anew for every step, and a sample of its Gaussian
+//   tsinf    particle n keeps hypothesis floor(n M / N)
 //   ds       the next states of a candidate's particles are drawn from one Gaussian, with the mean and variance of
-//            those that all elites give all of them
-//   e        the mean of the elites' means
+//            those that all hypotheses give all of them
+//   e        the mean of the hypotheses' means
 #ifndef REVERIE_PLANNING_IMAGINED_RETURN_H_
 #define REVERIE_PLANNING_IMAGINED_RETURN_H_
 
@@ -43,17 +44,17 @@ class ImaginedReturn {
   // Rows imagined at once on the CPU: their activations stay in cache. On a GPU all go at once.
   static constexpr int64_t kCpuRows = 8192;
 
-  // Borrows the model, which must outlive this. Throws std::logic_error where the propagation does not fit the elites,
-  // or the uncertainty is to weight rows, of which there are none here.
+  // Borrows the model, which must outlive this. Throws std::logic_error where the propagation does not fit the
+  // hypotheses, or the uncertainty is to weight rows, of which there are none here.
   ImaginedReturn(const ModelEnv& model_env, const PropagationConfig& propagation, const UncertaintyConfig& uncertainty);
 
   // J [P] of actions [P, H, A] in [-1, 1] from obs [obs_dim], all float32 on the model's device. With gradients by the
-  // actions where gradients are recorded. Nothing is copied to the host. Cost: H N P forward passes of one elite; of
-  // all elites where gradients, ds, e or the uncertainty want them.
+  // actions where gradients are recorded. Nothing is copied to the host. Cost: H N P forward passes of one network;
+  // of all hypotheses where gradients, ds, e or the uncertainty want them.
   torch::Tensor Score(const torch::Tensor& obs, const torch::Tensor& actions, torch::Generator& generator) const;
 
   // What is not finite first when the model imagines a plan [H, A] from obs [obs_dim], as MpcPolicy::Diagnosis wants
-  // it. Each particle's elites are drawn as under ts1, whatever the propagation.
+  // it. Each particle's hypotheses are drawn as under ts1, whatever the propagation.
   std::string WhatIsNotFinite(const torch::Tensor& obs, const torch::Tensor& plan, torch::Generator& generator) const;
 
   // Call after each fit (UncertaintyRule).
@@ -73,13 +74,14 @@ class ImaginedReturn {
   // another between two steps. How many there are decides who gets which draws.
   torch::Tensor ScoreOnThreads(const torch::Tensor& obs, const torch::Tensor& actions,
                                torch::Generator& generator) const;
-  // By samples of one elite for each row.
+  // By a step of one hypothesis for each row.
   Steps RollSampled(const torch::Tensor& obs, const torch::Tensor& actions, torch::Generator& generator) const;
   // By the predictions of all: differentiable, and every propagation.
   Steps RollPredicted(const torch::Tensor& obs, const torch::Tensor& actions, torch::Generator& generator) const;
-  // The particles' next observation, and reward where it is learned, [N P, D], from all elites' mean, var [E, N P, D]
-  // of them. elite [N P] int64: the one that moves each particle under ts1 and tsinf.
-  torch::Tensor Moved(const GaussianPrediction& next, const torch::Tensor& elite, torch::Generator& generator) const;
+  // The particles' next observation, and reward where it is learned, [N P, D], from all hypotheses' mean, var [M, N P,
+  // D] of them. hypothesis [N P] int64: the one that moves each particle under ts1 and tsinf.
+  torch::Tensor Moved(const GaussianPrediction& next, const torch::Tensor& hypothesis,
+                      torch::Generator& generator) const;
 
   const ModelEnv& model_env_;
   PropagationConfig propagation_;

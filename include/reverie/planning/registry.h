@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "reverie/config/choice.h"
 #include "reverie/config/fields.h"
 #include "reverie/planning/sequence_optimizer.h"
 
@@ -18,30 +19,18 @@ struct PlannerMaker {
   std::function<std::unique_ptr<SequenceOptimizer>(const SequenceShape& shape, const torch::Device& device)> make;
   // The search as TorchScript (planning/export.h); empty where the planner has none.
   std::function<std::string()> torchscript;
-};
-
-struct PlannerEntry {
-  std::string name;
-  std::string summary;
-  bool needs_gradients = false;         // of the objective
-  std::function<PlannerMaker()> maker;  // with every option at its default
+  bool needs_gradients = false;  // of the objective
 };
 
 // The table is in src/planning/registry.cc.
-const std::vector<PlannerEntry>& Planners();
+const std::vector<Kind<PlannerMaker>>& Planners();
 
+// Copies share the planners' options.
 struct PlannerConfig {
-  std::string kind = "cem";
+  Choice<PlannerMaker> choice{"planner.kind", Planners(), "cem"};
   int64_t horizon = 25;
-  PlannerMaker maker;  // of the planner `kind` with the options read
 
   void Visit(Fields& fields);
-
-  // Of a known kind.
-  bool needs_gradients() const;
-
- private:
-  std::string maker_kind_;
 };
 
 }  // namespace reverie

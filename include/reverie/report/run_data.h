@@ -3,10 +3,12 @@
 #define REVERIE_REPORT_RUN_DATA_H_
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
 
+#include "reverie/config/reader.h"
 #include "reverie/run/run_directory.h"
 
 namespace reverie {
@@ -52,11 +54,15 @@ struct DamagedRun {
 // std::invalid_argument if there is neither.
 std::vector<std::filesystem::path> FindRuns(const std::filesystem::path& path, std::vector<DamagedRun>& damaged);
 
+// A run's config, given its file. `report` does not know algorithms: whoever does gives what today's version makes of
+// the file, so that runs of different versions are compared by what their keys mean.
+using ReadsConfig = std::function<ConfigDocument(const std::filesystem::path& file)>;
+
 // Reads run.json, config.yaml, eval.csv and train.csv. A last line that is not yet whole is left out, which the remarks
 // say. Throws std::invalid_argument naming file and line if a file is missing, a column of eval.csv is missing, a line
 // has another number of fields than the header, a field is no number, steps do not rise, a return is not finite, or a
 // finished run has no evaluation of its end.
-RunData ReadRun(const std::filesystem::path& path);
+RunData ReadRun(const std::filesystem::path& path, const ReadsConfig& read_config);
 
 }  // namespace reverie
 

@@ -1,10 +1,10 @@
 // Short imagined rollouts from real states (Janner et al. 2019, algorithm 2, lines 6-8).
 //
-//   start states s_1 ... s_N uniformly (with replacement) from the real buffer; k times: a ~ pi(s), one elite drawn per
-//   row and step, (s', r) ~ its Gaussian, the task's own end; store; live rows go on from s'
+//   start states s_1 ... s_N uniformly (with replacement) from the real buffer; k times: a ~ pi(s), one hypothesis
+//   drawn per row and step, (s', r) ~ the model under it, the task's own end; store; live rows go on from s'
 //
 // A row with a non-finite prediction is dropped, counted, and never stored. What is done with the model's uncertainty
-// is config (models/uncertainty_use.h). Cost: k N forward passes of the policy and of one member (of all, where u is
+// is config (models/uncertainty_use.h). Cost: k N forward passes of the policy and of one network (of all, where u is
 // used).
 #ifndef REVERIE_ROLLOUT_BRANCHED_ROLLOUT_H_
 #define REVERIE_ROLLOUT_BRANCHED_ROLLOUT_H_
@@ -29,16 +29,18 @@ struct RolloutConfig {
 
 class BranchedRollout {
  public:
-  BranchedRollout(const RolloutConfig& config, const UncertaintyConfig& uncertainty, const Rng& rng,
-                  const torch::Device& device);
+  // So many rollouts are run in an epoch of the length schedule.
+  BranchedRollout(const RolloutConfig& config, const UncertaintyConfig& uncertainty, int64_t rollouts_per_epoch,
+                  const Rng& rng, const torch::Device& device);
 
-  // Call after each fit (UncertaintyRule).
-  void UpdateThreshold(const DynamicsModel& model) { uncertainty_.UpdateThreshold(model, generator_); }
+  // Rows that `retain_epochs` epochs imagine, of the length of that epoch, and of the longest.
+  int64_t RowsKept(int64_t epoch) const { return RowsOfLength(config_.length.At(epoch)); }
+  int64_t MostRowsKept() const { return RowsOfLength(config_.length.Max()); }
 
-  // Rolls `length` steps from every start state and adds the live rows to `model_buffer`. One copy of two numbers to
-  // the host per step. Returns rows added, shares ended and dropped, quantiles of each uncertainty measure
-  // (none of a single network).
-  Metrics Run(int64_t length, const ReplayBuffer& real_buffer, const ModelEnv& model_env, const Policy& policy,
+  // After a fit: takes the uncertainty's threshold anew, gives `model_buffer` the epoch's capacity, rolls the epoch's
+  // length from every start state and adds the live rows. One copy of three numbers to the host per step. Returns rows
+  // added, shares ended and dropped, quantiles of each uncertainty measure (none of a single network).
+  Metrics Run(int64_t epoch, const ReplayBuffer& real_buffer, const ModelEnv& model_env, const Policy& policy,
               ReplayBuffer* model_buffer);
 
   void VisitState(StateVisitor& state);
@@ -55,6 +57,9 @@ class BranchedRollout {
     torch::Tensor tally;   // [3] int64: how many are finite, live, over the threshold
   };
 
+  int64_t RowsOfLength(int64_t length) const {
+    return length * config_.start_states * rollouts_per_epoch_ * config_.retain_epochs;
+  }
   // One chunk of start states, all steps. `batch` begins with the start states as its rows' obs.
   void RunChunk(int64_t length, TransitionBatch batch, const ModelEnv& model_env, const Policy& policy,
                 ReplayBuffer* model_buffer, Counts* counts);
@@ -64,6 +69,7 @@ class BranchedRollout {
 
   RolloutConfig config_;
   UncertaintyRule uncertainty_;
+  int64_t rollouts_per_epoch_;
   torch::Generator generator_;
   torch::Generator report_generator_;  // apart, so that what is logged shifts nothing
 

@@ -58,7 +58,12 @@ class RunContext {
             const std::function<Metrics()>& learner_metrics);
   // For Train: a signal asked to stop.
   bool stopping() const { return StopSignals::Received() != 0; }
-  PhaseTimer& timer() { return timer_; }
+  // For Train: does the work and returns what it returns; its time is counted for that phase (PhaseTimer).
+  template <class Work>
+  auto Timed(std::string_view phase, const Work& work) {
+    const auto timing = timer_.Measure(phase);
+    return work();
+  }
 
   // After Train: checkpoint, status and export. Returns the signal that stopped it, or 0 where the run is complete.
   int End();

@@ -1,0 +1,36 @@
+// The end of a fit by hold-out error, member by member. Internal to the models.
+//
+// A member improved if its error is 1 % below its best of this fit; the fit goes on until more than `patience` epochs
+// in a row saw no member improve. Every member's best weights are kept (Janner et al. 2019, their code).
+#ifndef REVERIE_SRC_MODELS_EARLY_STOPPING_H_
+#define REVERIE_SRC_MODELS_EARLY_STOPPING_H_
+
+#include "reverie/nn/ensemble_mlp.h"
+
+namespace reverie {
+
+class EarlyStopping {
+ public:
+  // Shares the weights of `mlp`, of E members.
+  EarlyStopping(const EnsembleMlp& mlp, int64_t patience);
+
+  bool wants_another_epoch() const { return since_improvement_ <= patience_; }
+
+  // After an epoch: error [E]. One number is copied to the host. Returns false where an error is not finite.
+  bool Note(const torch::Tensor& error);
+
+  // Gives every member its best weights back.
+  void RestoreBest();
+
+ private:
+  EnsembleMlp mlp_;
+  int64_t patience_;
+  FlatParameters best_parameters_;
+  EnsembleMlp best_;
+  torch::Tensor best_error_;  // [E]
+  int64_t since_improvement_ = 0;
+};
+
+}  // namespace reverie
+
+#endif  // REVERIE_SRC_MODELS_EARLY_STOPPING_H_

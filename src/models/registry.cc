@@ -1,0 +1,71 @@
+#include "reverie/models/registry.h"
+
+#include <algorithm>
+
+namespace reverie {
+namespace {
+
+std::vector<Kind<ModelMaker>> Kinds(const GaussianEnsembleConfig& ensemble, bool with_simulator) {
+  std::vector<Kind<ModelMaker>> kinds = LearnedModels(ensemble);
+  if (with_simulator) {
+    kinds.push_back(
+        {.name = "simulator",
+         .summary = "the environment itself, as a mark for the others",
+         .maker =
+             [] {
+               return ModelMaker{
+                   .options = [] { return Fields(); }, .make = {}, .card = [] { return ModelCard(); }, .lacks_of = {}};
+             },
+         .former = {}});
+  }
+  return kinds;
+}
+
+}  // namespace
+
+std::vector<Kind<ModelMaker>> LearnedModels(const GaussianEnsembleConfig& ensemble) {
+  return {{.name = "ensemble",
+           .summary = "a bootstrap ensemble of networks (PETS: Chua et al. 2018)",
+           .maker =
+               [ensemble] {
+                 auto config = std::make_shared<GaussianEnsembleConfig>(ensemble);
+                 return ModelMaker{.options = [config] { return Fields::Of(*config); },
+                                   .make = [config](const ModelSpec& spec, const Rng& rng,
+                                                    const torch::Device& device) -> std::unique_ptr<DynamicsModel> {
+                                     return std::make_unique<GaussianEnsemble>(*config, spec, rng, device);
+                                   },
+                                   .card = [config] { return config->Card(); },
+                                   .lacks_of = [config](int64_t rows) { return config->LacksOf(rows); }};
+               },
+           .former = {{.name = "probabilistic", .key = "deterministic", .value = false},
+                      {.name = "deterministic", .key = "deterministic", .value = true}}}};
+}
+
+ModelConfig::ModelConfig(const GaussianEnsembleConfig& ensemble, int64_t retrain_every_steps, bool with_simulator)
+    : may_be_simulator(with_simulator),
+      choice("model.kind", Kinds(ensemble, with_simulator), "ensemble"),
+      retrain_every(retrain_every_steps) {}
+
+void ModelConfig::Visit(Fields& fields) {
+  choice.VisitKind(fields, "what is imagined with");
+  const auto learning = [&] {
+    fields("retrain_every", retrain_every, "env steps from one fit, and rollout after it, to the next", AtLeast(1));
+    fields("reward", reward, "imagined rewards: learned, the task's own (known), or known where there is one (auto)");
+  };
+  if (may_be_simulator) {
+    fields.When(IsLearned(), learning);
+  } else {
+    learning();
+  }
+  choice.VisitOptions(fields);
+}
+
+Condition ModelConfig::IsLearned() const {
+  return {.key = "model.kind", .wanted = "not simulator", .holds = [this] { return learned(); }};
+}
+
+std::string ModelConfig::LacksOf(int64_t exploration_steps, int64_t replay_capacity) const {
+  return learned() ? choice.maker().lacks_of(std::min(exploration_steps, replay_capacity)) : "";
+}
+
+}  // namespace reverie

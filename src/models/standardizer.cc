@@ -1,0 +1,56 @@
+#include "reverie/models/standardizer.h"
+
+#include <ATen/ATen.h>
+
+#include "reverie/data/column_statistics.h"
+
+namespace reverie {
+namespace {
+
+// What an input that does not vary is divided by.
+constexpr double kUnseen = 1e30;
+
+}  // namespace
+
+Standardizer::Standardizer(int64_t input_dim, int64_t target_dim, const torch::Device& device)
+    : input_mean_(torch::zeros({input_dim}, torch::device(device))),
+      input_std_(torch::ones({input_dim}, torch::device(device))),
+      target_mean_(torch::zeros({target_dim}, torch::device(device))),
+      target_std_(torch::ones({target_dim}, torch::device(device))),
+      target_offset_(torch::zeros({target_dim}, torch::device(device))),
+      target_scale_(torch::ones({target_dim}, torch::device(device))) {}
+
+void Standardizer::FitInputs(const torch::Tensor& inputs) {
+  const ColumnStatistics columns = StatisticsOfColumns(inputs);
+  input_mean_.copy_(columns.mean);
+  input_std_.copy_(columns.std.masked_fill(columns.std == 0, kUnseen));
+}
+
+void Standardizer::FitTargets(const torch::Tensor& targets, const torch::Tensor& magnitudes, double least_std) {
+  const ColumnStatistics columns = StatisticsOfColumns(targets, magnitudes);
+  target_mean_.copy_(columns.mean);
+  target_std_.copy_(columns.std);
+  const torch::Tensor in_units = target_std_ <= least_std;
+  target_offset_.copy_(target_mean_ * in_units);
+  target_scale_.copy_(torch::where(in_units, target_std_, 1));
+}
+
+torch::Tensor Standardizer::Scaled(const torch::Tensor& target) const {
+  return (target - target_offset_) / ColumnUnits(target_scale_);
+}
+
+void Standardizer::VisitState(StateVisitor& state, bool scales_all) {
+  state("input_mean", input_mean_);
+  state("input_std", input_std_);
+  state("target_mean", target_mean_);
+  state("target_std", target_std_);
+  if (!state.loading() || state.Has("target_scale")) {
+    state("target_offset", target_offset_);
+    state("target_scale", target_scale_);
+  } else if (scales_all) {
+    target_offset_.copy_(target_mean_);
+    target_scale_.copy_(target_std_);
+  }
+}
+
+}  // namespace reverie
