@@ -455,20 +455,21 @@ std::string Resolved(const std::string& yaml, const std::vector<std::vector<Conf
   return ToYaml(Fields::Of(bowl));
 }
 
+auto Complains(const std::string& text) {
+  return testing::ThrowsMessage<std::invalid_argument>(testing::HasSubstr(text));
+}
+
 TEST(Choice, OnlyTheChosenKindsKeysAreRead) {
   EXPECT_EQ(Resolved("beside: {kind: walnut, halves: 3}"),
             "beside:\n  kind: walnut\n  size: 5\n  halves: 3\n"
             "within:\n  kind: peanut\n  options:\n    size: 1\n    salted: false\n");
-  const auto complaint = [](const std::string& yaml) {
-    return testing::ThrowsMessage<std::invalid_argument>(testing::HasSubstr(yaml));
-  };
   EXPECT_THAT([] { Resolved("beside: {halves: 3}"); },
-              complaint("c.yaml:1: beside.halves: is read only where beside.kind is walnut"));
+              Complains("c.yaml:1: beside.halves: is read only where beside.kind is walnut"));
   EXPECT_THAT([] { Resolved("within: {kind: walnut, options: {salted: true}}"); },
-              complaint("c.yaml:1: within.options.salted: is read only where within.kind is peanut"));
-  EXPECT_THAT([] { Resolved("beside: {size: 0}"); }, complaint("beside.size: expected a number above 0, got 0"));
+              Complains("c.yaml:1: within.options.salted: is read only where within.kind is peanut"));
+  EXPECT_THAT([] { Resolved("beside: {size: 0}"); }, Complains("beside.size: expected a number above 0, got 0"));
   EXPECT_THAT([] { Resolved("beside: {kind: cashew}"); },
-              complaint("beside.kind: expected one of peanut, walnut, got cashew"));
+              Complains("beside.kind: expected one of peanut, walnut, got cashew"));
   NutBowl bowl;
   const std::string reference = ToReference(Fields::Of(bowl));
   EXPECT_THAT(reference,
@@ -525,14 +526,11 @@ TEST(Choice, ReadingLeavesTheDocumentAsItIs) {
 }
 
 TEST(Choice, HintsAreOfKeysThatCanBeRead) {
-  const auto complaint = [](const std::string& yaml) {
-    return testing::ThrowsMessage<std::invalid_argument>(testing::HasSubstr(yaml));
-  };
   EXPECT_THAT([] { Resolved("within: {options: {halfs: 3}}"); },
-              complaint("within.options.halfs: no such key; known here: size salted"));
+              Complains("within.options.halfs: no such key; known here: size salted"));
   EXPECT_THAT([] { Resolved("within: {kind: walnut, options: {halfs: 3}}"); },
-              complaint("within.options.halfs: no such key; did you mean within.options.halves?"));
-  EXPECT_THAT([] { Resolved("beside: {kind: walnut, halfs: 3}"); }, complaint("did you mean beside.halves?"));
+              Complains("within.options.halfs: no such key; did you mean within.options.halves?"));
+  EXPECT_THAT([] { Resolved("beside: {kind: walnut, halfs: 3}"); }, Complains("did you mean beside.halves?"));
 }
 
 TEST(Choice, AKindThatIsNotThereIsABug) {

@@ -43,8 +43,9 @@ class ConfigDocument {
 
   // Applies a layer of one "a.b=VALUE", VALUE in YAML. Messages about it name `origin` as its place, or "--set
   // a.b=VALUE" where that is empty. Another `id` or `kind` than the section had drops its `options`, which were the
-  // other's; another than the default drops, when the document is read, those that earlier layers gave. Throws
-  // std::invalid_argument where the text has no such form or a.b passes through something that is not a map.
+  // other's; when the document is read, another than the default drops those that earlier layers gave, and so does each
+  // change of a kind with keys beside it that both kinds have (Choice). Throws std::invalid_argument where the text has
+  // no such form or a.b passes through something that is not a map.
   void Set(std::string_view assignment, std::string_view origin = "");
 
   // Applies a layer of several that are meant together, in whatever order: options go to the id or kind that is given
