@@ -387,6 +387,24 @@ void GaussianEnsemble::Step(const torch::Tensor& obs, const torch::Tensor& actio
   next.hypothesis.index_copy_(0, draws.deal, torch::arange(rows, draws.deal.options()).div_(share, "floor"));
 }
 
+ModelStep GaussianEnsemble::Next(const torch::Tensor& obs, const torch::Tensor& action, const StepDraws& draws) const {
+  const int64_t rows = obs.size(0);
+  const int64_t share = (rows + config_.elites - 1) / config_.elites;
+  const torch::Tensor slots = torch::arange(config_.elites * share, draws.deal.options());
+  const torch::Tensor dealt = standardizer_.Inputs(Inputs(obs, action))
+                                  .index_select(0, draws.deal.index_select(0, slots.remainder(rows)))
+                                  .view({config_.elites, share, -1});
+  const torch::Tensor output = elite_networks_.mlp().Forward(dealt);
+  torch::Tensor y = Mean(output);
+  if (!config_.deterministic) {
+    y = y + torch::exp(0.5 * LogVar(output)) * draws.noise.view({config_.elites, share, target_dim_});
+  }
+  // Row deal[i] lies in slot i.
+  const torch::Tensor target = standardizer_.Target(y).flatten(0, 1).index_select(0, draws.deal.argsort());
+  return {.next_obs = DecodeObs(target, obs),
+          .reward = spec_.learn_reward ? target.select(1, spec_.layout.obs_dim) : torch::Tensor()};
+}
+
 torch::Tensor GaussianEnsemble::DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const {
   const torch::Tensor observed = target.slice(-1, 0, spec_.layout.obs_dim);
   return config_.target == ModelTarget::kDelta ? obs + observed : observed;

@@ -88,6 +88,15 @@ ImaginedStep ModelEnv::Complete(TransitionBatch& batch, const torch::Tensor& hyp
   return step;
 }
 
+ModelEnv::Transition ModelEnv::Next(const torch::Tensor& obs, const torch::Tensor& action,
+                                    const StepDraws& draws) const {
+  const ModelStep step = model_.Next(obs, action, draws);
+  const Verdict verdict = Judge(obs, action, step.next_obs);
+  return {.next_obs = step.next_obs,
+          .reward = verdict.reward.defined() ? verdict.reward : step.reward,
+          .terminated = verdict.terminated};
+}
+
 ModelEnv::Verdict ModelEnv::Judge(const torch::Tensor& obs, const torch::Tensor& action,
                                   const torch::Tensor& next_obs) const {
   torch::Tensor env_action;

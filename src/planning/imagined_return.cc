@@ -10,6 +10,7 @@
 #include "nn/safe_sqrt.h"
 #include "reverie/core/state.h"
 #include "reverie/core/text.h"
+#include "reverie/models/imagine.h"
 
 namespace reverie {
 namespace {
@@ -194,10 +195,10 @@ ImaginedReturn::Steps ImaginedReturn::RollPredicted(const torch::Tensor& obs, co
                                  .mul_(hypotheses)
                                  .div_(propagation_.particles, "floor")
                                  .repeat_interleave(candidates);
-  torch::Tensor state = obs.expand({rows, obs_dim});
-  std::vector<torch::Tensor> rewards, all_finite, ends;
-  for (int64_t t = 0; t < actions.size(1); ++t) {
-    const torch::Tensor action = actions.select(1, t).repeat({propagation_.particles, 1});
+  const auto action_at = [&](const torch::Tensor&, int64_t t) {
+    return actions.select(1, t).repeat({propagation_.particles, 1});
+  };
+  const auto step = [&](const torch::Tensor& state, const torch::Tensor& action, int64_t) -> ImaginedTransition {
     const GaussianPrediction measured = model.Predict(state, action, config.over);
     const GaussianPrediction prediction = OfHypotheses(model, measured, config.over);
     const torch::Tensor hypothesis =
@@ -207,22 +208,24 @@ ImaginedReturn::Steps ImaginedReturn::RollPredicted(const torch::Tensor& obs, co
     const torch::Tensor moved = Moved({.mean = next_mean, .var = prediction.var}, hypothesis, generator);
     const torch::Tensor next_state = moved.slice(1, 0, obs_dim);
     const ModelEnv::Verdict verdict = model_env_.Judge(state, action, next_state);
-    torch::Tensor reward = verdict.reward.defined() ? verdict.reward : moved.select(1, obs_dim);
-    torch::Tensor finite = torch::isfinite(moved).all(1).logical_and(torch::isfinite(reward));
-    torch::Tensor ended = verdict.terminated;
+    ImaginedTransition made{.next_obs = next_state,
+                            .reward = verdict.reward.defined() ? verdict.reward : moved.select(1, obs_dim),
+                            .ended = verdict.terminated,
+                            .finite = {}};
+    made.finite = torch::isfinite(moved).all(1).logical_and(torch::isfinite(made.reward));
     if (config.use != UncertaintyUse::kNone) {
       const torch::Tensor u = ScaledUncertainty(config.measure, config, model, measured, hypothesis);
-      const UncertaintyRule::Judgement judged = uncertainty_.Judge(reward, u);
-      reward = judged.reward;
-      ended = ended.logical_or(judged.exceeded);
-      finite = finite.logical_and(torch::isfinite(u));
+      const UncertaintyRule::Judgement judged = uncertainty_.Judge(made.reward, u);
+      made.reward = judged.reward;
+      made.ended = made.ended.logical_or(judged.exceeded);
+      made.finite = made.finite.logical_and(torch::isfinite(u));
     }
-    rewards.push_back(reward);
-    all_finite.push_back(finite);
-    ends.push_back(ended);
-    state = next_state;
-  }
-  return {.reward = torch::stack(rewards), .finite = torch::stack(all_finite), .ended = torch::stack(ends)};
+    return made;
+  };
+  const Imagined imagined = Imagine(obs.expand({rows, obs_dim}), actions.size(1), action_at, step);
+  return {.reward = torch::stack(imagined.reward),
+          .finite = torch::stack(imagined.finite),
+          .ended = torch::stack(imagined.ended)};
 }
 
 torch::Tensor ImaginedReturn::Moved(const GaussianPrediction& next, const torch::Tensor& hypothesis,

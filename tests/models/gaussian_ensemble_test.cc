@@ -1,6 +1,7 @@
 #include "reverie/models/gaussian_ensemble.h"
 
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 #include <torch/optim/adam.h>
 
 #include <cmath>
@@ -459,6 +460,60 @@ TEST(GaussianEnsemble, SamplesAgreeWithTheirPlainTwin) {
           // from run to run: up to 1.4e-5 was seen.
           EXPECT_TRUE(torch::allclose(sample.next_obs, model.DecodeObs(drawn, batch.obs()), 5e-5, 5e-5));
           EXPECT_TRUE(torch::allclose(batch.reward(), learn_reward ? drawn.select(1, 3) : reward_before, 5e-5, 5e-5));
+        }
+      }
+    }
+  }
+}
+
+// What autograd differentiates is the step itself, of every kind of target, and its derivatives are those of
+// differences in float64.
+TEST(GaussianEnsemble, TheStepsTwinIsTheStepAndHasItsDerivatives) {
+  for (const bool deterministic : {false, true}) {
+    for (const bool next_obs : {false, true}) {
+      GaussianEnsembleConfig config = SmallConfig();
+      config.deterministic = deterministic;
+      config.target = next_obs ? ModelTarget::kNextObs : ModelTarget::kDelta;
+      config.normalize_targets = next_obs;
+      config.max_epochs = 3;
+      GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
+      model.Fit(LinearData(300, 0.05), Rng(2));
+      torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
+      for (const int64_t rows : {1, 7, 40}) {
+        const torch::Tensor obs = torch::randn({rows, 3}, generator);
+        const torch::Tensor action = torch::rand({rows, 2}, generator) * 2 - 1;
+        const StepDraws draws = DrawStep(model, rows, generator);
+        ModelSample sample = EmptySample(rows, true);
+        model.Step(obs, action, draws, sample);
+        const ModelStep twin = model.Next(obs, action, draws);
+        EXPECT_TRUE(torch::allclose(twin.next_obs, sample.next_obs, 5e-5, 5e-5));
+        EXPECT_TRUE(torch::allclose(twin.reward, sample.reward, 5e-5, 5e-5));
+      }
+
+      const torch::Tensor obs = torch::randn({5, 3}, generator).to(torch::kFloat64);
+      const torch::Tensor action = torch::randn({5, 2}, generator).to(torch::kFloat64);
+      StepDraws draws = DrawStep(model, 5, generator);
+      const auto sum = [&](const torch::Tensor& s, const torch::Tensor& a) {
+        const ModelStep step = model.Next(s, a, draws);
+        return step.next_obs.square().sum() + step.reward.sum();
+      };
+      const torch::Tensor s = obs.clone().requires_grad_();
+      const torch::Tensor a = action.clone().requires_grad_();
+      const std::vector<torch::Tensor> gradient = torch::autograd::grad({sum(s, a)}, {s, a});
+      const torch::NoGradGuard no_grad;
+      const double h = 1e-6;
+      for (int64_t row = 0; row < 5; ++row) {
+        for (int64_t j = 0; j < 5; ++j) {
+          torch::Tensor up = torch::cat({obs, action}, 1);
+          torch::Tensor down = up.clone();
+          up[row][j] += h;
+          down[row][j] -= h;
+          const auto value = [&](const torch::Tensor& x) {
+            return sum(x.slice(1, 0, 3), x.slice(1, 3, 5)).item<double>();
+          };
+          const double by_difference = (value(up) - value(down)) / (2 * h);
+          const double by_autograd = (j < 3 ? gradient[0][row][j] : gradient[1][row][j - 3]).item<double>();
+          EXPECT_NEAR(by_autograd, by_difference, 1e-6 * (1 + std::abs(by_difference)));
         }
       }
     }

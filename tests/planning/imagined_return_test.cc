@@ -24,14 +24,16 @@ class DriftModel final : public DynamicsModel {
   std::optional<Metrics> Fit(const ReplayBuffer&, const Rng&, const std::function<bool()>&) override { return {}; }
   void Step(const torch::Tensor& obs, const torch::Tensor& action, const StepDraws& draws,
             ModelSample& next) const override {
+    next.hypothesis.copy_(HypothesisOf(draws));
+    next.next_obs.copy_(Next(obs, action, draws).next_obs);
+  }
+  ModelStep Next(const torch::Tensor& obs, const torch::Tensor& action, const StepDraws& draws) const override {
     const int64_t rows = obs.size(0);
-    const int64_t share = (rows + hypotheses_.size(0) - 1) / hypotheses_.size(0);
-    next.hypothesis.index_copy_(0, draws.deal, torch::arange(rows).div_(share, "floor"));
     const torch::Tensor noise = torch::empty({rows, 1}).index_copy_(0, draws.deal, draws.noise.narrow(0, 0, rows));
     const GaussianPrediction prediction = Predict(obs, action, Members::kElites);
-    const torch::Tensor index = next.hypothesis.view({1, -1, 1});
+    const torch::Tensor index = HypothesisOf(draws).view({1, -1, 1});
     const torch::Tensor std = prediction.var.gather(0, index).squeeze(0).sqrt();
-    next.next_obs.copy_(obs + prediction.mean.gather(0, index).squeeze(0) + std * noise);
+    return {.next_obs = obs + prediction.mean.gather(0, index).squeeze(0) + std * noise, .reward = {}};
   }
   int64_t noise_dim() const override { return 1; }
   void Rehearse() override {}
@@ -50,6 +52,12 @@ class DriftModel final : public DynamicsModel {
   float broken_from = std::numeric_limits<float>::infinity();
 
  private:
+  torch::Tensor HypothesisOf(const StepDraws& draws) const {
+    const int64_t rows = draws.deal.size(0);
+    const int64_t share = (rows + hypotheses_.size(0) - 1) / hypotheses_.size(0);
+    return torch::empty_like(draws.deal).index_copy_(0, draws.deal, torch::arange(rows).div_(share, "floor"));
+  }
+
   torch::Tensor bias_, var_;
   torch::Tensor target_std_ = torch::full({1}, 2.0);
   torch::Tensor hypotheses_;

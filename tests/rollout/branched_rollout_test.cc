@@ -26,6 +26,9 @@ class CountingModel final : public DynamicsModel {
     next.reward.copy_(10 * obs.select(1, 0));
     next.hypothesis.zero_();
   }
+  ModelStep Next(const torch::Tensor& obs, const torch::Tensor&, const StepDraws&) const override {
+    return {.next_obs = obs + 1, .reward = 10 * obs.select(1, 0)};
+  }
   int64_t noise_dim() const override { return 0; }
   void Rehearse() override {}
   GaussianPrediction Predict(const torch::Tensor& obs, const torch::Tensor&, Members members) const override {

@@ -40,6 +40,12 @@ struct ModelSample {
   torch::Tensor hypothesis;  // [B] int64: which one the row was dealt to
 };
 
+// One step of B rows.
+struct ModelStep {
+  torch::Tensor next_obs;  // [B, obs_dim]
+  torch::Tensor reward;    // [B]; undefined where the model learns none
+};
+
 // Gaussians of M hypotheses, or of as many networks, at B points in units of the target: mean, var [M, B, D] float32.
 struct GaussianPrediction {
   torch::Tensor mean;
@@ -84,6 +90,10 @@ class DynamicsModel {
   // gradients.
   virtual void Step(const torch::Tensor& obs, const torch::Tensor& action, const StepDraws& draws,
                     ModelSample& next) const = 0;
+
+  // The same for autograd, which differentiates it in obs, action and the noise in the caller's gradient mode: Step's
+  // plain twin, in the type of `action`, float32 or float64.
+  virtual ModelStep Next(const torch::Tensor& obs, const torch::Tensor& action, const StepDraws& draws) const = 0;
 
   // Numbers of noise that a row's step takes; 0 where its Gaussians have no variance.
   virtual int64_t noise_dim() const = 0;

@@ -89,6 +89,7 @@ class GaussianEnsemble final : public DynamicsModel {
   std::optional<Metrics> Fit(const ReplayBuffer& data, const Rng& rng, const std::function<bool()>& stop) override;
   void Step(const torch::Tensor& obs, const torch::Tensor& action, const StepDraws& draws,
             ModelSample& next) const override;
+  ModelStep Next(const torch::Tensor& obs, const torch::Tensor& action, const StepDraws& draws) const override;
   int64_t noise_dim() const override { return config_.deterministic ? 0 : target_dim_; }
   // Of all members, and where it is differentiable, in the type of `action`: float32 or float64.
   GaussianPrediction Predict(const torch::Tensor& obs, const torch::Tensor& action, Members members) const override;

@@ -61,6 +61,15 @@ class ModelEnv {
   ImaginedStep StepFrom(const GaussianPrediction& prediction, TransitionBatch& batch,
                         torch::Generator& generator) const;
 
+  // One step of B rows for autograd (DynamicsModel::Next), with the task's own reward and end. Differentiable where
+  // model and task are.
+  struct Transition {
+    torch::Tensor next_obs;    // [B, obs_dim]
+    torch::Tensor reward;      // [B]
+    torch::Tensor terminated;  // [B] bool
+  };
+  Transition Next(const torch::Tensor& obs, const torch::Tensor& action, const StepDraws& draws) const;
+
   // What the task itself says of B transitions, action in [-1, 1]. Differentiable where the task is.
   struct Verdict {
     torch::Tensor reward;      // [B] float32; undefined where the model learns it
