@@ -89,7 +89,7 @@ void ImaginedStep(benchmark::State& state, const torch::Device& device) {
   GaussianEnsemble ensemble(ensemble_config, {.layout = kLayout, .learn_reward = true}, Rng(0), device);
   ensemble.Fit(real, Rng(0));
   const ModelEnv model_env(ensemble, maker.task_functions(), spec, device);
-  GaussianActor actor(kLayout.obs_dim, kLayout.act_dim, {256, 256}, Rng(0), device);
+  GaussianActor actor(kLayout.obs_dim, kLayout.act_dim, {.hidden = {256, 256}}, Rng(0), device);
   BranchedRollout rollout(config, {}, /*rollouts_per_epoch=*/1, Rng(0), device);
   const auto run = [&] {
     rollout.Run(/*epoch=*/0, real, model_env, actor, &model_buffer);

@@ -293,7 +293,7 @@ const bool kRegistered = [] {
       });
       Register("PlannedRollout/actor" + name, [=](benchmark::State& state) {
         UseThreads(threads);
-        GaussianActor policy(kLayout.obs_dim, kLayout.act_dim, {256, 256}, Rng(0), torch::kCPU);
+        GaussianActor policy(kLayout.obs_dim, kLayout.act_dim, {.hidden = {256, 256}}, Rng(0), torch::kCPU);
         PlannedRollout(state, policy, size);
       });
     }

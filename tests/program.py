@@ -31,6 +31,22 @@ eval: {every_steps: 350, episodes: 2}
 checkpoint: {every_steps: 250}
 log: {every_steps: 100}
 """
+TINY_DHMBPO = """algorithm: dhmbpo
+total_steps: 700
+exploration_steps: 400
+threads: 1
+device: cpu
+env: {id: Hopper-v5}
+first_iteration: 2
+replay_capacity: 2000
+model: {members: 3, hidden: [16, 16], weight_decay: [1e-4, 1e-4, 1e-4], dropout: [0.01, 0, 0], batch_size: 64, patience: 1,
+        first_fit: 2, retrain_every: 100}
+rollout: {start_states: 30, length: 4, every_updates: 10, retain: 3}
+learner: {hidden: [16, 16], horizon: 3, batch_size: 32, critics: {members: 3, hidden: [16, 16]}}
+eval: {every_steps: 350, episodes: 2}
+checkpoint: {every_steps: 250}
+log: {every_steps: 100}
+"""
 TINY_SAC = """algorithm: sac
 total_steps: 500
 exploration_steps: 200

@@ -36,7 +36,7 @@ std::vector<std::pair<std::string, Pets::Ladder>> EnumNames(Pets::Ladder) {
 }
 
 Pets::Config::Config(const EnvRegistry& envs)
-    : env(envs), model(kEnsemble, /*retrain_every_steps=*/200, /*with_simulator=*/true) {}
+    : env(envs), model({.ensemble = kEnsemble, .retrain_every = 200, .with_simulator = true}) {}
 
 void Pets::Config::Visit(Fields& fields) {
   run.Visit(fields);

@@ -3,6 +3,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "reverie/algorithms/dhmbpo.h"
 #include "reverie/algorithms/mbpo.h"
 #include "reverie/algorithms/pets.h"
 #include "reverie/algorithms/sac.h"
@@ -32,6 +33,7 @@ AlgorithmEntry EntryOf(std::string name, std::string summary) {
 
 const std::vector<AlgorithmEntry>& Algorithms() {
   static const std::vector<AlgorithmEntry> kTable{
+      EntryOf<Dhmbpo>("dhmbpo", "double-horizon model-based policy optimisation (Kubo et al. 2025)"),
       EntryOf<Mbpo>("mbpo", "model-based policy optimisation (Janner et al. 2019)"),
       EntryOf<Pets>("pets", "planning through a learned model (PETS: Chua et al. 2018)"),
       EntryOf<Sac>("sac", "soft actor-critic (Haarnoja et al. 2018)"),

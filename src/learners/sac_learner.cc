@@ -5,7 +5,6 @@
 #include <array>
 #include <cmath>
 #include <sstream>
-#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -61,7 +60,7 @@ SacLearner::SacLearner(const SacConfig& config, const TransitionLayout& layout, 
     : config_(config),
       layout_(layout),
       target_entropy_(config.target_entropy.value_or(-static_cast<double>(layout.act_dim))),
-      actor_(layout.obs_dim, layout.act_dim, config.hidden, rng.Split("actor"), device),
+      actor_(layout.obs_dim, layout.act_dim, {.hidden = config.hidden}, rng.Split("actor"), device),
       critic_parameters_(CriticShape(config, layout).ParameterCount(), device),
       target_parameters_(CriticShape(config, layout).ParameterCount(), device),
       log_alpha_(1, device),
@@ -75,7 +74,7 @@ SacLearner::SacLearner(const SacConfig& config, const TransitionLayout& layout, 
       batch_(TransitionBatch::Empty(layout, config.batch_size, device)),
       noise_(torch::empty({2, config.batch_size, layout.act_dim}, torch::device(device))),
       losses_(torch::zeros({kMetrics}, torch::device(device))),
-      sums_(torch::zeros({kMetrics}, torch::device(device))),
+      means_("SAC's", {kMetricNames.begin(), kMetricNames.end()}, device),
       largest_reward_(torch::zeros({}, torch::device(device))) {
   torch::Generator init = MakeGenerator(rng.Split("critics"), device);
   critics_.InitXavierUniform(init);
@@ -98,7 +97,7 @@ void SacLearner::Update(MixedSampler& sampler, int64_t updates) {
         [this] { return StateTensors(*this); });
   }
   Count(batch_, updates);
-  FiniteMeans();
+  means_.FiniteMeans(updates_);
 }
 
 void SacLearner::UpdateOn(const TransitionBatch& batch, const torch::Tensor& next_noise, const torch::Tensor& noise) {
@@ -108,7 +107,7 @@ void SacLearner::UpdateOn(const TransitionBatch& batch, const torch::Tensor& nex
 
 void SacLearner::Count(const TransitionBatch& batch, int64_t updates) {
   at::maximum_out(largest_reward_, largest_reward_, batch.reward().abs().max());
-  drained_updates_ += updates;
+  means_.Count(updates);
   updates_ += updates;
 }
 
@@ -125,7 +124,7 @@ void SacLearner::Step(const TransitionBatch& batch, const torch::Tensor& next_no
   AlphaGradient();
   alpha_adam_.Step();
   log_alpha_.values().clamp_(kLowestLogAlpha, kHighestLogAlpha);
-  sums_.add_(losses_);
+  means_.Add(losses_);
 }
 
 torch::Tensor SacLearner::CriticGradients(const TransitionBatch& batch, const torch::Tensor& next_noise) {
@@ -175,7 +174,7 @@ void SacLearner::Prepare(int64_t rows) {
     return;
   }
   ++workspaces_;
-  const torch::Device device = sums_.device();
+  const torch::Device device = losses_.device();
   const auto empty = [&](at::IntArrayRef sizes) { return torch::empty(sizes, torch::device(device)); };
   sample_ = SquashedSample::Empty(rows, layout_.act_dim, device);
   obs_action_ = empty({rows, layout_.obs_dim + layout_.act_dim});
@@ -185,30 +184,11 @@ void SacLearner::Prepare(int64_t rows) {
   log_prob_grad_ = empty({});
 }
 
-std::vector<double> SacLearner::FiniteMeans() const {
-  const torch::Tensor means = (sums_ / static_cast<double>(drained_updates_)).cpu();
-  std::vector<double> values(means.data_ptr<float>(), means.data_ptr<float>() + means.numel());
-  for (size_t i = 0; i < values.size(); ++i) {
-    if (!std::isfinite(values[i])) {
-      throw std::runtime_error(std::string("SAC's ") + kMetricNames[i] + " is not finite at update " +
-                               std::to_string(updates_));
-    }
-  }
-  return values;
-}
-
 Metrics SacLearner::DrainMetrics() {
-  Metrics metrics;
-  if (drained_updates_ == 0) {
-    return metrics;
+  Metrics metrics = means_.Drain(updates_);
+  if (!metrics.empty()) {
+    metrics.Set("q_max", LargestValue(metrics.Find("alpha").value() * std::abs(metrics.Find("entropy").value())));
   }
-  const std::vector<double> means = FiniteMeans();
-  for (size_t i = 0; i < kMetricNames.size(); ++i) {
-    metrics.Set(kMetricNames[i], means[i]);
-  }
-  metrics.Set("q_max", LargestValue(means[kAlpha] * std::abs(means[kEntropy])));
-  sums_.zero_();
-  drained_updates_ = 0;
   return metrics;
 }
 
@@ -236,9 +216,8 @@ void SacLearner::VisitState(StateVisitor& state) {
   state("critic_adam", critic_adam_);
   state("alpha_adam", alpha_adam_);
   state("generator", generator_);
-  state("sums", sums_);
+  means_.VisitState(state);
   state("largest_reward", largest_reward_);
-  state("drained_updates", drained_updates_);
   state("updates", updates_);
 }
 

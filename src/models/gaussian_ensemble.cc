@@ -23,14 +23,11 @@ constexpr double kInitialMinLogVar = -10;
 const double kLeastNoise = std::exp(kInitialMinLogVar / 2);
 constexpr float kBoundPenalty = 0.01F;
 
-int64_t TargetDim(const ModelSpec& spec) { return spec.layout.obs_dim + (spec.learn_reward ? 1 : 0); }
-
 MlpShape NetworkShape(const GaussianEnsembleConfig& config, const ModelSpec& spec, int64_t members) {
-  const int64_t obs_dim = spec.layout.obs_dim;
-  const int64_t feature_dim = spec.features ? spec.features(torch::zeros({1, obs_dim})).size(1) : obs_dim;
-  MlpShape shape{.members = members, .widths = {feature_dim + spec.layout.act_dim}, .activation = Activation::kSilu};
+  MlpShape shape{
+      .members = members, .widths = {spec.feature_dim() + spec.layout.act_dim}, .activation = Activation::kSilu};
   shape.widths.insert(shape.widths.end(), config.hidden.begin(), config.hidden.end());
-  shape.widths.push_back(config.deterministic ? TargetDim(spec) : 2 * TargetDim(spec));
+  shape.widths.push_back(config.deterministic ? spec.target_dim() : 2 * spec.target_dim());
   return shape;
 }
 
@@ -111,7 +108,7 @@ GaussianEnsemble::GaussianEnsemble(const GaussianEnsembleConfig& config, const M
                                    const torch::Device& device)
     : config_(config),
       spec_(spec),
-      target_dim_(TargetDim(spec)),
+      target_dim_(spec.target_dim()),
       parameters_(
           NetworkShape(config, spec, config.members).ParameterCount() + (config.deterministic ? 0 : 2 * target_dim_),
           device),
@@ -145,7 +142,7 @@ void GaussianEnsemble::SetElites(const torch::Tensor& elites) {
 }
 
 torch::Tensor GaussianEnsemble::Inputs(const torch::Tensor& obs, const torch::Tensor& action) const {
-  return torch::cat({spec_.features ? spec_.features(obs) : obs, action}, -1);
+  return torch::cat({spec_.Features(obs), action}, -1);
 }
 
 torch::Tensor GaussianEnsemble::Targets(const TransitionBatch& rows) const {
@@ -363,10 +360,9 @@ void GaussianEnsemble::Step(const torch::Tensor& obs, const torch::Tensor& actio
                             ModelSample& next) const {
   const torch::NoGradGuard no_grad;
   const int64_t rows = obs.size(0);
-  const int64_t share = (rows + config_.elites - 1) / config_.elites;
+  const int64_t share = RowsPerHypothesis(rows, config_.elites);
   torch::Tensor inputs = torch::empty({config_.elites, share, standardizer_.input_mean().size(0)}, obs.options());
-  DealInputs(spec_.features ? spec_.features(obs) : obs, action, draws.deal, standardizer_.input_mean(),
-             standardizer_.input_std(), inputs);
+  DealInputs(spec_.Features(obs), action, draws.deal, standardizer_.input_mean(), standardizer_.input_std(), inputs);
   const torch::Tensor output = elite_networks_.Infer(inputs);
   if (!config_.deterministic) {
     DrawTargets(output, draws.noise.view({config_.elites, share, target_dim_}), draws.deal,
@@ -384,23 +380,17 @@ void GaussianEnsemble::Step(const torch::Tensor& obs, const torch::Tensor& actio
   if (spec_.learn_reward) {
     next.reward.copy_(target.select(-1, spec_.layout.obs_dim));
   }
-  next.hypothesis.index_copy_(0, draws.deal, torch::arange(rows, draws.deal.options()).div_(share, "floor"));
+  next.hypothesis.copy_(HypothesisOfRows(draws.deal, config_.elites));
 }
 
 ModelStep GaussianEnsemble::Next(const torch::Tensor& obs, const torch::Tensor& action, const StepDraws& draws) const {
-  const int64_t rows = obs.size(0);
-  const int64_t share = (rows + config_.elites - 1) / config_.elites;
-  const torch::Tensor slots = torch::arange(config_.elites * share, draws.deal.options());
-  const torch::Tensor dealt = standardizer_.Inputs(Inputs(obs, action))
-                                  .index_select(0, draws.deal.index_select(0, slots.remainder(rows)))
-                                  .view({config_.elites, share, -1});
-  const torch::Tensor output = elite_networks_.mlp().Forward(dealt);
+  const torch::Tensor output =
+      elite_networks_.mlp().Forward(DealRows(standardizer_.Inputs(Inputs(obs, action)), draws.deal, config_.elites));
   torch::Tensor y = Mean(output);
   if (!config_.deterministic) {
-    y = y + torch::exp(0.5 * LogVar(output)) * draws.noise.view({config_.elites, share, target_dim_});
+    y = y + torch::exp(0.5 * LogVar(output)) * draws.noise.view(y.sizes());
   }
-  // Row deal[i] lies in slot i.
-  const torch::Tensor target = standardizer_.Target(y).flatten(0, 1).index_select(0, draws.deal.argsort());
+  const torch::Tensor target = standardizer_.Target(CollectRows(y, draws.deal));
   return {.next_obs = DecodeObs(target, obs),
           .reward = spec_.learn_reward ? target.select(1, spec_.layout.obs_dim) : torch::Tensor()};
 }

@@ -2,8 +2,21 @@
 
 #include <algorithm>
 
+#include "reverie/models/homoscedastic_ensemble.h"
+
 namespace reverie {
 namespace {
+
+// Of a model with a config of that type.
+template <class Model, class Config>
+ModelMaker MakerOf(const Config& defaults) {
+  auto config = std::make_shared<Config>(defaults);
+  return {.options = [config] { return Fields::Of(*config); },
+          .make = [config](const ModelSpec& spec, const Rng& rng, const torch::Device& device)
+              -> std::unique_ptr<DynamicsModel> { return std::make_unique<Model>(*config, spec, rng, device); },
+          .card = [config] { return config->Card(); },
+          .lacks_of = [config](int64_t rows) { return config->LacksOf(rows); }};
+}
 
 std::vector<Kind<ModelMaker>> Kinds(const GaussianEnsembleConfig& ensemble, bool with_simulator) {
   std::vector<Kind<ModelMaker>> kinds = LearnedModels(ensemble);
@@ -24,27 +37,23 @@ std::vector<Kind<ModelMaker>> Kinds(const GaussianEnsembleConfig& ensemble, bool
 }  // namespace
 
 std::vector<Kind<ModelMaker>> LearnedModels(const GaussianEnsembleConfig& ensemble) {
-  return {{.name = "ensemble",
-           .summary = "a bootstrap ensemble of networks (PETS: Chua et al. 2018)",
-           .maker =
-               [ensemble] {
-                 auto config = std::make_shared<GaussianEnsembleConfig>(ensemble);
-                 return ModelMaker{.options = [config] { return Fields::Of(*config); },
-                                   .make = [config](const ModelSpec& spec, const Rng& rng,
-                                                    const torch::Device& device) -> std::unique_ptr<DynamicsModel> {
-                                     return std::make_unique<GaussianEnsemble>(*config, spec, rng, device);
-                                   },
-                                   .card = [config] { return config->Card(); },
-                                   .lacks_of = [config](int64_t rows) { return config->LacksOf(rows); }};
-               },
-           .former = {{.name = "probabilistic", .key = "deterministic", .value = false},
-                      {.name = "deterministic", .key = "deterministic", .value = true}}}};
+  return {
+      {.name = "ensemble",
+       .summary = "a bootstrap ensemble of networks (PETS: Chua et al. 2018)",
+       .maker = [ensemble] { return MakerOf<GaussianEnsemble>(ensemble); },
+       .former = {{.name = "probabilistic", .key = "deterministic", .value = false},
+                  {.name = "deterministic", .key = "deterministic", .value = true}}},
+      {.name = "homoscedastic",
+       .summary = "an ensemble of layer-normalised networks with one noise for all inputs (DHMBPO: Kubo et al. 2025)",
+       .maker = [] { return MakerOf<HomoscedasticEnsemble>(HomoscedasticEnsembleConfig()); },
+       .former = {}}};
 }
 
-ModelConfig::ModelConfig(const GaussianEnsembleConfig& ensemble, int64_t retrain_every_steps, bool with_simulator)
-    : may_be_simulator(with_simulator),
-      choice("model.kind", Kinds(ensemble, with_simulator), "ensemble"),
-      retrain_every(retrain_every_steps) {}
+ModelConfig::ModelConfig(const ModelDefaults& defaults)
+    : may_be_simulator(defaults.with_simulator),
+      choice("model.kind", Kinds(defaults.ensemble, defaults.with_simulator), defaults.kind),
+      retrain_every(defaults.retrain_every),
+      reward(defaults.reward) {}
 
 void ModelConfig::Visit(Fields& fields) {
   choice.VisitKind(fields, "what is imagined with");

@@ -79,6 +79,18 @@ void EnsembleMlp::InitTruncatedNormal(torch::Generator& generator) {
   }
 }
 
+void EnsembleMlp::InitOrthogonal(torch::Generator& generator) {
+  for (size_t l = 0; l < weights_.size(); ++l) {
+    const bool wide = shape_.widths[l] < shape_.widths[l + 1];
+    const torch::Tensor drawn = torch::randn(weights_[l].sizes(), generator, weights_[l].options());
+    const auto [q, r] = at::linalg_qr(wide ? drawn.transpose(1, 2) : drawn);
+    // With the signs of R's diagonal Q is uniform over all orthogonal matrices.
+    const torch::Tensor uniform = q * r.diagonal(0, 1, 2).sign().unsqueeze(1);
+    weights_[l].copy_(wide ? uniform.transpose(1, 2) : uniform);
+    biases_[l].zero_();
+  }
+}
+
 void EnsembleMlp::Prepare(Tape& tape, int64_t rows) const {
   if (tape.rows == rows) {
     return;

@@ -7,8 +7,8 @@
 
 namespace reverie {
 
-FlatParameters::FlatParameters(int64_t count, const torch::Device& device)
-    : values_(torch::zeros({count}, torch::device(device))), grads_(torch::zeros({count}, torch::device(device))) {}
+FlatParameters::FlatParameters(int64_t count, const torch::TensorOptions& options)
+    : values_(torch::zeros({count}, options)), grads_(torch::zeros({count}, options)) {}
 
 FlatParameters::View FlatParameters::Take(at::IntArrayRef sizes) {
   const int64_t count = c10::multiply_integers(sizes);
@@ -18,6 +18,20 @@ FlatParameters::View FlatParameters::Take(at::IntArrayRef sizes) {
   const int64_t begin = taken_;
   taken_ += count;
   return {values_.narrow(0, begin, count).view(sizes), grads_.narrow(0, begin, count).view(sizes)};
+}
+
+torch::Tensor FlatParameters::View::Leaf() const {
+  torch::Tensor leaf = value.detach().requires_grad_();
+  leaf.mutable_grad() = grad;
+  return leaf;
+}
+
+void BackPropagate(const torch::Tensor& loss, const std::vector<FlatParameters*>& blocks,
+                   const std::vector<torch::Tensor>& leaves) {
+  for (FlatParameters* block : blocks) {
+    block->grads().zero_();
+  }
+  loss.backward({}, /*retain_graph=*/false, /*create_graph=*/false, leaves);
 }
 
 Adam::Adam(FlatParameters& parameters, double learning_rate, std::vector<DecaySegment> decay)
@@ -31,6 +45,12 @@ Adam::Adam(FlatParameters& parameters, double learning_rate, std::vector<DecaySe
 
 void Adam::Step() {
   AdamStep({.learning_rate = learning_rate_}, decay_, step_, values_, grads_, first_moment_, second_moment_, {}, 0);
+}
+
+void Adam::Reset() {
+  first_moment_.zero_();
+  second_moment_.zero_();
+  step_.zero_();
 }
 
 void Adam::StepWithTarget(FlatParameters& target, double tau) {

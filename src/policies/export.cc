@@ -114,6 +114,20 @@ std::string FirstMisfit(const FrozenPolicy& policy) {
         return Text("log_std.low: ", policy.log_std->low, ", expected at most high, ", policy.log_std->high);
       }
     }
+    if (last && policy.std_head) {
+      if (policy.log_std) {
+        return "std: beside a log_std, expected one of the two";
+      }
+      if (std::string problem = TensorProblem("std.weight", policy.std_head->weight, {out, in}); !problem.empty()) {
+        return problem;
+      }
+      if (std::string problem = TensorProblem("std.bias", policy.std_head->bias, {out}); !problem.empty()) {
+        return problem;
+      }
+      if (!(policy.std_head->least >= 0)) {
+        return Text("std.least: ", policy.std_head->least, ", expected at least 0");
+      }
+    }
     in = out;
   }
   std::set<std::string> names;
@@ -147,6 +161,10 @@ std::string FirstNonFinite(const FrozenPolicy& policy) {
     if (!finite(head.weight) || !finite(head.bias) || !std::isfinite(head.low) || !std::isfinite(head.high)) {
       return "log_std";
     }
+  }
+  if (policy.std_head &&
+      (!finite(policy.std_head->weight) || !finite(policy.std_head->bias) || !std::isfinite(policy.std_head->least))) {
+    return "std";
   }
   for (const auto& [name, value] : policy.env_options) {
     const auto* number = std::get_if<double>(&value);
@@ -221,12 +239,16 @@ std::string Source(const FrozenPolicy& policy) {
          << "  x = self._last_input(obs)\n"
          << "  return self._bounded(torch.linear(x, self.weight_" << last << ", self.bias_" << last << "))\n"
          << "def sample(self, obs: Tensor) -> Tensor:\n";
-  if (policy.log_std) {
+  if (policy.log_std || policy.std_head) {
     source << "  x = self._last_input(obs)\n"
-           << "  mean = torch.linear(x, self.weight_" << last << ", self.bias_" << last << ")\n"
-           << "  log_std = torch.linear(x, self.log_std_weight, self.log_std_bias)\n"
-           << "  std = torch.exp(torch.clamp(log_std, self.log_std_low, self.log_std_high))\n"
-           << "  return self._bounded(mean + std * torch.randn_like(mean))\n";
+           << "  mean = torch.linear(x, self.weight_" << last << ", self.bias_" << last << ")\n";
+    if (policy.log_std) {
+      source << "  log_std = torch.linear(x, self.log_std_weight, self.log_std_bias)\n"
+             << "  std = torch.exp(torch.clamp(log_std, self.log_std_low, self.log_std_high))\n";
+    } else {
+      source << "  std = torch.softplus(torch.linear(x, self.std_weight, self.std_bias)) + self.std_least\n";
+    }
+    source << "  return self._bounded(mean + std * torch.randn_like(mean))\n";
   } else {
     source << "  return self.forward(obs)\n";
   }
@@ -256,6 +278,11 @@ std::string TorchScriptBytes(const FrozenPolicy& policy) {
     module.register_parameter("log_std_bias", copy(policy.log_std->bias), /*is_buffer=*/false);
     module.register_attribute("log_std_low", c10::FloatType::get(), policy.log_std->low);
     module.register_attribute("log_std_high", c10::FloatType::get(), policy.log_std->high);
+  }
+  if (policy.std_head) {
+    module.register_parameter("std_weight", copy(policy.std_head->weight), /*is_buffer=*/false);
+    module.register_parameter("std_bias", copy(policy.std_head->bias), /*is_buffer=*/false);
+    module.register_attribute("std_least", c10::FloatType::get(), policy.std_head->least);
   }
   module.define(Source(policy));
   module.eval();
@@ -360,6 +387,11 @@ std::string JsonText(const FrozenPolicy& policy) {
         << ",\n    \"low\": " << NumberText(policy.log_std->low)
         << ",\n    \"high\": " << NumberText(policy.log_std->high) << "\n  }";
   }
+  if (policy.std_head) {
+    out << ",\n  \"std\": {\n    \"weight\": " << MatrixText(policy.std_head->weight, "    ")
+        << ",\n    \"bias\": " << VectorText(policy.std_head->bias)
+        << ",\n    \"least\": " << NumberText(policy.std_head->least) << "\n  }";
+  }
   out << "\n}\n";
   return out.str();
 }
@@ -381,7 +413,7 @@ class JsonPolicyReader {
     }
     CheckKeys(root, "",
               {"format_version", "env_id", "env_options", "obs_dim", "act_dim", "action_low", "action_high", "obs_mean",
-               "obs_std", "layers", "log_std"});
+               "obs_std", "layers", "log_std", "std"});
     FrozenPolicy policy;
     policy.env_id = String(Member(root, "", "env_id"), "env_id");
     policy.env_options = Options(Member(root, "", "env_options"));
@@ -398,6 +430,9 @@ class JsonPolicyReader {
     }
     if (root.contains("log_std")) {
       policy.log_std = LogStd(root["log_std"], "log_std");
+    }
+    if (root.contains("std")) {
+      policy.std_head = Std(root["std"], "std");
     }
     if (const std::string problem = FirstMisfit(policy); !problem.empty()) {
       throw std::runtime_error(path_.string() + ": " + problem);
@@ -572,6 +607,13 @@ class JsonPolicyReader {
             .bias = Vector(Member(value, key, "bias"), key + ".bias"),
             .low = Number(Member(value, key, "low"), key + ".low"),
             .high = Number(Member(value, key, "high"), key + ".high")};
+  }
+
+  FrozenStdHead Std(const Json& value, const std::string& key) const {
+    CheckKeys(value, key, {"weight", "bias", "least"});
+    return {.weight = Matrix(Member(value, key, "weight"), key + ".weight"),
+            .bias = Vector(Member(value, key, "bias"), key + ".bias"),
+            .least = Number(Member(value, key, "least"), key + ".least")};
   }
 
   static double OptionNumber(double value) {

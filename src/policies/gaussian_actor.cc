@@ -1,5 +1,9 @@
 #include "reverie/policies/gaussian_actor.h"
 
+#include <ATen/ATen.h>
+
+#include <utility>
+
 #include "reverie/core/state.h"
 #include "reverie/env/action_bounds.h"
 
@@ -9,35 +13,55 @@ namespace {
 // Observations that an export is held against the live actor on.
 constexpr int64_t kExportRows = 1000;
 
-MlpShape ActorShape(int64_t obs_dim, int64_t act_dim, const std::vector<int64_t>& hidden) {
-  MlpShape shape{.members = 1, .widths = {obs_dim}, .activation = Activation::kRelu};
-  shape.widths.insert(shape.widths.end(), hidden.begin(), hidden.end());
+MlpShape ActorMlpShape(int64_t obs_dim, int64_t act_dim, const ActorShape& actor) {
+  MlpShape shape{.members = 1, .widths = {obs_dim}, .activation = actor.activation};
+  shape.widths.insert(shape.widths.end(), actor.hidden.begin(), actor.hidden.end());
   shape.widths.push_back(2 * act_dim);
   return shape;
 }
 
+// The standard deviation's logarithm, differentiable.
+torch::Tensor LogStd(const torch::Tensor& raw, ActorStd std) {
+  return std == ActorStd::kSoftplus ? torch::log(at::softplus(raw) + kLeastStd) : raw.clamp(kLogStdMin, kLogStdMax);
+}
+
 }  // namespace
 
-GaussianActor::GaussianActor(int64_t obs_dim, int64_t act_dim, const std::vector<int64_t>& hidden, const Rng& rng,
-                             const torch::Device& device)
+GaussianActor::GaussianActor(int64_t obs_dim, int64_t act_dim, const ActorShape& shape, const Rng& rng,
+                             const torch::TensorOptions& options, std::optional<Normalizer> normalizer)
     : act_dim_(act_dim),
-      parameters_(ActorShape(obs_dim, act_dim, hidden).ParameterCount(), device),
-      mlp_(ActorShape(obs_dim, act_dim, hidden), parameters_) {
-  torch::Generator generator = MakeGenerator(rng, device);
-  mlp_.InitXavierUniform(generator);
+      shape_(shape),
+      normalizer_(std::move(normalizer)),
+      parameters_(ActorMlpShape(obs_dim, act_dim, shape).ParameterCount(), options),
+      mlp_(ActorMlpShape(obs_dim, act_dim, shape), parameters_) {
+  torch::Generator generator = MakeGenerator(rng, options.device());
+  shape.orthogonal ? mlp_.InitOrthogonal(generator) : mlp_.InitXavierUniform(generator);
+  for (size_t l = 0; l < mlp_.weights().size(); ++l) {
+    weight_leaves_.push_back(FlatParameters::View{mlp_.weights()[l], mlp_.weight_grads()[l]}.Leaf());
+    bias_leaves_.push_back(FlatParameters::View{mlp_.biases()[l], mlp_.bias_grads()[l]}.Leaf());
+    leaves_.insert(leaves_.end(), {weight_leaves_.back(), bias_leaves_.back()});
+  }
 }
 
 torch::Tensor GaussianActor::Act(const ActInput& input, PolicyMemory*, ActMode mode,
                                  torch::Generator& generator) const {
   const torch::NoGradGuard no_grad;
-  const torch::Tensor& obs = input.obs;
+  const torch::Tensor obs = Seen(input.obs);
   const torch::Tensor head = mlp_.Infer(obs)[0];
   if (mode == ActMode::kMean) {
     return torch::tanh(head.slice(1, 0, act_dim_));
   }
   const torch::Tensor noise = torch::randn({obs.size(0), act_dim_}, generator, obs.options());
-  const torch::Tensor std = head.slice(1, act_dim_, 2 * act_dim_).clamp(kLogStdMin, kLogStdMax).exp_();
+  const torch::Tensor std = LogStd(head.slice(1, act_dim_, 2 * act_dim_), shape_.std).exp_();
   return torch::tanh(head.slice(1, 0, act_dim_) + std * noise);
+}
+
+ActionSample GaussianActor::Sample(const torch::Tensor& obs, const torch::Tensor& noise) const {
+  const torch::Tensor head = MlpForward(Seen(obs), weight_leaves_, bias_leaves_, shape_.activation)[0];
+  const torch::Tensor mean = head.slice(1, 0, act_dim_);
+  const torch::Tensor log_std = LogStd(head.slice(1, act_dim_), shape_.std);
+  const torch::Tensor u = mean + torch::exp(log_std) * noise;
+  return {.action = torch::tanh(u), .log_prob = SquashedLogProb(mean, log_std, u)};
 }
 
 FrozenPolicy FreezeActor(const GaussianActor& actor, const EnvSpec& spec, const EnvConfig& env) {
@@ -49,19 +73,28 @@ FrozenPolicy FreezeActor(const GaussianActor& actor, const EnvSpec& spec, const 
                       .obs_std = torch::ones({spec.obs_dim()}),
                       .action_low = spec.action_low,
                       .action_high = spec.action_high};
+  if (const std::optional<Normalizer>& normalizer = actor.normalizer()) {
+    frozen.obs_mean = host(normalizer->mean());
+    frozen.obs_std = host(normalizer->std());
+  }
   const auto last = static_cast<size_t>(mlp.shape().layers() - 1);
+  const char* const hidden = mlp.shape().activation == Activation::kSilu ? "silu" : "relu";
   for (size_t l = 0; l <= last; ++l) {
     torch::Tensor weight = mlp.weights()[l][0].t();
     torch::Tensor bias = mlp.biases()[l][0][0];
     if (l == last) {
-      frozen.log_std = FrozenLogStdHead{.weight = host(weight.slice(0, actor.act_dim())),
-                                        .bias = host(bias.slice(0, actor.act_dim())),
-                                        .low = kLogStdMin,
-                                        .high = kLogStdMax};
+      const torch::Tensor head_weight = host(weight.slice(0, actor.act_dim()));
+      const torch::Tensor head_bias = host(bias.slice(0, actor.act_dim()));
+      if (actor.shape().std == ActorStd::kSoftplus) {
+        frozen.std_head = FrozenStdHead{.weight = head_weight, .bias = head_bias, .least = kLeastStd};
+      } else {
+        frozen.log_std =
+            FrozenLogStdHead{.weight = head_weight, .bias = head_bias, .low = kLogStdMin, .high = kLogStdMax};
+      }
       weight = weight.slice(0, 0, actor.act_dim());
       bias = bias.slice(0, 0, actor.act_dim());
     }
-    frozen.layers.push_back({host(weight), host(bias), l == last ? "tanh" : "relu"});
+    frozen.layers.push_back({host(weight), host(bias), l == last ? "tanh" : hidden});
   }
   return frozen;
 }
@@ -78,7 +111,9 @@ std::vector<std::filesystem::path> ExportActor(GaussianActor& actor, const EnvSp
   json.replace_extension(".json");
   const torch::Tensor actions = actor.Act({.obs = obs.to(actor.device())}, nullptr, ActMode::kMean, unused);
   // In float64 by the pass that autograd differentiates, which shares nothing with the files.
-  const torch::Tensor exact_head = actor.mlp().Forward(obs.to(actor.device(), torch::kFloat64))[0];
+  const torch::Tensor exact_obs = obs.to(actor.device(), torch::kFloat64);
+  const torch::Tensor exact_head =
+      actor.mlp().Forward(actor.normalizer() ? (*actor.normalizer())(exact_obs) : exact_obs)[0];
   const torch::Tensor exact_actions = torch::tanh(exact_head.slice(1, 0, actor.act_dim()));
   const auto in_bounds = [&](const torch::Tensor& action) {
     return bounds.ToEnvAction(action.to(torch::kCPU, torch::kFloat64));

@@ -150,6 +150,30 @@ TEST_F(OrderTest, MbpoFitsThenRollsThenActsThenUpdates) {
   EXPECT_EQ(fits_, 3);
 }
 
+TEST_F(OrderTest, DhmbpoFitsRollsAndUpdatesBetweenIterations) {
+  Train(
+      "algorithm: dhmbpo\nupdates_per_step: 3\nfirst_iteration: 2\n"
+      "model: {members: 2, hidden: [8], weight_decay: [0, 0], dropout: [0, 0], batch_size: 8, patience: 2, first_fit: "
+      "1, "
+      "retrain_every: 10, reward: known}\n"
+      "rollout: {start_states: 8, length: 2}\n"
+      "learner: {hidden: [8], horizon: 2, batch_size: 8, critics: {members: 2, hidden: [8]}}\n");
+  int64_t fits = 0;
+  int64_t updates = 0;
+  for (int64_t step = 0; step < 42; ++step) {
+    ExpectAct(step, fits, updates);
+    if (step + 1 >= 20 && (step + 1) % 10 == 0) {
+      ExpectFit(step + 1);
+      expected_.push_back("imagine");
+      updates += 30 * (fits == 0 ? 2 : 1);
+      ++fits;
+    }
+  }
+  EXPECT_THAT(journal_.events, ElementsAreArray(expected_));
+  EXPECT_EQ(updates_, 60 + 30 + 30);
+  EXPECT_EQ(fits_, 3);
+}
+
 // Steps at which a plan is searched for: all of them (v1.5), or those that begin a plan of five in an episode of seven.
 std::vector<std::string> PetsEvents(const std::vector<std::string>& acts, int64_t replan_every, bool plans) {
   std::vector<std::string> events;

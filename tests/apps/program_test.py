@@ -13,7 +13,7 @@ import time
 import unittest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
-from program import PROGRAM, SOURCE, TINY_MBPO, TINY_PETS, TINY_SAC, TINY_SIMULATOR, Case, comparable, rows, run  # noqa: E402
+from program import PROGRAM, SOURCE, TINY_DHMBPO, TINY_MBPO, TINY_PETS, TINY_SAC, TINY_SIMULATOR, Case, comparable, rows, run  # noqa: E402
 
 # Those of single runs; sweeps have a form of their own.
 CONFIGS = sorted(file for file in (SOURCE / "configs").rglob("*.yaml") if file.parent.name != "sweeps")
@@ -27,7 +27,7 @@ class BadInput(Case):
                         "c.yaml:12: rollout.lenght: no such key; did you mean rollout.length?"),
         "unknown top-level key": (TINY_SAC + "gama: 0.99\n", "c.yaml:11: gama: no such key"),
         "no algorithm": (TINY_SAC.replace("algorithm: sac\n", ""), "c.yaml: algorithm: missing"),
-        "unknown algorithm": (TINY_SAC.replace("sac\n", "sacc\n", 1), "c.yaml:1: algorithm: expected one of mbpo, pets, sac"),
+        "unknown algorithm": (TINY_SAC.replace("sac\n", "sacc\n", 1), "c.yaml:1: algorithm: expected one of dhmbpo, mbpo, pets, sac"),
         "no environment": (TINY_SAC.replace("env: {id: InvertedPendulum-v5}\n", ""), "env.id: missing"),
         "unknown environment": (TINY_SAC.replace("InvertedPendulum-v5", "InvertedPendulun-v5"),
                                 "c.yaml:6: env.id: no environment named InvertedPendulun-v5; "
@@ -245,7 +245,7 @@ class Runs(Case):
             self.assertIn(said, result.stderr)
 
     def test_the_same_seed_gives_the_same_run_and_another_does_not(self):
-        for name, text in (("sac", TINY_SAC), ("mbpo", TINY_MBPO), ("pets", TINY_PETS)):
+        for name, text in (("sac", TINY_SAC), ("mbpo", TINY_MBPO), ("pets", TINY_PETS), ("dhmbpo", TINY_DHMBPO)):
             self.write(text)
             for run_dir, seed in (("a", 1), ("b", 1), ("c", 2)):
                 self.train("c.yaml", "--seed", seed, "--run-dir", f"{name}-{run_dir}")
@@ -262,7 +262,7 @@ class Runs(Case):
 
     def test_threads_are_those_that_the_process_may_use(self):
         cores = os.sched_getaffinity(0)
-        for text in (TINY_SAC, TINY_MBPO, TINY_PETS):
+        for text in (TINY_SAC, TINY_MBPO, TINY_PETS, TINY_DHMBPO):
             self.write(text.replace("threads: 1\n", ""))
             trained = subprocess.run([PROGRAM, "train", "c.yaml", "--run-dir", "r", "--overwrite"], cwd=self.cwd,
                                      preexec_fn=lambda: os.sched_setaffinity(0, {min(cores)}), capture_output=True, text=True)
@@ -328,7 +328,7 @@ class Runs(Case):
             self.assertEqual(comparable(self.cwd / f"run-{i}/train.csv"), comparable(self.cwd / "run-0/train.csv"))
 
     def test_a_stopped_run_goes_on_as_if_it_had_not_been(self):
-        for text, total in ((TINY_MBPO, 3000), (TINY_SAC, 6000)):
+        for text, total in ((TINY_MBPO, 3000), (TINY_SAC, 6000), (TINY_DHMBPO, 2000)):
             name = text.split()[1]
             self.write(text)
             sets = ("--set", f"total_steps={total}", "--set", "env.id=InvertedPendulum-v5", "--set", "eval.every_steps=500")
@@ -459,6 +459,82 @@ class Uncertainty(Case):
             self.assertEqual("products are float32 here" in (self.cwd / "r/log.txt").read_text(), not changed, change)
 
 
+class DoubleHorizon(Case):
+    """DHMBPO: what an iteration does, and that its options change the run."""
+
+    def last(self, *sets):
+        self.write(TINY_DHMBPO)
+        self.train("c.yaml", *(x for s in sets for x in ("--set", s)), "--run-dir", "r", "--overwrite", "--set", "eval.episodes=1")
+        return comparable(self.cwd / "r/train.csv")[-1]
+
+    def test_an_iteration(self):
+        self.last()
+        train = rows(self.cwd / "r/train.csv")
+        # 200 updates after the first fit, 100 after each other; the last fit is made after the last step.
+        self.assertEqual([int(row["updates"]) for row in train], [0, 0, 0, 200, 300, 400, 500])
+        self.assertEqual([int(row["env_step"]) for row in train if row["model/epochs"]], [400, 500, 600, 700])
+        # 300 states before every tenth of 200 updates, and 30 x 25 / 4 before the critics' own.
+        self.assertGreaterEqual(float(train[3]["rollout/states"]), 20 * 300 + 187)
+        self.assertEqual([bool(row["model/open_loop_error_1"]) for row in train[3:]], [False, True, True, True])
+        self.assertTrue(all(row["learner/actor_loss"] for row in train[3:]))
+        self.assertTrue((self.cwd / "r/policy.json").exists())
+
+    def test_options_change_the_run(self):
+        short = ("total_steps=410", "log.every_steps=410")  # one iteration
+        base = self.last(*short)
+        for change in ("updates_per_step=2", "critic_updates=3", "first_iteration=1", "replay_capacity=300",
+                       "model.retrain_every=50", "model.members=2", "model.layer_norm=false", "model.learning_rate=1e-2",
+                       "model.batch_size=32", "model.weight_decay=[1, 1, 1]", "model.dropout=[0, 0, 0]", "model.noise_decay=1",
+                       "model.holdout_ratio=0.4", "model.max_rows=100", "model.epoch_minibatches=2", "model.patience=3",
+                       "model.first_fit=4", "model.kind=ensemble", "rollout.start_states=20", "rollout.length=3",
+                       "rollout.every_updates=5", "rollout.retain=2", "learner.hidden=[8]", "learner.horizon=2",
+                       "learner.batch_size=16", "learner.learning_rate=1e-3", "learner.discount=0.9", "learner.initial_alpha=1",
+                       "learner.target_entropy=0", "learner.critics.members=2", "learner.critics.hidden=[8]",
+                       "learner.critics.layer_norm=false", "learner.critics.dropout=0.1", "learner.critics.learning_rate=1e-3",
+                       "learner.critics.tau=0.5"):
+            ensemble = ["model.max_epochs=2", "model.elites=3"] if change == "model.kind=ensemble" else []
+            self.assertNotEqual(self.last(*short, change, *ensemble), base, change)
+        self.assertNotEqual(self.last(*short, "env.id=Pendulum-v1", "model.reward=known"),
+                            self.last(*short, "env.id=Pendulum-v1"))
+
+    def test_mbpo_with_its_model(self):
+        self.write(TINY_MBPO.replace("{members: 3, elites: 2, hidden: [16, 16], weight_decay: [1e-5, 1e-5, 1e-5], retrain_every: 100, max_epochs: 2,",
+                                     "{kind: homoscedastic, members: 3, hidden: [16, 16], weight_decay: [0, 0, 0], dropout: [0, 0, 0], patience: 1, retrain_every: 100,"))
+        for use in ("none", "terminate"):
+            self.train("c.yaml", "--set", f"uncertainty.use={use}", "--run-dir", "r", "--overwrite")
+            last = rows(self.cwd / "r/train.csv")[-1]
+            self.assertGreaterEqual(float(last["rollout/rows"]), 300)
+            self.assertGreater(float(last["model/minibatches"]), 0)  # which the other ensemble does not report
+
+    def test_pets_with_its_model(self):
+        self.write(TINY_PETS.replace("model: {members: 2, elites: 2, hidden: [16, 16], weight_decay: [1e-5, 1e-5, 1e-5], retrain_every: 60, max_epochs: 2}",
+                                     "model: {kind: homoscedastic, members: 2, hidden: [16, 16], weight_decay: [0, 0, 0], dropout: [0, 0, 0], patience: 1, retrain_every: 60}"))
+        for propagation in ("ts1", "ds"):
+            self.train("c.yaml", "--set", f"propagation.kind={propagation}", "--run-dir", "r", "--overwrite")
+            train = rows(self.cwd / "r/train.csv")
+            self.assertTrue(any(row.get("model/minibatches") for row in train))
+            self.assertEqual(float(train[-1]["planner/share_not_finite"]), 0)
+
+    def test_stopped_twice_in_an_iteration(self):
+        self.write(TINY_DHMBPO)
+        sets = ("--set", "first_iteration=20", "--set", "total_steps=420", "--set", "log.every_steps=10")
+        self.train("c.yaml", *sets, "--run-dir", "whole")
+        for words in (("c.yaml", *sets, "--run-dir", "parts"), ("--resume", "parts")):
+            stopped = subprocess.Popen([PROGRAM, "train", *words], cwd=self.cwd, stderr=subprocess.PIPE, text=True)
+            for line in stopped.stderr:
+                if ("390 of" if words[0] == "c.yaml" else "going on from") in line:
+                    break
+            time.sleep(0.5)  # within the 2,000 updates after step 400
+            stopped.send_signal(signal.SIGTERM)
+            stopped.communicate()
+            facts = json.loads((self.cwd / "parts/run.json").read_text())
+            self.assertEqual((stopped.returncode, facts["status"], facts["env_steps"]), (143, "interrupted", 399))
+        self.train("--resume", "parts")
+        for file in ("train.csv", "eval.csv"):
+            self.assertEqual(comparable(self.cwd / "whole" / file), comparable(self.cwd / "parts" / file))
+        self.assertEqual(len(json.loads((self.cwd / "parts/run.json").read_text())["resumed"]), 2)
+
+
 class Planning(Case):
     """Every planner with every kind of model and propagation, and the ladder."""
 
@@ -566,17 +642,20 @@ class Configs(Case):
         self.assertGreater(len(files), 15)
         for file in files:
             with self.subTest(file.relative_to(SOURCE)):
-                mbpo, pets = (f"algorithm: {name}" in file.read_text() for name in ("mbpo", "pets"))
+                mbpo, pets, dhmbpo = (f"algorithm: {name}\n" in file.read_text() for name in ("mbpo", "pets", "dhmbpo"))
                 sets = ["total_steps=310", "exploration_steps=300", "threads=1", "device=cpu", "eval.episodes=1",
                         "replay_capacity=1000", "log.every_steps=310"]
                 sets += ["rollout.start_states=200", "model.max_epochs=1", "updates_per_step=2"] if mbpo else []
                 sets += ["model.max_epochs=1", "model.retrain_every=5", "planner.horizon=5"] if pets else []
+                sets += ["model.retrain_every=10", "model.patience=0.1", "first_iteration=1"] if dhmbpo else []
                 self.train(file, *(x for s in sets for x in ("--set", s)), "--run-dir", "r", "--overwrite")
                 last = rows(self.cwd / "r/train.csv")[-1]
-                self.assertEqual(int(last["updates"]), 20 if mbpo else 2 if pets else 10)
-                self.assertNotEqual(last["planner/searches" if pets else "sac/critic_loss"], "")
+                self.assertEqual(int(last["updates"]), 20 if mbpo or dhmbpo else 2 if pets else 10)
+                self.assertNotEqual(last["planner/searches" if pets else "learner/actor_loss" if dhmbpo else "sac/critic_loss"], "")
                 if mbpo or pets:
                     self.assertEqual(float(last["model/epochs"]), 1)
+                if dhmbpo:
+                    self.assertGreater(float(last["model/minibatches"]), 0)
                 if mbpo:
                     self.assertGreaterEqual(float(last["rollout/rows"]), 190)
 

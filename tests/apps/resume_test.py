@@ -14,7 +14,7 @@ import time
 import unittest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
-from program import PROGRAM, TINY_MBPO, TINY_PETS, TINY_SAC, TINY_SIMULATOR, Case, comparable, rows, run, state  # noqa: E402
+from program import PROGRAM, TINY_DHMBPO, TINY_MBPO, TINY_PETS, TINY_SAC, TINY_SIMULATOR, Case, comparable, rows, run, state  # noqa: E402
 
 
 class ResumeCase(Case):
@@ -55,7 +55,7 @@ class Exact(ResumeCase):
         sets = [f"env.id={env}", f"total_steps={total}", "exploration_steps=700", "eval.every_steps=800", "eval.episodes=1",
                 "log.every_steps=100", f"threads={threads}"]
         if "simulator" not in text:
-            sets.append("epoch_length=400" if "mbpo" in text else "replay_capacity=1900")
+            sets.append("epoch_length=400" if "epoch_length" in text else "replay_capacity=1900")
         sets = [x for s in sets for x in ("--set", s)]
         # The whole run writes as many checkpoints as any: writing them changes nothing.
         self.train("c.yaml", *sets, "--set", "checkpoint.every_steps=400", "--run-dir", "whole")
@@ -86,6 +86,9 @@ class Exact(ResumeCase):
 
     def test_mbpo_humanoid_on_two_threads(self):
         self.check(TINY_MBPO, "Humanoid-v5", threads=2)
+
+    def test_dhmbpo_hopper(self):
+        self.check(TINY_DHMBPO, "Hopper-v5")
 
     def test_pets_cart_pole(self):
         self.check(TINY_PETS, "CartPoleSwingUp-v0")

@@ -7,6 +7,8 @@
 #include <cmath>
 #include <limits>
 
+#include "fake_model.h"
+
 namespace reverie {
 namespace {
 
@@ -14,14 +16,14 @@ constexpr float kLeast = -std::numeric_limits<float>::infinity();
 
 // s' = s + a + bias_h + sqrt(var_h) noise, one number each. Two hypotheses unless said otherwise. Not a number from
 // `broken_from` on.
-class DriftModel final : public DynamicsModel {
+class DriftModel final : public FakeModel {
  public:
   DriftModel(const std::vector<float>& bias, const std::vector<float>& var)
-      : bias_(torch::tensor(bias).view({-1, 1, 1})),
-        var_(torch::tensor(var).view({-1, 1, 1})),
-        hypotheses_(torch::arange(static_cast<int64_t>(bias.size()))) {}
+      : bias_(torch::tensor(bias).view({-1, 1, 1})), var_(torch::tensor(var).view({-1, 1, 1})) {
+    hypotheses_ = torch::arange(static_cast<int64_t>(bias.size()));
+    target_std_ = torch::full({1}, 2.0);
+  }
 
-  std::optional<Metrics> Fit(const ReplayBuffer&, const Rng&, const std::function<bool()>&) override { return {}; }
   void Step(const torch::Tensor& obs, const torch::Tensor& action, const StepDraws& draws,
             ModelSample& next) const override {
     next.hypothesis.copy_(HypothesisOf(draws));
@@ -36,32 +38,24 @@ class DriftModel final : public DynamicsModel {
     return {.next_obs = obs + prediction.mean.gather(0, index).squeeze(0) + std * noise, .reward = {}};
   }
   int64_t noise_dim() const override { return 1; }
-  void Rehearse() override {}
   GaussianPrediction Predict(const torch::Tensor& obs, const torch::Tensor& action, Members) const override {
     torch::Tensor mean = action + bias_;
     mean = mean.masked_fill((obs >= broken_from).expand_as(mean), std::nan(""));
     return {.mean = mean, .var = var_.expand_as(mean)};
   }
   torch::Tensor DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const override { return obs + target; }
-  const torch::Tensor& target_std() const override { return target_std_; }
-  const torch::Tensor& hypotheses() const override { return hypotheses_; }
-  const TransitionBatch& holdout() const override { return holdout_; }
   bool learns_reward() const override { return false; }
-  void VisitState(StateVisitor&) override {}
 
   float broken_from = std::numeric_limits<float>::infinity();
 
  private:
   torch::Tensor HypothesisOf(const StepDraws& draws) const {
     const int64_t rows = draws.deal.size(0);
-    const int64_t share = (rows + hypotheses_.size(0) - 1) / hypotheses_.size(0);
+    const int64_t share = RowsPerHypothesis(rows, hypotheses_.size(0));
     return torch::empty_like(draws.deal).index_copy_(0, draws.deal, torch::arange(rows).div_(share, "floor"));
   }
 
   torch::Tensor bias_, var_;
-  torch::Tensor target_std_ = torch::full({1}, 2.0);
-  torch::Tensor hypotheses_;
-  TransitionBatch holdout_;
 };
 
 TaskFunctions::Batched NextObs() {

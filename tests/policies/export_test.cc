@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <torch/script.h>
 #include <unistd.h>
 
 #include <cmath>
@@ -585,7 +586,7 @@ TEST_F(ExportCheckTest, AnActorOfLargeWeightsIsExportedAndActsAsItsWeightsSay) {
   EnvConfig env(envs);
   ConfigDocument::FromText("id: Humanoid-v5", "env").ReadInto(Fields::Of(env));
   const EnvSpec spec = env.maker.make()->spec();
-  GaussianActor actor(spec.obs_dim(), spec.act_dim(), {256, 256}, Rng(3), torch::kCPU);
+  GaussianActor actor(spec.obs_dim(), spec.act_dim(), {.hidden = {256, 256}}, Rng(3), torch::kCPU);
   actor.parameters().values().mul_(5);
   ExportActor(actor, spec, env, folder_ / "policy.pt");
   const FrozenPolicy read = ReadPolicyJson(folder_ / "policy.json");
@@ -598,6 +599,50 @@ TEST_F(ExportCheckTest, AnActorOfLargeWeightsIsExportedAndActsAsItsWeightsSay) {
   }
   const torch::Tensor expected = torch::tanh(x.slice(1, 0, spec.act_dim())) * spec.action_high[0];
   EXPECT_TRUE(torch::allclose(InUse(read, obs).exact_actions, expected, 1e-9, 1e-12));
+}
+
+// An actor that sees observations in other units, of SiLUs, whose head is its standard deviation's.
+TEST_F(ExportCheckTest, AnActorWithItsUnitsAndAStdHeadIsExported) {
+  const EnvRegistry envs = BuiltinEnvs();
+  EnvConfig env(envs);
+  ConfigDocument::FromText("id: Pendulum-v1", "env").ReadInto(Fields::Of(env));
+  const EnvSpec spec = env.maker.make()->spec();
+  Normalizer normalizer(spec.obs_dim(), torch::kCPU);
+  GaussianActor actor(
+      spec.obs_dim(), spec.act_dim(),
+      {.hidden = {16, 8}, .activation = Activation::kSilu, .std = ActorStd::kSoftplus, .orthogonal = true}, Rng(3),
+      torch::kCPU, normalizer);
+  normalizer.Fit(torch::randn({200, spec.obs_dim()}) * 3 + 1);
+  const torch::NoGradGuard no_grad;
+  actor.parameters().values().add_(0.2 * torch::randn(actor.parameters().values().sizes()));
+  ExportActor(actor, spec, env, folder_ / "policy.pt");
+  const FrozenPolicy read = ReadPolicyJson(folder_ / "policy.json");
+  EXPECT_FALSE(read.log_std);
+  ASSERT_TRUE(read.std_head);
+  EXPECT_TRUE(torch::equal(read.obs_mean, normalizer.mean()));
+  EXPECT_EQ(read.layers.front().activation, "silu");
+
+  const torch::Tensor obs = torch::randn({1, spec.obs_dim()}) * 3 + 1;
+  const EnsembleMlp& mlp = actor.mlp();
+  torch::Tensor x = (obs - normalizer.mean()) / normalizer.std();
+  for (size_t l = 0; l < 3; ++l) {
+    x = torch::matmul(x, mlp.weights()[l][0]) + mlp.biases()[l][0];
+    x = l < 2 ? x * torch::sigmoid(x) : x;
+  }
+  const double mean = x[0][0].item<double>();
+  const double std = std::log1p(std::exp(x[0][1].item<double>())) + 1e-5;
+  EXPECT_NEAR(read.Mean(obs).item<double>(), spec.action_high[0] * std::tanh(mean), 1e-5);
+  // Draws of the file and of the actor itself: u = atanh(a / high) has that mean and deviation.
+  torch::jit::Module module = torch::jit::load((folder_ / "policy.pt").string());
+  torch::Generator generator = MakeGenerator(Rng(4), torch::kCPU);
+  const torch::Tensor many = obs.expand({20'000, spec.obs_dim()}).contiguous();
+  for (const torch::Tensor& action : {module.get_method("sample")({many}).toTensor() / spec.action_high[0],
+                                      actor.Act({.obs = many}, nullptr, ActMode::kSample, generator),
+                                      actor.Sample(many, torch::randn({20'000, 1}, generator)).action}) {
+    const torch::Tensor u = torch::atanh(action.to(torch::kFloat64).clamp(-1 + 1e-7, 1 - 1e-7));
+    EXPECT_NEAR(u.mean().item<double>(), mean, 0.04 * std);
+    EXPECT_NEAR(u.std().item<double>(), std, 0.04 * std);
+  }
 }
 
 TEST_F(ExportCheckTest, ARefusedExportKeepsTheOldFiles) {

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "fake_model.h"
 #include "reverie/policies/uniform_policy.h"
 
 namespace reverie {
@@ -13,24 +14,19 @@ const TransitionLayout kLayout{.obs_dim = 1, .act_dim = 1};
 
 // Counts: next_obs = obs + 1, reward = 10 obs. Two hypotheses agree on that; the other network, which is none, says obs
 // more. From 4 on nothing is a number.
-class CountingModel final : public DynamicsModel {
+class CountingModel final : public FakeModel {
  public:
   CountingModel() {
+    hypotheses_ = torch::tensor({2, 0}, torch::kInt64);
     holdout_ = TransitionBatch::Empty(kLayout, 100, torch::kCPU);
     holdout_.rows.zero_();
     holdout_.obs().select(1, 0).copy_(torch::arange(100) * 0.01);
   }
-  std::optional<Metrics> Fit(const ReplayBuffer&, const Rng&, const std::function<bool()>&) override { return {}; }
   void Step(const torch::Tensor& obs, const torch::Tensor&, const StepDraws&, ModelSample& next) const override {
     next.next_obs.copy_((obs + 1).masked_fill_(obs >= 4, std::nan("")));
     next.reward.copy_(10 * obs.select(1, 0));
     next.hypothesis.zero_();
   }
-  ModelStep Next(const torch::Tensor& obs, const torch::Tensor&, const StepDraws&) const override {
-    return {.next_obs = obs + 1, .reward = 10 * obs.select(1, 0)};
-  }
-  int64_t noise_dim() const override { return 0; }
-  void Rehearse() override {}
   GaussianPrediction Predict(const torch::Tensor& obs, const torch::Tensor&, Members members) const override {
     const torch::Tensor ones = torch::ones_like(obs.select(1, 0));
     const torch::Tensor agreed = torch::stack({ones, 10 * obs.select(1, 0)}, 1).masked_fill(obs >= 4, std::nan(""));
@@ -43,18 +39,8 @@ class CountingModel final : public DynamicsModel {
   torch::Tensor DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const override {
     return obs + target.slice(-1, 0, 1);
   }
-  const torch::Tensor& target_std() const override { return target_std_; }
-  const torch::Tensor& hypotheses() const override { return hypotheses_; }
-  const TransitionBatch& holdout() const override { return holdout_; }
-  bool learns_reward() const override { return true; }
-  void VisitState(StateVisitor&) override {}
 
   float unsure_at = -1;  // obs where how far the other differs is no number
-
- private:
-  torch::Tensor target_std_ = torch::ones({2});
-  torch::Tensor hypotheses_ = torch::tensor({2, 0}, torch::kInt64);
-  TransitionBatch holdout_;
 };
 
 class BranchedRolloutTest : public testing::Test {

@@ -36,7 +36,7 @@ class Mbpo final : public Algorithm {
     double real_ratio = 0.05;
     int64_t epoch_length = 1000;
     int64_t replay_capacity = 1'000'000;
-    ModelConfig model{/*ensemble=*/{}, /*retrain_every_steps=*/250};
+    ModelConfig model{ModelDefaults()};
     RolloutConfig rollout;
     UncertaintyConfig uncertainty;
     SacConfig sac;

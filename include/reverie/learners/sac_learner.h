@@ -22,6 +22,7 @@
 #include "reverie/core/repeated_work.h"
 #include "reverie/core/state.h"
 #include "reverie/data/mixed_sampler.h"
+#include "reverie/learners/metric_means.h"
 #include "reverie/nn/ensemble_mlp.h"
 #include "reverie/nn/parameters.h"
 #include "reverie/nn/squashed_gaussian.h"
@@ -83,8 +84,6 @@ class SacLearner {
   void Prepare(int64_t rows);
   // obs_action_ = [obs | the action just drawn]
   void JoinObsAction(const torch::Tensor& obs);
-  // The metrics' means since they were drained. Throws where one is not finite.
-  std::vector<double> FiniteMeans() const;
   // The largest |Q| of the last minibatch. Warns, once, where that is far beyond what rewards as large as any seen, and
   // that bonus at every step, could add up to.
   double LargestValue(double entropy_bonus);
@@ -111,11 +110,10 @@ class SacLearner {
   torch::Tensor log_prob_grad_;  // [] alpha / B
   int64_t workspaces_ = 0;       // made so far
 
-  torch::Tensor losses_;          // the metrics of this update
-  torch::Tensor sums_;            // and their sums since they were drained
+  torch::Tensor losses_;  // the metrics of this update
+  MetricMeans means_;
   torch::Tensor largest_reward_;  // [] in absolute value, of the minibatches so far
   bool warned_ = false;
-  int64_t drained_updates_ = 0;
   int64_t updates_ = 0;
 };
 

@@ -33,6 +33,30 @@ struct StepDraws {
   torch::Tensor noise;
 };
 
+// Rows that each of M hypotheses computes of B.
+inline int64_t RowsPerHypothesis(int64_t rows, int64_t hypotheses) { return (rows + hypotheses - 1) / hypotheses; }
+
+// x [B, n] as it is dealt, [M, ceil(B / M), n]: slot i of the M ceil(B / M) holds row deal[i mod B]. Differentiable.
+inline torch::Tensor DealRows(const torch::Tensor& x, const torch::Tensor& deal, int64_t hypotheses) {
+  const int64_t rows = x.size(0);
+  const int64_t share = RowsPerHypothesis(rows, hypotheses);
+  const torch::Tensor slots = torch::arange(hypotheses * share, deal.options()).remainder_(rows);
+  return x.index_select(0, deal.index_select(0, slots)).view({hypotheses, share, -1});
+}
+
+// The rows again, [B, n], of what was computed of them, y [M, ceil(B / M), n]. Differentiable.
+inline torch::Tensor CollectRows(const torch::Tensor& y, const torch::Tensor& deal) {
+  const torch::Tensor slot_of_row =
+      torch::empty_like(deal).index_copy_(0, deal, torch::arange(deal.size(0), deal.options()));
+  return y.flatten(0, 1).index_select(0, slot_of_row);
+}
+
+// Which hypothesis each row is dealt to, [B] int64.
+inline torch::Tensor HypothesisOfRows(const torch::Tensor& deal, int64_t hypotheses) {
+  const int64_t share = RowsPerHypothesis(deal.size(0), hypotheses);
+  return torch::empty_like(deal).index_copy_(0, deal, torch::arange(deal.size(0), deal.options()).div_(share, "floor"));
+}
+
 // Where B imagined transitions are written: tensors, or columns of packed rows.
 struct ModelSample {
   torch::Tensor next_obs;    // [B, obs_dim]
@@ -126,7 +150,7 @@ inline StepDraws DrawNoise(const DynamicsModel& model, const torch::Tensor& deal
     return {.deal = deal, .noise = {}};
   }
   const int64_t hypotheses = model.hypotheses().size(0);
-  const int64_t slots = (deal.size(0) + hypotheses - 1) / hypotheses * hypotheses;
+  const int64_t slots = hypotheses * RowsPerHypothesis(deal.size(0), hypotheses);
   return {.deal = deal,
           .noise =
               torch::empty({slots, model.noise_dim()}, deal.options().dtype(torch::kFloat32)).normal_(0, 1, generator)};

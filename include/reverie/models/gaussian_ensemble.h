@@ -32,9 +32,9 @@
 
 #include "reverie/config/fields.h"
 #include "reverie/core/repeated_work.h"
-#include "reverie/env/task_functions.h"
 #include "reverie/models/dynamics_model.h"
 #include "reverie/models/hypothesis_networks.h"
+#include "reverie/models/model_spec.h"
 #include "reverie/models/standardizer.h"
 #include "reverie/nn/ensemble_mlp.h"
 
@@ -71,13 +71,6 @@ struct GaussianEnsembleConfig {
   // What a first fit to so many rows lacks, or "": for Fields::Check.
   std::string LacksOf(int64_t rows) const;
   ModelCard Card() const;
-};
-
-// What is modelled of an environment.
-struct ModelSpec {
-  TransitionLayout layout;
-  bool learn_reward = false;
-  TaskFunctions::Features features;  // what the networks see of an observation
 };
 
 class GaussianEnsemble final : public DynamicsModel {

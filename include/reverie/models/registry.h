@@ -25,21 +25,28 @@ struct ModelMaker {
   std::function<std::string(int64_t rows)> lacks_of;  // what a first fit to so many rows lacks, or ""
 };
 
-// Every learned kind. An ensemble has those defaults, as each paper has its own. The table is in
-// src/models/registry.cc.
+// Every learned kind, an ensemble with those defaults. The table is in src/models/registry.cc.
 std::vector<Kind<ModelMaker>> LearnedModels(const GaussianEnsembleConfig& ensemble);
+
+// What a `model` section says by default, as each paper has its own.
+struct ModelDefaults {
+  GaussianEnsembleConfig ensemble = {};
+  std::string kind = "ensemble";
+  int64_t retrain_every = 250;
+  ModelReward reward = ModelReward::kAuto;
+  // For an algorithm that can imagine with the environment itself, which is then a kind too.
+  bool with_simulator = false;
+};
 
 // The `model` section: a kind with its keys, when it is fitted, and where rewards come from. Copies share the kinds'
 // keys.
 struct ModelConfig {
-  // With those defaults. `with_simulator`: for an algorithm that can imagine with the environment itself, which is then
-  // a kind too.
-  ModelConfig(const GaussianEnsembleConfig& ensemble, int64_t retrain_every_steps, bool with_simulator = false);
+  explicit ModelConfig(const ModelDefaults& defaults);
 
   bool may_be_simulator;
   Choice<ModelMaker> choice;
   int64_t retrain_every;
-  ModelReward reward = ModelReward::kAuto;
+  ModelReward reward;
 
   void Visit(Fields& fields);
 

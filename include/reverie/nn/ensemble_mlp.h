@@ -41,6 +41,8 @@ class EnsembleMlp {
   void InitXavierUniform(torch::Generator& generator);
   // Weights normal with std 1 / (2 sqrt(in)), truncated at two std; biases 0 (PETS' and MBPO's ensembles).
   void InitTruncatedNormal(torch::Generator& generator);
+  // Weights with orthonormal rows or columns, whichever are fewer, biases 0 (Saxe et al. 2014).
+  void InitOrthogonal(torch::Generator& generator);
 
   // x as MlpForward takes it.
   torch::Tensor Forward(const torch::Tensor& x) const { return MlpForward(x, weights_, biases_, shape_.activation); }

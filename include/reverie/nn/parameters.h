@@ -11,22 +11,26 @@
 
 namespace reverie {
 
-// One contiguous float32 block of values and one of gradients, handed out piece by piece as views: an optimiser step or
-// a target update is one pass over memory, however many layers there are.
+// One contiguous block of values and one of gradients, handed out piece by piece as views: an optimiser step or a
+// target update is one pass over memory, however many layers there are.
 class FlatParameters {
  public:
-  // Zeros. count: how many numbers Take will hand out in all.
-  FlatParameters(int64_t count, const torch::Device& device);
+  // Zeros. count: how many numbers Take will hand out in all. options: a device, for float32 there, or a float type
+  // and a device; an optimiser takes float32.
+  FlatParameters(int64_t count, const torch::TensorOptions& options);
 
   struct View {
     torch::Tensor value;
     torch::Tensor grad;
+
+    // The value as a leaf that autograd differentiates by, which adds to `grad`. It shares the value's memory.
+    torch::Tensor Leaf() const;
   };
 
   // The next `sizes` numbers, contiguous. Throws std::logic_error where the block has fewer left.
   View Take(at::IntArrayRef sizes);
 
-  // [count] float32; the views alias them.
+  // [count]; the views alias them.
   torch::Tensor& values() { return values_; }
   const torch::Tensor& values() const { return values_; }
   torch::Tensor& grads() { return grads_; }
@@ -36,6 +40,11 @@ class FlatParameters {
   torch::Tensor grads_;
   int64_t taken_ = 0;
 };
+
+// Writes the gradients of loss [] by `leaves`, and by nothing else, into the blocks that they lie in, overwriting
+// those. Frees the loss's graph.
+void BackPropagate(const torch::Tensor& loss, const std::vector<FlatParameters*>& blocks,
+                   const std::vector<torch::Tensor>& leaves);
 
 // Adam (Kingma and Ba 2015, algorithm 1) on a flat block:
 //   m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p -= lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
@@ -48,6 +57,9 @@ class Adam {
 
   // One step along -grads.
   void Step();
+
+  // Forgets all steps: the moments are zero again.
+  void Reset();
 
   // The same, then target += tau (values - target) in the same pass. target: another block of that length.
   void StepWithTarget(FlatParameters& target, double tau);

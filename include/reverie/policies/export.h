@@ -5,23 +5,25 @@
 //   z_i = activation_i(weight_i z_{i-1} + bias_i)                     i = 1..L, activation_L = tanh
 //   mean action = action_low + (z_L + 1) / 2 (action_high - action_low)
 //
-// and, where the policy has a log-std head, a sampled action is the same with
+// and, where the policy has a log-std head or a std head, a sampled action is the same with
 //
 //   z_L = tanh(u),  u ~ N(weight_L z_{L-1} + bias_L, diag(s)^2),  s = exp(clamp(W z_{L-1} + b, low, high))
 //
-// W, b, low, high being the head's. Source of the distribution: Haarnoja et al. 2018b, appendix C.
+// W, b, low, high being the head's. With a std head, s = softplus(W z_{L-1} + b) + least. Source of the distribution:
+// Haarnoja et al. 2018b, appendix C.
 //
 // The TorchScript module (PyTorch's torch.jit.load, LibTorch's torch::jit::load; no operators of its own) has
 //   forward(obs: [B, obs_dim] float32) -> [B, act_dim] float32    the mean action in the environment's own bounds
 //   sample(obs) -> the same shape                                 a draw, from PyTorch's default generator
 //   env_id: str, obs_dim: int, act_dim: int, format_version: int
 // Observations of another float type are rounded to float32. It runs on the device it is moved to. Actions are held
-// within the bounds rounded to float32. Where the policy has no log-std head, sample is forward.
+// within the bounds rounded to float32. Where the policy has neither head, sample is forward.
 //
 // The JSON file is one object with the keys format_version, env_id, env_options (name -> value, as the environment's
 // constructor takes them), obs_dim, act_dim, action_low, action_high, obs_mean, obs_std, layers: [{weight: [out][in],
-// bias, activation}] and, where there is a log-std head, log_std: {weight, bias, low, high}. An infinite option is
-// written as the largest finite float64 of its sign: every reader takes it, and as a bound it means the same.
+// bias, activation}] and, where there is such a head, log_std: {weight, bias, low, high} or std: {weight, bias, least}.
+// An infinite option is written as the largest finite float64 of its sign: every reader takes it, and as a bound it
+// means the same.
 //
 // Not supported: image observations, policies with memory, full-covariance or multi-modal distributions.
 #ifndef REVERIE_POLICIES_EXPORT_H_
@@ -65,6 +67,12 @@ struct FrozenLogStdHead {
   double high = 2;
 };
 
+struct FrozenStdHead {
+  torch::Tensor weight;  // [act_dim, in] float32, on the input of the last layer
+  torch::Tensor bias;    // [act_dim] float32
+  double least = 0;      // added
+};
+
 // All that acting takes, free of training code. Tensors are on the CPU, float32, without gradients.
 struct FrozenPolicy {
   std::string env_id;
@@ -73,7 +81,9 @@ struct FrozenPolicy {
   torch::Tensor obs_std;                        // [obs_dim], above 0
   std::vector<double> action_low, action_high;  // [act_dim], finite, low below high
   std::vector<FrozenLayer> layers;              // at least one; the last has activation "tanh" and act_dim outputs
+  // At most one of the two.
   std::optional<FrozenLogStdHead> log_std;
+  std::optional<FrozenStdHead> std_head;
 
   int64_t obs_dim() const { return obs_mean.size(0); }
   int64_t act_dim() const { return static_cast<int64_t>(action_low.size()); }

@@ -56,6 +56,9 @@ class RunContext {
   // a policy that cannot be exported is said in the log.
   void Tick(int64_t env_steps, int64_t updates, std::string_view prefix,
             const std::function<Metrics()>& learner_metrics);
+  // For Train, before it returns in the middle of what follows an env step: End saves its state even where the step
+  // before it is saved.
+  void NoteUnfinishedStep() { saved_env_steps_ = -1; }
   // For Train: a signal asked to stop.
   bool stopping() const { return StopSignals::Received() != 0; }
   // For Train: does the work and returns what it returns; its time is counted for that phase (PhaseTimer).
