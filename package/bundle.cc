@@ -151,6 +151,7 @@ Bundle::Bundle()
   setenv("GOMP_SPINCOUNT", "10000", 0);  // run by the loader, programs cannot set it themselves
   setenv("REVERIE_LAUNCHER", (root_ / "reverie").c_str(), 1);
   setenv("REVERIE_MODEL_DIR", (root_ / "models").c_str(), 0);
+  setenv("REVERIE_DM_CONTROL_DIR", (root_ / "dm_control").c_str(), 0);
   setenv("REVERIE_PLOTLY_JS", (root_ / "plotly.min.js").c_str(), 0);
 }
 

@@ -71,7 +71,8 @@ NOTICES_OF_CODE = {
     b"N6spdlog": ("libspdlog", "Gabi Melman"), b"N5torch": ("torch", "Facebook"), b"xxh3_64": ("libxxhash", "Yann Collet"),
     b"": ("libstdc++", "GNU Compiler Collection"),
 }
-NOTICES_OF_FILES = {"models/half_cheetah.xml": ("gymnasium", "Farama"), "plotly.min.js": ("plotly", "MIT")}
+NOTICES_OF_FILES = {"models/half_cheetah.xml": ("gymnasium", "Farama"),
+                    "dm_control/ball_in_cup.xml": ("dm_control", "Apache License"), "plotly.min.js": ("plotly", "MIT")}
 
 
 class Chroot(unittest.TestCase):

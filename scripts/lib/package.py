@@ -5,7 +5,8 @@ Needs a finished build with tests. Layout of the bundle, reverie-<version>/:
     bin/                      the program and the benchmarks
     tests/                    test programs, and programs.txt: how CTest runs each (package/check_gpu.cc has the format)
     lib/                      loader, C and C++ libraries, what the programs link beside torch
-    models/, configs/         model files of the MuJoCo tasks, configurations
+    models/, dm_control/      model files of Gymnasium's MuJoCo tasks and of dm_control's suite
+    configs/                  configurations
     plotly.min.js             what draws the charts of a report
     LICENSE, licenses/        ours, and those of every package of which something is in the bundle, a folder each
 """
@@ -53,7 +54,7 @@ class Cache:
         self.values = dict(re.findall(r"^([^#/:\n][^:\n]*):[A-Z]+=(.*)$", path.read_text(), re.MULTILINE))
 
     def __getitem__(self, name):
-        if not self.values.get(name):
+        if not self.values.get(name) or self.values[name].endswith("-NOTFOUND"):
             fail(f"CMakeCache.txt has no {name}")
         return self.values[name]
 
@@ -142,6 +143,11 @@ class Bundle:
     def add_files(self):
         shutil.copytree(self.cache["REVERIE_MODEL_DIR"], self.folder / "models",
                         ignore=shutil.ignore_patterns("__pycache__", "*.py"))
+        suite = pathlib.Path(self.cache["REVERIE_DM_CONTROL_DIR"])
+        for path in [*suite.glob("*.xml"), *suite.glob("common/*.xml")]:
+            target = self.folder / "dm_control" / path.relative_to(suite)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
         shutil.copytree(self.root / "configs", self.folder / "configs")
         shutil.copyfile(self.cache["REVERIE_PLOTLY_JS"], self.folder / "plotly.min.js")
         shutil.copyfile(self.root / "package/README.md", self.folder / "README.md")
@@ -155,7 +161,8 @@ class Bundle:
         carried = {path.resolve() for path in self.libraries.values()}
         carried |= {path for path in compiled if path.exists() and not path.is_relative_to(self.root)
                     and not path.is_relative_to(self.build)}
-        carried |= {pathlib.Path(self.cache[name]).resolve() for name in ("REVERIE_MODEL_DIR", "REVERIE_PLOTLY_JS")}
+        carried |= {pathlib.Path(self.cache[name]).resolve() for name in
+                    ("REVERIE_MODEL_DIR", "REVERIE_DM_CONTROL_DIR", "REVERIE_PLOTLY_JS")}
         licenses = self.folder / "licenses"
         packages = packages_of(carried)
         texts = set()

@@ -3,9 +3,9 @@
 #
 # Reads from the environment
 #   REVERIE_PRESET      a preset of CMakePresets.json (default release); built in build/<preset>
-#   REVERIE_DEPS        folders, separated by colons, with a LibTorch, a MuJoCo, a Gymnasium or a plotly of one's own: a
-#                       prefix, a folder that holds torch/ or libtorch/, mujoco/, gymnasium/, plotly/, or a Python
-#                       environment
+#   REVERIE_DEPS        folders, separated by colons, with a LibTorch, a MuJoCo, a Gymnasium, a dm_control or a plotly of
+#                       one's own: a prefix, a folder that holds torch/ or libtorch/, mujoco/, gymnasium/, dm_control/,
+#                       plotly/, or a Python environment
 #   CMAKE_PREFIX_PATH   the same, as CMake takes it
 #   REVERIE_CUDA        AUTO, ON or OFF
 #   REVERIE_WERROR      ON: warnings in Reverie's own targets are errors
@@ -166,8 +166,8 @@ find_prefixes() {
       continue
     fi
     folder=$(cd "$folder" && pwd)
-    for candidate in "$folder" "$folder"/{torch,libtorch,mujoco,gymnasium,plotly} \
-      "$folder"/lib/python3*/site-packages/{torch,mujoco,gymnasium,plotly}; do
+    for candidate in "$folder" "$folder"/{torch,libtorch,mujoco,gymnasium,dm_control,plotly} \
+      "$folder"/lib/python3*/site-packages/{torch,mujoco,gymnasium,dm_control,plotly}; do
       [[ ! -d $candidate ]] || prefixes+=("$candidate")
     done
   done
@@ -182,7 +182,7 @@ named() {
   return 1
 }
 
-# Prints the lines of requirements.txt that the user has not named.
+# needed_requirements FILE: prints the lines of third_party/FILE that the user has not named.
 needed_requirements() {
   local line
   while read -r line; do
@@ -192,9 +192,10 @@ needed_requirements() {
       mujoco==*) named include/mujoco/mujoco.h || echo "$line" ;;
       plotly==*) named package_data/plotly.min.js || echo "$line" ;;
       gymnasium==*) named envs/mujoco/assets/half_cheetah.xml || echo "$line" ;;
+      dm-control==*) named suite/ball_in_cup.xml || echo "$line" ;;
       *) echo "$line" ;;
     esac
-  done <"$root/third_party/requirements.txt"
+  done <"$root/third_party/$1"
 }
 
 site_packages() { printf '%s\n' "$1"/lib/python3*/site-packages; }
@@ -221,20 +222,39 @@ make_environment() {
 
 digest() { sha256sum | cut -c 1-16; }
 
-# Sets `deps` to the environment the build uses; empty where the user named everything.
+# ensure_dependencies [tests]
+#
+# Sets `deps` and `model_files` to the environments the build uses, the second one for dm_control's files alone; each is
+# empty where the user named what is in it.
 ensure_dependencies() {
-  local requirements version
-  requirements=$(needed_requirements)
-  deps=
-  [[ -n $requirements ]] || return 0
+  local requirements files version site
+  requirements=$(needed_requirements requirements.txt)
+  files=$(needed_requirements requirements-files.txt)
+  deps='' model_files=''
   version=$("$python" -c 'import platform; print(platform.python_version_tuple()[:2], platform.machine())')
-  deps=deps-$(printf '%s\n' "$requirements" "$version" | digest)
-  # shellcheck disable=SC2086,SC2116
-  make_environment "$deps" "$(echo $requirements) (4 GB, some minutes, once)" "" $requirements
-  deps=$cache/$deps
-  local site
-  site=$(site_packages "$deps")
-  prefixes+=("$site/torch" "$site/mujoco" "$site/gymnasium" "$site/plotly")
+  if [[ -n $requirements ]]; then
+    deps=deps-$(printf '%s\n' "$requirements" "$version" | digest)
+    # shellcheck disable=SC2086,SC2116
+    make_environment "$deps" "$(echo $requirements) (4 GB, some minutes, once)" "" $requirements
+    deps=$cache/$deps
+    site=$(site_packages "$deps")
+    prefixes+=("$site/torch" "$site/mujoco" "$site/gymnasium" "$site/plotly")
+  fi
+  if [[ -n $files ]]; then
+    model_files=files-$(printf '%s\n' "$files" "$version" | digest)
+    # In a shell of its own, which is what a failure ends. Who named all else may be where PyPI is not.
+    # shellcheck disable=SC2086,SC2116
+    if (make_environment "$model_files" "$(echo $files) (56 MB, once)" "" --no-deps $files); then
+      model_files=$cache/$model_files
+      prefixes+=("$(site_packages "$model_files")/dm_control")
+    elif [[ -n $requirements || ${1-} == tests ]]; then
+      exit 1
+    else
+      model_files=''
+      say "Going on without the model files of dm_control's suite: its tasks will say what they miss. To have them, name" \
+        "a folder with dm_control/ in REVERIE_DEPS, or delete $state to try again."
+    fi
+  fi
 }
 
 # Sets `test_python`: an interpreter that sees what the build uses and what only tests need.
@@ -254,7 +274,7 @@ ensure_test_environment() {
 
 # Everything that a build folder's configuration depends on and Ninja does not watch.
 inputs() {
-  (cat "$root/third_party/requirements.txt" "$root/CMakePresets.json" "${BASH_SOURCE[0]}" &&
+  (cat "$root"/third_party/requirements{,-files}.txt "$root/CMakePresets.json" "${BASH_SOURCE[0]}" &&
     printf '%s\n' "$root" "$cache" "${REVERIE_DEPS-}" "${CMAKE_PREFIX_PATH-}" "${REVERIE_CUDA-}" "${REVERIE_WERROR-}" \
       "${CXX-}" "${CXXFLAGS-}") | digest
 }
@@ -263,11 +283,13 @@ test_inputs() { (inputs && cat "$root/third_party/requirements-test.txt") | dige
 # configured [tests]: whether the build folder is as configure would leave it. Fast: this is all that a start with
 # nothing to do pays for, beside Ninja's look at the files.
 configured() {
-  local known_inputs known_tests known_deps
+  local known_inputs known_tests known_deps known_files
   [[ -e $build/build.ninja && -e $state ]] || return 1
-  { read -r known_inputs && read -r known_tests && read -r known_deps; } <"$state" || return 1
+  { read -r known_inputs && read -r known_tests && read -r known_deps && read -r known_files; } <"$state" ||
+    return 1
   [[ $known_inputs == "$(inputs)" ]] || return 1
   [[ $known_deps == none || -e $known_deps/complete ]] || return 1
+  [[ $known_files == none || -e $known_files/complete ]] || return 1
   if [[ ${1-} == tests ]]; then
     [[ $known_tests == "$(test_inputs)" && -x $(test_python_of_build) ]] || return 1
   fi
@@ -280,7 +302,7 @@ configure() {
   local arguments=() prefix_path
   find_prefixes
   ensure_packages "$@"
-  ensure_dependencies
+  ensure_dependencies "$@"
   if [[ ${1-} == tests ]]; then
     ensure_test_environment
     arguments+=(-DREVERIE_TESTS=ON "-DREVERIE_TEST_PYTHON=$test_python")
@@ -298,7 +320,7 @@ configure() {
   say "Configuring build/$preset."
   rm -f "$state"
   (cd "$root" && quietly cmake --fresh --preset "$preset" "-DCMAKE_PREFIX_PATH=$prefix_path" "${arguments[@]}")
-  printf '%s\n' "$(inputs)" "$([[ ${1-} != tests ]] || test_inputs)" "${deps:-none}" >"$state"
+  printf '%s\n' "$(inputs)" "$([[ ${1-} != tests ]] || test_inputs)" "${deps:-none}" "${model_files:-none}" >"$state"
   drop_lock
 }
 

@@ -39,8 +39,7 @@ class Imagination {
       : model_(model), states_(std::move(env)), horizon_(horizon) {}
 
   void BeginFrom(const MujocoSimulation& simulation, const std::vector<double>& obs) {
-    state_.assign(simulation.qpos().begin(), simulation.qpos().end());
-    state_.insert(state_.end(), simulation.qvel().begin(), simulation.qvel().end());
+    state_ = simulation.State();
     obs_ = Row(obs);
     steps_ = 0;
   }
@@ -65,7 +64,7 @@ class Imagination {
   StateFromObs states_;
   int64_t horizon_;
   torch::Tensor obs_;          // [1, obs_dim]
-  std::vector<double> state_;  // qpos, qvel
+  std::vector<double> state_;  // as MujocoSimulation has it
   int64_t steps_ = 0;
 };
 

@@ -4,6 +4,18 @@
 #include <stdexcept>
 
 #include "reverie/config/reader.h"
+#include "reverie/env/dm_control/acrobot.h"
+#include "reverie/env/dm_control/ball_in_cup.h"
+#include "reverie/env/dm_control/cartpole.h"
+#include "reverie/env/dm_control/cheetah.h"
+#include "reverie/env/dm_control/finger.h"
+#include "reverie/env/dm_control/fish.h"
+#include "reverie/env/dm_control/hopper.h"
+#include "reverie/env/dm_control/humanoid.h"
+#include "reverie/env/dm_control/pendulum.h"
+#include "reverie/env/dm_control/quadruped.h"
+#include "reverie/env/dm_control/reacher.h"
+#include "reverie/env/dm_control/walker.h"
 #include "reverie/env/mujoco/ant.h"
 #include "reverie/env/mujoco/half_cheetah.h"
 #include "reverie/env/mujoco/hopper.h"
@@ -20,6 +32,73 @@
 #include "reverie/env/toy/pendulum.h"
 
 namespace reverie {
+namespace {
+
+// As EnvRegistry::Add, but the task functions are given the id too.
+template <class E>
+void AddTask(EnvRegistry& envs, const std::string& task, std::string summary, const typename E::Variant& variant) {
+  const std::string id = "dm_control/" + task;
+  auto maker = [id, variant] {
+    auto options = std::make_shared<typename E::Options>();
+    return EnvMaker{.options = [options] { return Fields::Of(*options); },
+                    .make = [=]() -> std::unique_ptr<Env> { return std::make_unique<E>(id, *options, variant); },
+                    .task_functions = [=] { return E::MakeTaskFunctions(id, *options, variant); }};
+  };
+  envs.Add(EnvEntry{id, std::move(summary), std::move(maker)});
+}
+
+// dm_control's, by domain and task.
+void AddControlSuite(EnvRegistry& envs) {
+  using dm_control::Acrobot;
+  using dm_control::Cartpole;
+  using dm_control::Finger;
+  using dm_control::Quadruped;
+  AddTask<DmControlAcrobot>(envs, "acrobot-swingup", "two links driven at the elbow, to be held on high",
+                            Acrobot::Variant{});
+  AddTask<DmControlAcrobot>(envs, "acrobot-swingup_sparse", "the same, rewarded at the target alone",
+                            Acrobot::Variant{.sparse = true});
+  AddTask<DmControlBallInCup>(envs, "ball_in_cup-catch", "cup that is to catch a ball on a string",
+                              dm_control::BallInCup::Variant{});
+  AddTask<DmControlCartpole>(envs, "cartpole-balance", "pole to be kept upright on a cart", Cartpole::Variant{});
+  AddTask<DmControlCartpole>(envs, "cartpole-balance_sparse", "the same, rewarded upright in the middle alone",
+                             Cartpole::Variant{.sparse = true});
+  AddTask<DmControlCartpole>(envs, "cartpole-swingup", "pole hanging from a cart, to be swung up and balanced",
+                             Cartpole::Variant{.swing_up = true});
+  AddTask<DmControlCartpole>(envs, "cartpole-swingup_sparse", "the same, rewarded upright in the middle alone",
+                             Cartpole::Variant{.swing_up = true, .sparse = true});
+  AddTask<DmControlCheetah>(envs, "cheetah-run", "planar runner, to run at 10 m/s", dm_control::Cheetah::Variant{});
+  AddTask<DmControlFinger>(envs, "finger-spin", "finger that is to keep a body spinning", Finger::Variant{});
+  AddTask<DmControlFinger>(envs, "finger-turn_easy", "finger that is to turn a body to a target of 7 cm",
+                           Finger::Variant{.target_radius = 0.07});
+  AddTask<DmControlFinger>(envs, "finger-turn_hard", "the same with a target of 3 cm",
+                           Finger::Variant{.target_radius = 0.03});
+  AddTask<DmControlFish>(envs, "fish-swim", "fish that is to swim to a target", dm_control::Fish::Variant{});
+  AddTask<DmControlHopper>(envs, "hopper-stand", "planar one-legged hopper, to stand", dm_control::Hopper::Variant{});
+  AddTask<DmControlHopper>(envs, "hopper-hop", "planar one-legged hopper, to hop at 2 m/s",
+                           dm_control::Hopper::Variant{.hop = true});
+  AddTask<DmControlHumanoid>(envs, "humanoid-stand", "biped, to stand still", dm_control::Humanoid::Variant{});
+  AddTask<DmControlHumanoid>(envs, "humanoid-walk", "biped, to walk at 1 m/s",
+                             dm_control::Humanoid::Variant{.speed = 1});
+  AddTask<DmControlHumanoid>(envs, "humanoid-run", "biped, to run at 10 m/s",
+                             dm_control::Humanoid::Variant{.speed = 10});
+  AddTask<DmControlPendulum>(envs, "pendulum-swingup", "rod to be swung up by a weak torque, rewarded upright alone",
+                             dm_control::Pendulum::Variant{});
+  AddTask<DmControlQuadruped>(envs, "quadruped-walk", "four-legged body, to walk at 0.5 m/s",
+                              Quadruped::Variant{.speed = 0.5});
+  AddTask<DmControlQuadruped>(envs, "quadruped-run", "four-legged body, to run at 5 m/s",
+                              Quadruped::Variant{.speed = 5});
+  AddTask<DmControlReacher>(envs, "reacher-easy", "planar two-joint arm that reaches for a target of 5 cm",
+                            dm_control::Reacher::Variant{.target_radius = 0.05});
+  AddTask<DmControlReacher>(envs, "reacher-hard", "the same with a target of 1.5 cm",
+                            dm_control::Reacher::Variant{.target_radius = 0.015});
+  AddTask<DmControlWalker>(envs, "walker-stand", "planar two-legged walker, to stand", dm_control::Walker::Variant{});
+  AddTask<DmControlWalker>(envs, "walker-walk", "planar two-legged walker, to walk at 1 m/s",
+                           dm_control::Walker::Variant{.speed = 1});
+  AddTask<DmControlWalker>(envs, "walker-run", "planar two-legged walker, to run at 8 m/s",
+                           dm_control::Walker::Variant{.speed = 8});
+}
+
+}  // namespace
 
 EnvRegistry BuiltinEnvs() {
   EnvRegistry envs;
@@ -38,7 +117,14 @@ EnvRegistry BuiltinEnvs() {
   envs.Add<Pendulum>("Pendulum-v1", "rod to be swung up by a weak torque");
   envs.Add<CartPoleSwingUp>("CartPoleSwingUp-v0", "pole hanging from a cart, to be swung up and balanced");
   envs.Add<LinearQuadratic>("LinearQuadratic-v0", "two coupled masses to be brought to rest; its optimum is known");
+  AddControlSuite(envs);
   return envs;
+}
+
+std::string NameInPaths(const std::string& env_id) {
+  std::string name = env_id;
+  std::replace(name.begin(), name.end(), '/', '-');
+  return name;
 }
 
 void EnvRegistry::Add(EnvEntry entry) {
@@ -75,13 +161,17 @@ const EnvEntry& EnvRegistry::Find(const std::string& id) const {
       return entry;
     }
   }
-  const std::string nearest = NearestName(id, Ids());
+  const std::vector<std::string> ids = Ids();
+  const auto whole = std::find_if(ids.begin(), ids.end(), [&](const std::string& known) {
+    return known.ends_with("/" + id);  // dm_control/walker-run for walker-run
+  });
+  const std::string nearest = whole != ids.end() ? *whole : NearestName(id, ids);
   std::string message = "no environment named " + id;
   if (!nearest.empty()) {
     message += "; did you mean " + nearest + "?";
   }
   message += nearest.empty() ? "; known:" : " Known:";
-  for (const std::string& known : Ids()) {
+  for (const std::string& known : ids) {
     message += " " + known;
   }
   throw std::invalid_argument(message);

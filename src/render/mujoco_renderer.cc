@@ -15,6 +15,15 @@ namespace {
 constexpr int kMostGeoms = 10'000;
 constexpr int64_t kMostPixels = 8192;  // a side
 
+// Gymnasium's models name it, dm_control's do not; -1 where there is none.
+int TrackingCamera(const mjModel& model) {
+  int camera = mj_name2id(&model, mjOBJ_CAMERA, "track");
+  for (int i = 0; camera < 0 && i < model.ncam; ++i) {
+    camera = model.cam_mode[i] == mjCAMLIGHT_TRACKCOM ? i : -1;
+  }
+  return camera;
+}
+
 }  // namespace
 
 struct MujocoRenderer::State {
@@ -43,7 +52,8 @@ MujocoRenderer::MujocoRenderer(const mjModel_& model, const RenderOptions& optio
     }
   }
   mjv_defaultFreeCamera(&model, &state_->camera);
-  const int camera = mj_name2id(&model, mjOBJ_CAMERA, options.camera.empty() ? "track" : options.camera.c_str());
+  const int camera =
+      options.camera.empty() ? TrackingCamera(model) : mj_name2id(&model, mjOBJ_CAMERA, options.camera.c_str());
   if (camera >= 0) {
     state_->camera.type = mjCAMERA_FIXED;
     state_->camera.fixedcamid = camera;

@@ -13,6 +13,7 @@
 #include "reverie/core/host.h"
 #include "reverie/core/log.h"
 #include "reverie/core/version.h"
+#include "reverie/env/registry.h"
 #include "reverie/run/checkpoint_folder.h"
 
 namespace reverie {
@@ -165,7 +166,7 @@ FolderLock LockRun(const fs::path& path) {
 const char* Name(RunStatus status) { return kStatusNames.at(static_cast<size_t>(status)).second; }
 
 fs::path RunDirectory::DefaultPath(const std::string& algorithm, const std::string& env, int64_t seed) {
-  return fs::path("runs") / (algorithm + "-" + env) / ("seed-" + std::to_string(seed));
+  return fs::path("runs") / (algorithm + "-" + NameInPaths(env)) / ("seed-" + std::to_string(seed));
 }
 
 RunDirectory::RunDirectory(fs::path path, RunRecord record, std::optional<FolderLock> lock)

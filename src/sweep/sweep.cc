@@ -12,6 +12,7 @@
 #include "reverie/config/writer.h"
 #include "reverie/core/file.h"
 #include "reverie/core/text.h"
+#include "reverie/env/registry.h"
 #include "reverie/run/checkpoint_folder.h"
 #include "reverie/run/csv_table.h"
 
@@ -147,7 +148,8 @@ std::vector<Task> ReadTasks(const ConfigDocument& document, const fs::path& fold
                        .where = config.Where("env.id"),
                        .assignments = Assignments(config)});
     } else {
-      tasks.push_back({.name = name, .env = name, .where = where, .assignments = {{"env.id=" + name, where}}});
+      tasks.push_back(
+          {.name = NameInPaths(name), .env = name, .where = where, .assignments = {{"env.id=" + name, where}}});
     }
     CheckName("tasks:", tasks.back().name, where);
   }
@@ -270,7 +272,7 @@ Sweep ReadSweep(const fs::path& file, const fs::path& out, const EnvRegistry& en
       config.Set(variant.assignments);
       SweepRun run{.task = task.name, .variant = variant.name};
       if (run.task.empty()) {
-        run.task = config.Section("env").RequiredString("id");
+        run.task = NameInPaths(config.Section("env").RequiredString("id"));
       }
       if (run.variant.empty() || run.variant.starts_with('-')) {
         run.variant = config.RequiredString("algorithm") + run.variant;

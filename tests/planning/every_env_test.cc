@@ -1,6 +1,8 @@
 // What a model imagines of every registered environment with its default options.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cctype>
 #include <map>
 #include <memory>
 
@@ -16,12 +18,20 @@ namespace {
 constexpr int64_t kSteps = 1000;
 constexpr int64_t kHorizon = 25;
 constexpr int64_t kCandidates = 6;
+constexpr int64_t kEpisode = 100;
+
+// Many starts: a pendulum that comes to rest hanging shows so little of its circle that a model which predicts next
+// observations from there has no bounds.
+std::unique_ptr<Env> WithManyStarts(std::unique_ptr<Env> env) {
+  env->SetTimeLimit(std::min(env->time_limit(), kEpisode));
+  return env;
+}
 
 class EveryEnv : public testing::TestWithParam<std::string> {
  protected:
   EveryEnv()
       : maker_(BuiltinEnvs().Find(GetParam()).maker()),
-        collector_(maker_.make(), Rng(1), torch::kCPU),
+        collector_(WithManyStarts(maker_.make()), Rng(1), torch::kCPU),
         buffer_(collector_.layout(), kSteps, torch::kCPU, 0, "kSteps") {
     UniformPolicy policy(collector_.spec().act_dim(), torch::kCPU);
     for (int64_t i = 0; i < kSteps; ++i) {
@@ -86,7 +96,7 @@ TEST_P(EveryEnv, StaysFiniteForTwentyFiveImaginedStepsAndConstantsStay) {
 
 INSTANTIATE_TEST_SUITE_P(All, EveryEnv, testing::ValuesIn(BuiltinEnvs().Ids()), [](const auto& one) {
   std::string name = one.param;
-  std::erase_if(name, [](char c) { return c == '-'; });
+  std::erase_if(name, [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; });
   return name;
 });
 

@@ -7,7 +7,9 @@
 #include <fstream>
 
 #include "oracle.h"
+#include "reverie/env/dm_control/dm_control_env.h"
 #include "reverie/env/mujoco/simulation.h"
+#include "reverie/env/registry.h"
 
 namespace reverie {
 namespace {
@@ -51,6 +53,34 @@ TEST(MujocoRenderer, LabelsStandInTheUpperLeftCorner) {
   }
   EXPECT_GT(changed_above_left, 500);
   EXPECT_EQ(changed_elsewhere, 0);
+}
+
+TEST(MujocoRenderer, FollowsABodyWithTheCameraThatTheModelHasForIt) {
+  const auto model = LoadMujocoModel(dm_control::ModelPath("walker.xml").string());
+  std::vector<double> qpos(model->qpos0, model->qpos0 + model->nq);
+  qpos[1] = 20;  // m along the track
+  const auto draw = [&](const std::string& camera) {
+    MujocoRenderer renderer(*model, {.width = 320, .height = 240, .camera = camera});
+    const auto picture = renderer.Draw(qpos, {});
+    return std::vector<uint8_t>(picture.begin(), picture.end());
+  };
+  EXPECT_EQ(draw(""), draw("side"));
+  EXPECT_NE(draw(""), draw("back"));
+}
+
+// A target that each episode draws anew into the model.
+TEST(MujocoRenderer, DrawsTheModelAsItIsNow) {
+  const auto env = BuiltinEnvs().Find("dm_control/reacher-easy").maker().make();
+  MujocoRenderer renderer(env->mujoco()->model(), {.width = 160, .height = 120, .camera = "fixed"});
+  std::vector<double> obs(6);
+  std::vector<std::vector<uint8_t>> pictures;
+  for (const double y : {0.1, 0.1, -0.1}) {
+    env->SetState(std::vector<double>{0, 0, 0, 0, 0, y}, obs);
+    const auto picture = renderer.Draw(env->mujoco()->qpos(), {});
+    pictures.emplace_back(picture.begin(), picture.end());
+  }
+  EXPECT_EQ(pictures[0], pictures[1]);
+  EXPECT_NE(pictures[1], pictures[2]);
 }
 
 TEST(MujocoRenderer, RefusesCamerasAndSizesThatThereAreNot) {

@@ -47,7 +47,8 @@ class Record(unittest.TestCase):
         cls.cwd = pathlib.Path(cls.folder.name)
         (cls.cwd / "m.yaml").write_text(MBPO)
         subprocess.run([PROGRAM, "train", "m.yaml", "--run-dir", "mbpo"], cwd=cls.cwd, check=True, capture_output=True)
-        for name, task in (("cheetah", "HalfCheetah-v5"), ("pendulum", "Pendulum-v1")):
+        for name, task in (("cheetah", "HalfCheetah-v5"), ("pendulum", "Pendulum-v1"),
+                           ("arm", "dm_control/reacher-easy")):
             (cls.cwd / "c.yaml").write_text(CONFIG.format(task=task))
             subprocess.run([PROGRAM, "train", "c.yaml", "--run-dir", name], cwd=cls.cwd, check=True, capture_output=True)
 
@@ -102,6 +103,12 @@ class Record(unittest.TestCase):
         self.assertTrue(all(0 < value < 20 for value in different[1:]), different)
         self.assertLess(different[4], different[3])  # after three steps it begins anew from what is
         self.assertIn("cheetah learned no model", self.record("cheetah", "--out", "q.mp4", "--imagine", "3", code=2))
+
+    def test_a_task_of_dm_controls_suite_is_recorded(self):
+        self.record("arm", "--out", "arm-pictures", "--steps", "3", "--width", "160", "--height", "120", "--camera", "fixed")
+        pictures = [imageio.imread(path) for path in sorted((self.cwd / "arm-pictures").glob("*.png"))]
+        self.assertEqual([picture.shape[:2] for picture in pictures], [(120, 160)] * 4)
+        self.assertGreater(pictures[0][60:].std(), 5)
 
     def test_the_program_links_no_opengl(self):
         linked = subprocess.run(["ldd", PROGRAM], capture_output=True, text=True, check=True).stdout

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <mujoco/mujoco.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
@@ -11,12 +12,6 @@
 
 namespace reverie {
 namespace {
-
-std::vector<double> StateOf(const Env& env) {
-  std::vector<double> state(env.mujoco()->qpos().begin(), env.mujoco()->qpos().end());
-  state.insert(state.end(), env.mujoco()->qvel().begin(), env.mujoco()->qvel().end());
-  return state;
-}
 
 class EveryMujocoTask : public testing::TestWithParam<std::string> {};
 
@@ -32,12 +27,12 @@ TEST_P(EveryMujocoTask, LeadsBackFromAnObservationToItsState) {
   std::vector<double> action(static_cast<size_t>(spec.act_dim()));
   env->Reset(engine, obs);
   for (int64_t t = 0; t < 5; ++t) {
-    const std::vector<double> before = StateOf(*env);
+    const std::vector<double> before = env->mujoco()->State();
     for (size_t i = 0; i < action.size(); ++i) {
       action[i] = std::uniform_real_distribution<double>(0.5 * spec.action_low[i], 0.5 * spec.action_high[i])(engine);
     }
     env->Step(action, obs);
-    const std::vector<double> truth = StateOf(*env);
+    const std::vector<double> truth = env->mujoco()->State();
     // As it would look at rest in that very state: nothing lags behind it.
     const std::unique_ptr<Env> still = make();
     still->SetState(truth, obs);
@@ -59,8 +54,14 @@ TEST_P(EveryMujocoTask, LeadsBackFromAnObservationToItsState) {
 INSTANTIATE_TEST_SUITE_P(All, EveryMujocoTask,
                          testing::Values("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5", "Humanoid-v5",
                                          "HumanoidStandup-v5", "InvertedPendulum-v5", "InvertedDoublePendulum-v5",
-                                         "Reacher-v5", "Swimmer-v5", "Pusher-v5"),
-                         [](const auto& test) { return test.param.substr(0, test.param.find('-')); });
+                                         "Reacher-v5", "Swimmer-v5", "Pusher-v5", "dm_control/walker-run",
+                                         "dm_control/cartpole-swingup", "dm_control/reacher-easy",
+                                         "dm_control/fish-swim"),
+                         [](const auto& test) {
+                           std::string name = test.param.substr(0, test.param.rfind('-'));
+                           std::replace(name.begin(), name.end(), '/', '_');
+                           return name;
+                         });
 
 TEST(StateFromObs, KeepsWhatTheObservationDoesNotHold) {
   const EnvRegistry envs = BuiltinEnvs();

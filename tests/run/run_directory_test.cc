@@ -54,6 +54,8 @@ class RunDirectoryTest : public testing::Test {
 
 TEST_F(RunDirectoryTest, TheDefaultPathNamesAlgorithmEnvAndSeed) {
   EXPECT_EQ(RunDirectory::DefaultPath("mbpo", "Hopper-v5", 7), fs::path("runs/mbpo-Hopper-v5/seed-7"));
+  EXPECT_EQ(RunDirectory::DefaultPath("sac", "dm_control/walker-run", 0),
+            fs::path("runs/sac-dm_control-walker-run/seed-0"));
 }
 
 TEST_F(RunDirectoryTest, ANewOneHoldsConfigRecordLogAndCheckpoints) {

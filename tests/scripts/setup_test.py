@@ -2,6 +2,7 @@
 
 usage: setup_test.py SOURCE_DIR [unittest arguments]
 """
+import hashlib
 import os
 import pathlib
 import pty
@@ -122,6 +123,90 @@ class NotWritable(Tree):
     def run_lock(self, lock):
         return subprocess.run(["bash", "-c", f'source "$0"; take_lock "{lock}" building',
                                self.tree / "scripts/lib/setup.sh"], text=True, capture_output=True, env=self.environment)
+
+
+class Dependencies(Tree):
+    """What is fetched from PyPI where the user has not named it. A fake Python stands for both venv and pip."""
+
+    FAKE_PYTHON = """case "$*" in
+  "-c "*) echo "('3', '11') x86_64" ;;
+  "-m venv "*) mkdir -p "$3/bin" "$3/lib/python3.11/site-packages"; cp "$0" "$3/bin/python" ;;
+  *dm-control*) [ ! "$OFFLINE" ] || { echo no route to PyPI; exit 1; }; echo "$*" >>"$PIP_LOG" ;;
+  *) echo "$*" >>"$PIP_LOG" ;;
+esac
+"""
+    PIP = "-m pip install --quiet --disable-pip-version-check "
+
+    def setUp(self):
+        super().setUp()
+        self.fake("fake-python", self.FAKE_PYTHON)
+        self.log = self.folder / "pip.log"
+        self.environment["PIP_LOG"] = str(self.log)
+        lines = (self.tree / "third_party/requirements.txt").read_text().splitlines()
+        self.requirements = [line for line in lines if line and not line.startswith("#")]
+        text = "".join(line + "\n" for line in [*self.requirements, "('3', '11') x86_64"])
+        self.deps = self.folder / "cache/reverie" / f"deps-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+    def ensure(self, *arguments, **environment):
+        return subprocess.run(["bash", "-c", 'source "$0"; python=fake-python; find_prefixes; ensure_dependencies "$@"; '
+                               'printf "%s\\n" "${deps:-none}" "${model_files:-none}" "${prefixes[@]}"',
+                               self.tree / "scripts/lib/setup.sh", *arguments], text=True, capture_output=True,
+                              env={**self.environment, "OFFLINE": "", **environment})
+
+    def installed(self):
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        self.log.unlink(missing_ok=True)
+        return [line.removeprefix(self.PIP) for line in lines]
+
+    def name_all_else(self):
+        for file in ("torch/include/torch/csrc/api/include/torch/torch.h", "mujoco/include/mujoco/mujoco.h",
+                     "gymnasium/envs/mujoco/assets/half_cheetah.xml", "plotly/package_data/plotly.min.js"):
+            (self.folder / "own" / file).parent.mkdir(parents=True)
+            (self.folder / "own" / file).touch()
+        return str(self.folder / "own")
+
+    def test_the_suites_files_are_an_environment_of_their_own(self):
+        result = self.ensure()
+        self.assertEqual(result.returncode, 0, result.stderr)
+        deps, files, *prefixes = result.stdout.splitlines()
+        self.assertEqual(deps, str(self.deps))  # dm-control is not part of its name
+        self.assertRegex(files, f"^{self.folder}/cache/reverie/files-[0-9a-f]{{16}}$")
+        self.assertEqual(prefixes[-1], f"{files}/lib/python3.11/site-packages/dm_control")
+        self.assertEqual(self.installed(), [" ".join(self.requirements), "--no-deps dm-control==1.0.50"])
+        self.assertEqual(result.stderr.splitlines(), [
+            f"reverie: Installing {' '.join(self.requirements)} (4 GB, some minutes, once) from PyPI into {deps}.",
+            f"reverie: Installing dm-control==1.0.50 (56 MB, once) from PyPI into {files}."])
+        again = self.ensure()
+        self.assertEqual((again.stdout, again.stderr, self.installed()), (result.stdout, "", []))
+
+    def test_where_they_fail_the_rest_is_not_fetched_again(self):
+        result = self.ensure(OFFLINE="yes")
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        self.assertIn("no route to PyPI\nreverie: Failed: ", result.stderr)
+        self.assertEqual(self.installed(), [" ".join(self.requirements)])
+        self.assertEqual(self.ensure().returncode, 0)
+        self.assertEqual(self.installed(), ["--no-deps dm-control==1.0.50"])
+
+    def test_who_named_all_else_goes_on_without_them(self):
+        own = self.name_all_else()
+        result = self.ensure(OFFLINE="yes", REVERIE_DEPS=own)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(result.stdout.splitlines(),
+                         ["none", "none", own, *(f"{own}/{name}" for name in ("torch", "mujoco", "gymnasium", "plotly"))])
+        self.assertIn("reverie: Going on without the model files of dm_control's suite: ", result.stderr)
+
+    def test_but_the_tests_need_them(self):
+        result = self.ensure("tests", OFFLINE="yes", REVERIE_DEPS=self.name_all_else())
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        self.assertNotIn("Going on", result.stderr)
+
+    def test_who_named_everything_fetches_nothing(self):
+        own = self.name_all_else()
+        (self.folder / "own/dm_control/suite").mkdir(parents=True)
+        (self.folder / "own/dm_control/suite/ball_in_cup.xml").touch()
+        result = self.ensure(OFFLINE="yes", REVERIE_DEPS=own)
+        self.assertEqual((result.returncode, result.stderr, self.installed()), (0, "", []))
+        self.assertIn(f"{own}/dm_control", result.stdout.splitlines())
 
 
 class Help(Tree):

@@ -136,6 +136,13 @@ grid: {sac.learning_rate: [1e-3, 1e-4]}
         config = (self.cwd / "out/InvertedPendulum-v5/a-sac.learning_rate=1e-3/seed-7/config.yaml").read_text()
         self.assertIn("updates_per_step: 3", config)
 
+    def test_a_slash_in_an_id_makes_no_folder(self):
+        self.write("base: base.yaml\nout: out\ntasks: [dm_control/pendulum-swingup]\nseeds: [0]\n")
+        self.sweep()
+        (record,) = self.records().items()
+        self.assertEqual((record[0], record[1]["env"]),
+                         ("dm_control-pendulum-swingup/sac/seed-0", "dm_control/pendulum-swingup"))
+
     def test_without_variants_the_algorithm_gives_the_name(self):
         self.write("base: base.yaml\nseeds: [0]\n")
         self.sweep()

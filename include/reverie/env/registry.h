@@ -4,7 +4,8 @@
 //   envs.Add<MyEnv>("MyEnv-v0", "what it is");
 //
 // where MyEnv is an Env with a nested `Options` struct (its fields listed by Visit), a constructor from (id, options),
-// and `static TaskFunctions MakeTaskFunctions(const Options&)`.
+// and `static TaskFunctions MakeTaskFunctions(const Options&)`. What else Add is given, both take after the options:
+// one class makes several tasks.
 #ifndef REVERIE_ENV_REGISTRY_H_
 #define REVERIE_ENV_REGISTRY_H_
 
@@ -40,13 +41,15 @@ class EnvRegistry {
   // Throws std::logic_error where the id is taken. What it makes is looked at with CheckSpec.
   void Add(EnvEntry entry);
 
-  template <class E>
-  void Add(std::string id, std::string summary) {
-    auto maker = [id] {
+  template <class E, class... Variant>
+  void Add(std::string id, std::string summary, Variant... variant) {
+    auto maker = [id, variant...] {
       auto options = std::make_shared<typename E::Options>();
       return EnvMaker{.options = [options] { return Fields::Of(*options); },
-                      .make = [options, id]() -> std::unique_ptr<Env> { return std::make_unique<E>(id, *options); },
-                      .task_functions = [options] { return E::MakeTaskFunctions(*options); }};
+                      .make = [options, id, variant...]() -> std::unique_ptr<Env> {
+                        return std::make_unique<E>(id, *options, variant...);
+                      },
+                      .task_functions = [options, variant...] { return E::MakeTaskFunctions(*options, variant...); }};
     };
     Add(EnvEntry{std::move(id), std::move(summary), std::move(maker)});
   }
@@ -60,6 +63,9 @@ class EnvRegistry {
  private:
   std::vector<EnvEntry> entries_;
 };
+
+// The id as the name of one file or folder, or a part of one: "dm_control/walker-run" is "dm_control-walker-run".
+std::string NameInPaths(const std::string& env_id);
 
 // Every environment that comes with Reverie; the table is in src/env/registry.cc.
 EnvRegistry BuiltinEnvs();

@@ -15,7 +15,9 @@ namespace reverie {
 struct RenderOptions {
   int64_t width = 640;  // pixels
   int64_t height = 480;
-  std::string camera;  // of the model; empty: "track" where it has one, else one that sees everything
+  // Of the model; empty: "track" where it has one, else its first that follows a body's mass, else one that sees
+  // everything.
+  std::string camera;
 };
 
 // A line of text in the upper left corner: what, and its value.

@@ -20,7 +20,7 @@ class StateFromObs {
   // An environment of its own. Throws std::invalid_argument where it is none of MuJoCo's.
   explicit StateFromObs(std::unique_ptr<Env> env);
 
-  // obs [obs_dim]; guess and result: qpos, then qvel, as Env::SetState takes them.
+  // obs [obs_dim]; guess and result: qpos, qvel and what is drawn beside, as Env::SetState takes them.
   std::vector<double> Find(std::span<const double> obs, std::span<const double> guess);
 
   // The state one step of the environment later at unchanged velocities: a guess.

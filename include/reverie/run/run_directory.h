@@ -61,7 +61,7 @@ enum class Existing {
 
 class RunDirectory {
  public:
-  // runs/<algorithm>-<env>/seed-<n>.
+  // runs/<algorithm>-<env>/seed-<n>, env as NameInPaths has it.
   static std::filesystem::path DefaultPath(const std::string& algorithm, const std::string& env, int64_t seed);
 
   // A new folder with config.yaml, run.json (running) and checkpoints/; from here on the log also goes to its log.txt.

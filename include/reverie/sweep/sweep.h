@@ -16,7 +16,7 @@
 // What is given later wins: base, overrides, task, variant, grid; each is a layer of ConfigDocument. A variant's own
 // base stands for the base alone. What a base says in `env` holds for a task of that id alone. `seed`, `variant` and,
 // with tasks, `env.id` are set by the sweep and refused in overrides, variants and grid. The runs land in
-// OUT/<task>/<variant>/seed-<n>; a grid's names have _ for what cannot be in a folder's.
+// OUT/<task>/<variant>/seed-<n>; an env id has - for a slash there, a grid's names _ for what cannot be in a folder's.
 #ifndef REVERIE_SWEEP_SWEEP_H_
 #define REVERIE_SWEEP_SWEEP_H_
 

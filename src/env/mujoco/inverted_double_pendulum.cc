@@ -26,8 +26,7 @@ void InvertedDoublePendulum::Options::Visit(Fields& fields) {
 InvertedDoublePendulum::InvertedDoublePendulum(Options options, MujocoSimulation& simulation)
     : options_(std::move(options)), obs_dim_(9) {
   if (simulation.model().nq != 3 || simulation.model().nv != 3 || simulation.model().nsite < 1) {
-    throw std::invalid_argument("xml_file: " + simulation.xml_file() +
-                                ": expected a cart, two hinges and a site at the tip");
+    throw std::invalid_argument(simulation.name() + ": expected a cart, two hinges and a site at the tip");
   }
 }
 

@@ -107,6 +107,53 @@ std::vector<std::string> StateNames(const mjModel& model) {
   return names;
 }
 
+void DeleteModel(const mjModel* model) { mj_deleteModel(const_cast<mjModel*>(model)); }
+
+// Reads the file, edits it where there is an edit, and compiles it. key: what messages begin with.
+std::shared_ptr<const mjModel> CompiledModel(const std::filesystem::path& path,
+                                             const std::function<void(mjSpec&)>& edit, const std::string& key) {
+  std::array<char, 1000> error{};
+  const std::unique_ptr<mjSpec, void (*)(mjSpec*)> spec(
+      mj_parseXML(path.c_str(), nullptr, error.data(), static_cast<int>(error.size())), mj_deleteSpec);
+  if (spec == nullptr) {
+    throw std::invalid_argument(key + path.string() + ": " + OneLine(error.data()));
+  }
+  if (edit) {
+    edit(*spec);
+  }
+  std::shared_ptr<const mjModel> model(mj_compile(spec.get(), nullptr), DeleteModel);
+  if (model == nullptr) {
+    throw std::invalid_argument(key + path.string() + ": " + OneLine(mjs_getError(spec.get())));
+  }
+  return model;
+}
+
+std::shared_ptr<const mjModel> LoadedModel(const std::filesystem::path& file, const std::string& variant,
+                                           const std::function<void(mjSpec&)>& edit, const std::string& key,
+                                           const std::string& name) {
+  static std::mutex mutex;
+  static std::map<std::pair<std::filesystem::path, std::string>, std::shared_ptr<const mjModel>> models;
+
+  const std::filesystem::path path = std::filesystem::absolute(file).lexically_normal();
+  const std::lock_guard<std::mutex> lock(mutex);
+  std::shared_ptr<const mjModel>& model = models[{path, variant}];
+  if (model == nullptr) {
+    if (!std::filesystem::is_regular_file(path)) {
+      throw std::invalid_argument(key + name + ": no such file: " + path.string());
+    }
+    mju_setLogHandler(HandleMessage);
+    model = CompiledModel(path, edit, key);
+  }
+  return model;
+}
+
+// The model without forces of its actuators, which shares all but its options with it.
+mjModel WithoutActuation(const mjModel& model) {
+  mjModel passive = model;
+  passive.opt.disableflags |= mjDSBL_ACTUATION;
+  return passive;
+}
+
 }  // namespace
 
 void CallMujoco(c10::function_ref<void()> call) {
@@ -125,26 +172,12 @@ std::filesystem::path MujocoModelPath(const std::string& xml_file) {
 }
 
 std::shared_ptr<const mjModel_> LoadMujocoModel(const std::string& xml_file) {
-  static std::mutex mutex;
-  static std::map<std::filesystem::path, std::shared_ptr<const mjModel_>> models;
+  return LoadedModel(MujocoModelPath(xml_file), "", nullptr, "xml_file: ", xml_file);
+}
 
-  const std::filesystem::path path = std::filesystem::absolute(MujocoModelPath(xml_file)).lexically_normal();
-  const std::lock_guard<std::mutex> lock(mutex);
-  if (const auto known = models.find(path); known != models.end()) {
-    return known->second;
-  }
-  if (!std::filesystem::is_regular_file(path)) {
-    throw std::invalid_argument("xml_file: " + xml_file + ": no such file: " + path.string());
-  }
-  mju_setLogHandler(HandleMessage);
-  std::array<char, 1000> error{};
-  std::shared_ptr<const mjModel_> model(mj_loadXML(path.c_str(), nullptr, error.data(), static_cast<int>(error.size())),
-                                        [](const mjModel_* it) { mj_deleteModel(const_cast<mjModel_*>(it)); });
-  if (model == nullptr) {
-    throw std::invalid_argument("xml_file: " + path.string() + ": " + OneLine(error.data()));
-  }
-  models.emplace(path, model);
-  return model;
+std::shared_ptr<const mjModel_> LoadMujocoModel(const std::filesystem::path& path, const std::string& variant,
+                                                const std::function<void(mjSpec_&)>& edit) {
+  return LoadedModel(path, variant, edit, "", path.filename().string());
 }
 
 double MujocoStepSeconds(const std::string& xml_file, int64_t frame_skip) {
@@ -165,19 +198,31 @@ void MujocoSimulation::DeleteData::operator()(mjData_* data) const { mj_deleteDa
 
 MujocoSimulation::MujocoSimulation(const std::string& xml_file, int64_t frame_skip,
                                    const std::optional<std::array<double, 2>>& default_ctrl_range)
-    : xml_file_(xml_file), frame_skip_(frame_skip), model_(LoadMujocoModel(xml_file)), data_(MakeMujocoData(*model_)) {
+    : MujocoSimulation(LoadMujocoModel(xml_file), "xml_file: " + xml_file, frame_skip, StepOrder::kDerivedLags,
+                       default_ctrl_range) {}
+
+MujocoSimulation::MujocoSimulation(std::shared_ptr<const mjModel_> model, std::string name, int64_t frame_skip,
+                                   StepOrder order)
+    : MujocoSimulation(std::move(model), std::move(name), frame_skip, order, std::nullopt) {}
+
+MujocoSimulation::MujocoSimulation(std::shared_ptr<const mjModel_> model, std::string name, int64_t frame_skip,
+                                   StepOrder order, const std::optional<std::array<double, 2>>& default_ctrl_range)
+    : name_(std::move(name)),
+      frame_skip_(frame_skip),
+      order_(order),
+      model_(std::move(model)),
+      data_(MakeMujocoData(*model_)) {
   if (data_ == nullptr) {
-    throw std::runtime_error("xml_file: " + xml_file + ": MuJoCo has no memory for its data");
+    throw std::runtime_error(name_ + ": MuJoCo has no memory for its data");
   }
   if (model_->nu == 0) {
-    throw std::invalid_argument("xml_file: " + xml_file + " has no actuators: there is nothing to act with");
+    throw std::invalid_argument(name_ + " has no actuators: there is nothing to act with");
   }
   for (int64_t i = 0; i < model_->nu; ++i) {
     const double* own = model_->actuator_ctrlrange + 2 * i;
     const bool has_own = own[0] < own[1];
     if (!has_own && !default_ctrl_range) {
-      throw std::invalid_argument("xml_file: " + xml_file + ": actuator " +
-                                  NameOr(*model_, mjOBJ_ACTUATOR, i, std::to_string(i)) +
+      throw std::invalid_argument(name_ + ": actuator " + NameOr(*model_, mjOBJ_ACTUATOR, i, std::to_string(i)) +
                                   " has no control range; give it one, or all such the option default_ctrl_range");
     }
     ctrl_ranges_.push_back(has_own ? std::array{own[0], own[1]} : *default_ctrl_range);
@@ -191,34 +236,97 @@ MujocoSimulation::MujocoSimulation(const std::string& xml_file, int64_t frame_sk
 
 std::span<const double> MujocoSimulation::BodyPosition(int64_t body) const { return {data_->xpos + 3 * body, 3}; }
 
-int64_t MujocoSimulation::BodyIndex(const std::string& name) const {
-  const int index = mj_name2id(model_.get(), mjOBJ_BODY, name.c_str());
+int64_t MujocoSimulation::BodyIndex(const std::string& name) const { return Index(mjOBJ_BODY, name); }
+
+int64_t MujocoSimulation::Index(int kind, const std::string& name) const {
+  const int index = mj_name2id(model_.get(), kind, name.c_str());
   if (index < 0) {
-    throw std::invalid_argument("xml_file: " + xml_file_ + " has no body named " + name);
+    throw std::invalid_argument(name_ + " has no " + mju_type2Str(kind) + " named " + name);
   }
   return index;
 }
 
 void MujocoSimulation::RequireSize(size_t nq, size_t nv) const {
   if (qpos_.size() < nq || qvel_.size() < nv) {
-    throw std::invalid_argument("xml_file: " + xml_file_ + " has " + std::to_string(qpos_.size()) + " positions and " +
+    throw std::invalid_argument(name_ + " has " + std::to_string(qpos_.size()) + " positions and " +
                                 std::to_string(qvel_.size()) + " velocities, expected at least " + std::to_string(nq) +
                                 " and " + std::to_string(nv));
   }
 }
 
-void MujocoSimulation::SetState(std::span<const double> qpos, std::span<const double> qvel) {
-  CallMujoco([&] { mj_resetData(model_.get(), data_.get()); });
-  std::copy(qpos.begin(), qpos.end(), qpos_.begin());
-  std::copy(qvel.begin(), qvel.end(), qvel_.begin());
-  CallMujoco([&] { mj_forward(model_.get(), data_.get()); });
+mjModel_& MujocoSimulation::OwnModel() {
+  if (own_model_ == nullptr) {
+    mjModel* copy = nullptr;
+    CallMujoco([&] { copy = mj_copyModel(nullptr, model_.get()); });
+    if (copy == nullptr) {
+      throw std::runtime_error(name_ + ": MuJoCo has no memory for a copy of the model");
+    }
+    model_.reset(copy, DeleteModel);
+    initial_qpos_ = {model_->qpos0, initial_qpos_.size()};
+    own_model_ = copy;
+  }
+  return *own_model_;
 }
 
-void MujocoSimulation::Advance(std::span<const double> ctrl, AfterStep after) {
-  std::copy(ctrl.begin(), ctrl.end(), ctrl_.begin());
+void MujocoSimulation::AddToState(std::string name, double& value) { drawn_.push_back({std::move(name), &value}); }
+
+void MujocoSimulation::SetState(std::span<const double> qpos, std::span<const double> qvel,
+                                std::span<const double> drawn) {
+  if (drawn.size() != drawn_.size()) {
+    throw std::logic_error(name_ + ": a state with " + std::to_string(drawn.size()) + " drawn numbers, expected " +
+                           std::to_string(drawn_.size()));
+  }
+  for (size_t i = 0; i < drawn_.size(); ++i) {
+    *drawn_[i].value = drawn[i];
+  }
+  Clear();
+  std::copy(qpos.begin(), qpos.end(), qpos_.begin());
+  std::copy(qvel.begin(), qvel.end(), qvel_.begin());
+  Derive();
+}
+
+std::vector<double> MujocoSimulation::State() const {
+  std::vector<double> state(qpos_.begin(), qpos_.end());
+  state.insert(state.end(), qvel_.begin(), qvel_.end());
+  for (const Drawn& drawn : drawn_) {
+    state.push_back(*drawn.value);
+  }
+  return state;
+}
+
+void MujocoSimulation::Clear() {
+  CallMujoco([&] { mj_resetData(model_.get(), data_.get()); });
+  if (order_ == StepOrder::kDerivedIsCurrent) {
+    Derive();  // as dm_control does: it decides where solvers of the next forward pass begin
+  }
+}
+
+void MujocoSimulation::Derive() {
+  if (order_ == StepOrder::kDerivedLags) {
+    CallMujoco([&] { mj_forward(model_.get(), data_.get()); });
+  } else {
+    const mjModel passive = WithoutActuation(*model_);
+    CallMujoco([&] { mj_forward(&passive, data_.get()); });
+  }
+}
+
+void MujocoSimulation::Settle(int64_t substeps) {
+  Substeps(substeps);
+  data_->time = 0;
+}
+
+void MujocoSimulation::Substeps(int64_t count) {
+  // Integrators but RK4 finish the step whose first half the last call has done.
+  const bool begun = order_ == StepOrder::kDerivedIsCurrent && model_->opt.integrator != mjINT_RK4;
   CallMujoco([&] {
-    for (int64_t i = 0; i < frame_skip_; ++i) {
+    if (begun) {
+      mj_step2(model_.get(), data_.get());
+    }
+    for (int64_t i = begun ? 1 : 0; i < count; ++i) {
       mj_step(model_.get(), data_.get());
+    }
+    if (order_ == StepOrder::kDerivedIsCurrent) {
+      mj_step1(model_.get(), data_.get());
     }
   });
   for (const mjtWarning warning : kInstabilities) {
@@ -228,6 +336,11 @@ void MujocoSimulation::Advance(std::span<const double> ctrl, AfterStep after) {
           OneLine(mju_warningText(warning, static_cast<size_t>(data_->warning[warning].lastinfo))));
     }
   }
+}
+
+void MujocoSimulation::Advance(std::span<const double> ctrl, AfterStep after) {
+  std::copy(ctrl.begin(), ctrl.end(), ctrl_.begin());
+  Substeps(frame_skip_);
   if (after == AfterStep::kContactForces) {
     CallMujoco([&] { mj_rnePostConstraint(model_.get(), data_.get()); });
   }
@@ -242,23 +355,34 @@ void MujocoSimulation::Carry(std::span<const double> derived) {
 std::vector<double> MujocoSimulation::Snapshot() const {
   const size_t state_size = static_cast<size_t>(mj_stateSize(model_.get(), mjSTATE_INTEGRATION));
   std::vector<double> snapshot(state_size);
-  snapshot.reserve(state_size + carried_size_ + 1);
+  snapshot.reserve(state_size + carried_size_ + drawn_.size() + 1);
   mj_getState(model_.get(), data_.get(), snapshot.data(), mjSTATE_INTEGRATION);
   for (const std::span<double> values : carried_) {
     snapshot.insert(snapshot.end(), values.begin(), values.end());
+  }
+  for (const Drawn& drawn : drawn_) {
+    snapshot.push_back(*drawn.value);
   }
   return snapshot;
 }
 
 void MujocoSimulation::Restore(std::span<const double> snapshot) {
   const size_t state_size = static_cast<size_t>(mj_stateSize(model_.get(), mjSTATE_INTEGRATION));
-  if (snapshot.size() != state_size + carried_size_) {
+  const size_t expected = state_size + carried_size_ + drawn_.size();
+  if (snapshot.size() != expected) {
     throw std::runtime_error("a snapshot of " + std::to_string(snapshot.size()) + " numbers, expected " +
-                             std::to_string(state_size + carried_size_));
+                             std::to_string(expected));
+  }
+  const std::span<const double> drawn = snapshot.last(drawn_.size());
+  for (size_t i = 0; i < drawn_.size(); ++i) {
+    *drawn_[i].value = drawn[i];
   }
   CallMujoco([&] {
     mj_resetData(model_.get(), data_.get());
     mj_setState(model_.get(), data_.get(), snapshot.data(), mjSTATE_INTEGRATION);
+    if (order_ == StepOrder::kDerivedIsCurrent) {
+      mj_step1(model_.get(), data_.get());
+    }
   });
   auto from = snapshot.begin() + static_cast<std::ptrdiff_t>(state_size);
   for (const std::span<double> values : carried_) {
@@ -280,6 +404,9 @@ EnvSpec MujocoSimulation::MakeSpec(std::string id, int64_t obs_dim, int64_t time
   spec.dt = dt_;
   spec.time_limit = time_limit;
   spec.state_names = StateNames(*model_);
+  for (const Drawn& drawn : drawn_) {
+    spec.state_names.push_back(drawn.name);
+  }
   return spec;
 }
 

@@ -1,4 +1,4 @@
-// One MuJoCo simulation: a model and its data, stepped as Gymnasium's MujocoEnv steps them.
+// One MuJoCo simulation: a model and its data, stepped as Gymnasium's MujocoEnv or dm_control's Physics steps them.
 //
 // The first use installs a log handler in MuJoCo for the whole process: its warnings go to reverie/core/log.h, its
 // errors become std::runtime_error, and no MUJOCO_LOG.TXT is written.
@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -20,8 +21,9 @@
 #include "reverie/core/rng.h"
 #include "reverie/env/env.h"
 
-struct mjModel_;  // MuJoCo's mjModel and mjData; who reads them includes mujoco/mujoco.h
+struct mjModel_;  // MuJoCo's mjModel, mjData and mjSpec; who reads them includes mujoco/mujoco.h
 struct mjData_;
+struct mjSpec_;
 
 namespace reverie {
 
@@ -34,8 +36,24 @@ std::filesystem::path MujocoModelPath(const std::string& xml_file);
 // Throws std::invalid_argument where there is no such file or MuJoCo cannot compile it.
 std::shared_ptr<const mjModel_> LoadMujocoModel(const std::string& xml_file);
 
+// The same for a variant of the model: `edit` changes its specification before it is compiled, once per process, path
+// and name of the variant.
+std::shared_ptr<const mjModel_> LoadMujocoModel(const std::filesystem::path& path, const std::string& variant,
+                                                const std::function<void(mjSpec_&)>& edit);
+
 // Seconds per step of a task on that model. Throws as LoadMujocoModel does.
 double MujocoStepSeconds(const std::string& xml_file, int64_t frame_skip);
+
+// How a simulation goes through MuJoCo's stages. qpos and qvel are the same either way.
+enum class StepOrder {
+  // As Gymnasium: mj_step alone. After Advance, everything derived (positions and velocities of bodies and sites,
+  // sensors, forces) is that of the last substep's beginning. A start state has the forces of its actuators.
+  kDerivedLags,
+  // As dm_control with legacy_step: each Advance ends with mj_step1. What is derived from positions and velocities is
+  // that of the new state; accelerations, forces, and sensors of these are those of the last substep. A start state is
+  // derived without its actuators.
+  kDerivedIsCurrent,
+};
 
 // What MuJoCo computes after the last substep beside the new state.
 enum class AfterStep {
@@ -45,9 +63,10 @@ enum class AfterStep {
 
 // Not thread-safe; simulations on several threads do not interfere.
 //
-// After Advance, qpos and qvel are those at the end of the step, while everything derived (body and site positions,
-// velocities, forces) is that of the last substep's beginning. After SetState, all belong to that state, but the
-// contact forces are zero. Both as in Gymnasium.
+// After Advance, qpos and qvel are those at the end of the step; StepOrder says how old everything derived is. After
+// SetState, all belong to that state, but mjData's cfrc_ext is zero with kDerivedLags. After Restore, with
+// kDerivedIsCurrent, sensors of accelerations and forces (touch, force, torque, accelerometer) are zero until the next
+// Advance.
 class MujocoSimulation {
  public:
   // Actuators without a control range of their own take `default_ctrl_range`. Throws as LoadMujocoModel does, and
@@ -55,9 +74,12 @@ class MujocoSimulation {
   MujocoSimulation(const std::string& xml_file, int64_t frame_skip,
                    const std::optional<std::array<double, 2>>& default_ctrl_range = std::nullopt);
 
+  // name: of the model in messages. Throws where there are no actuators, or one has no control range.
+  MujocoSimulation(std::shared_ptr<const mjModel_> model, std::string name, int64_t frame_skip, StepOrder order);
+
   const mjModel_& model() const { return *model_; }
   const mjData_& data() const { return *data_; }
-  const std::string& xml_file() const { return xml_file_; }
+  const std::string& name() const { return name_; }       // "xml_file: FILE", or as given
   std::span<const double> qpos() const { return qpos_; }  // [nq] m or rad, joint by joint
   std::span<const double> qvel() const { return qvel_; }  // [nv]
   std::span<const double> ctrl() const { return ctrl_; }  // [nu]
@@ -66,8 +88,11 @@ class MujocoSimulation {
   // Position in the world of a body's frame, [3]; as old as everything derived.
   std::span<const double> BodyPosition(int64_t body) const;
 
-  // The index of the body of that name. Throws std::invalid_argument naming the model file where there is none.
+  // The index of the body of that name. Throws std::invalid_argument naming the model where there is none.
   int64_t BodyIndex(const std::string& name) const;
+
+  // The index of any named object, kind an mjtObj. Throws as BodyIndex does.
+  int64_t Index(int kind, const std::string& name) const;
 
   // Throws std::invalid_argument naming the model file where it has fewer positions or velocities than a task reads.
   void RequireSize(size_t nq, size_t nv) const;
@@ -75,8 +100,27 @@ class MujocoSimulation {
   // The state every reset starts from: [nq], [nv].
   std::span<const double> initial_qpos() const { return initial_qpos_; }
 
-  // The beginning of an episode: data as new, then this state, then one forward pass. qpos [nq], qvel [nv].
-  void SetState(std::span<const double> qpos, std::span<const double> qvel);
+  // A copy of the model that is this simulation's alone, made by the first call: for what a task changes from episode
+  // to episode. Costs the model's memory, 12 MB where it has a sky to draw.
+  mjModel_& OwnModel();
+
+  // Names a number in OwnModel() that a task draws for each episode: part of State and Snapshot.
+  void AddToState(std::string name, double& value);
+
+  // The beginning of an episode: data as new, then this state, then one forward pass. qpos [nq], qvel [nv]; drawn: the
+  // numbers named by AddToState, in order. Throws std::logic_error where there are more or fewer of these.
+  void SetState(std::span<const double> qpos, std::span<const double> qvel, std::span<const double> drawn = {});
+
+  // What SetState takes: qpos, qvel, drawn.
+  std::vector<double> State() const;
+
+  // SetState in pieces, for a task that looks at a state while it draws it: Clear, write qpos and qvel, Derive. After
+  // Settle, which goes on by some substeps of the present state and sets the time back to 0, Derive again.
+  void Clear();
+  std::span<double> qpos_to_draw() { return qpos_; }
+  std::span<double> qvel_to_draw() { return qvel_; }
+  void Derive();
+  void Settle(int64_t substeps);
 
   // frame_skip steps of MuJoCo under ctrl [nu]. Throws std::runtime_error where MuJoCo reports an error, or a position,
   // velocity, acceleration or control that is not finite or too large; SetState or Restore first, then.
@@ -85,8 +129,8 @@ class MujocoSimulation {
   // Names numbers inside mjData that the next reward needs although they lag behind the state: part of Snapshot.
   void Carry(std::span<const double> derived);
 
-  // MuJoCo's integration state and what is carried; Restore continues bit for bit. Not supported: models with sleeping
-  // enabled, whose islands' state MuJoCo does not tell.
+  // MuJoCo's integration state, what is carried and what was drawn; Restore continues bit for bit. Not supported:
+  // models with sleeping enabled, whose islands' state MuJoCo does not tell.
   std::vector<double> Snapshot() const;
   void Restore(std::span<const double> snapshot);
 
@@ -98,9 +142,21 @@ class MujocoSimulation {
     void operator()(mjData_* data) const;
   };
 
-  std::string xml_file_;
+  MujocoSimulation(std::shared_ptr<const mjModel_> model, std::string name, int64_t frame_skip, StepOrder order,
+                   const std::optional<std::array<double, 2>>& default_ctrl_range);
+
+  void Substeps(int64_t count);
+
+  struct Drawn {
+    std::string name;
+    double* value;
+  };
+
+  std::string name_;
   int64_t frame_skip_;
+  StepOrder order_;
   std::shared_ptr<const mjModel_> model_;
+  mjModel_* own_model_ = nullptr;  // model_, once it is this simulation's alone
   std::unique_ptr<mjData_, DeleteData> data_;
   std::vector<std::array<double, 2>> ctrl_ranges_;  // [nu]
   std::span<double> qpos_, qvel_, ctrl_;
@@ -108,6 +164,7 @@ class MujocoSimulation {
   double dt_ = 0;
   std::vector<std::span<double>> carried_;
   size_t carried_size_ = 0;
+  std::vector<Drawn> drawn_;
 };
 
 // Adds the option `default_ctrl_range`, which is read only with another model than `own_xml_file`, whose actuators all
