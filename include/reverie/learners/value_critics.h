@@ -2,8 +2,8 @@
 //
 //   Q_i(s, a) = center + width q_i(z, a),   q_i = 0 at first        z = s in the normaliser's units
 //   q_low, q_high: the 1 % and 99 % quantile of the batches' rewards times 1 / (1 - discount), the first batch's, then
-//     an exponential average at the critics' learning rate;   center = (q_high + q_low) / 2,   width = (q_high - q_low)
-//     / 2
+//     an exponential average at the critics' learning rate
+//   center = (q_high + q_low) / 2,   width = (q_high - q_low) / 2
 //   critics : sum_i mean (Q_i(s, a) - y)^2,   in training, with dropout
 //   targets : q'_i <- q'_i + tau (q_i - q'_i)
 //
