@@ -21,7 +21,6 @@ class MetricMeans {
   void Add(const torch::Tensor& metrics) { sums_.add_(metrics); }
   // That many updates were added.
   void Count(int64_t updates) { updates_ += updates; }
-  int64_t updates() const { return updates_; }
 
   // Their means, in the names' order. One copy to the host. Throws std::runtime_error naming the first that is not
   // finite and `update`, the number of the last one.

@@ -65,7 +65,6 @@ class ValueCritics {
   const torch::Tensor& bounds() const { return bounds_; }
   FlatParameters& parameters() { return parameters_; }
   FlatParameters& target_parameters() { return target_parameters_; }
-  const LayerNormMlp& mlp() const { return mlp_; }
 
   void VisitState(StateVisitor& state);
 
