@@ -1,5 +1,6 @@
 // The hot path of learning, at HalfCheetah-v5's sizes: on the CPU with one and with two threads, and on a GPU where
 // there is one.
+#include <ATen/ATen.h>
 #include <benchmark/benchmark.h>
 #include <torch/cuda.h>
 
@@ -9,7 +10,9 @@
 #include "reverie/data/replay_buffer.h"
 #include "reverie/env/registry.h"
 #include "reverie/learners/sac_learner.h"
+#include "reverie/learners/value_gradient_learner.h"
 #include "reverie/models/gaussian_ensemble.h"
+#include "reverie/models/homoscedastic_ensemble.h"
 #include "reverie/models/model_env.h"
 #include "reverie/rollout/branched_rollout.h"
 #include "reverie/run/device.h"
@@ -119,6 +122,57 @@ void EnsembleEpoch(benchmark::State& state, const torch::Device& device) {
   state.SetItemsProcessed(state.iterations() * kRows);
 }
 
+// Everything included: noise, five imagined steps forwards and backwards, critics, actor, alpha. Hopper-v5's sizes, as
+// are those of the next one. Items are updates.
+void ValueGradientUpdate(benchmark::State& state, const torch::Device& device) {
+  constexpr int64_t kUpdates = 5;
+  const EnvMaker maker = BuiltinEnvs().Find("Hopper-v5").maker();
+  const EnvSpec spec = maker.make()->spec();
+  const TransitionLayout layout{.obs_dim = spec.obs_dim(), .act_dim = spec.act_dim()};
+  const HomoscedasticEnsemble model({}, {.layout = layout, .learn_reward = true}, Rng(0), device);
+  const ModelEnv model_env(model, maker.task_functions(), spec, device);
+  ValueGradientLearner learner({}, layout, Rng(0), device);
+  const torch::Tensor states = torch::randn({10'000, layout.obs_dim}, torch::device(device));
+  const auto starts = [&](torch::Tensor& obs, torch::Generator& generator) {
+    at::index_select_out(obs, states, 0,
+                         torch::randint(states.size(0), {obs.size(0)}, generator,
+                                        torch::TensorOptions().dtype(torch::kInt64).device(device)));
+  };
+  learner.Update(starts, model_env, kUpdates);
+  for (auto _ : state) {
+    learner.Update(starts, model_env, kUpdates);
+  }
+  state.SetItemsProcessed(state.iterations() * kUpdates);
+}
+
+// Loss, backward, decay, Adam of 2048 rows that all eight members see. Items are minibatches.
+void HomoscedasticMinibatch(benchmark::State& state, const torch::Device& device) {
+  constexpr int64_t kMinibatches = 2;
+  const torch::NoGradGuard no_grad;
+  const HomoscedasticEnsembleConfig config;
+  const TransitionLayout layout{.obs_dim = 11, .act_dim = 3};
+  HomoscedasticEnsemble model(config, {.layout = layout, .learn_reward = true}, Rng(0), device);
+  const auto options = torch::device(device);
+  const torch::Tensor inputs = torch::randn({config.batch_size, 14}, options);
+  const torch::Tensor targets = torch::randn({config.batch_size, 12}, options);
+  const torch::Tensor weights = torch::ones({config.batch_size, config.members}, options);
+  RepeatedWork minibatch("a minibatch", device);
+  const auto run = [&] {
+    for (int64_t i = 0; i < kMinibatches; ++i) {
+      minibatch.Run({}, [&] {
+        model.ComputeGradients(inputs, targets, weights);
+        model.ApplyGradients();
+      });
+    }
+    WaitFor(device);
+  };
+  run();
+  for (auto _ : state) {
+    run();
+  }
+  state.SetItemsProcessed(state.iterations() * kMinibatches);
+}
+
 void Register(const std::string& name, void (*function)(benchmark::State&, const torch::Device&)) {
   for (const int64_t threads : {1, 2}) {
     benchmark::RegisterBenchmark((name + "/threads:" + std::to_string(threads)).c_str(),
@@ -142,6 +196,8 @@ const bool kRegistered = [] {
   Register("EnsembleMinibatch", EnsembleMinibatch);
   Register("EnsembleEpoch", EnsembleEpoch);
   Register("ImaginedStep", ImaginedStep);
+  Register("ValueGradientUpdate", ValueGradientUpdate);
+  Register("HomoscedasticMinibatch", HomoscedasticMinibatch);
   return true;
 }();
 

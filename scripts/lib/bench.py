@@ -19,6 +19,7 @@ THREADS = sorted({1, 2, len(os.sched_getaffinity(0))})
 PHASES = ["model_fit", "rollout", "env", "updates"]
 PHASE_ROWS = [2000, 50000]
 TASKS = ["HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5", "Humanoid-v5"]
+TWINS = ["eager PyTorch", "compiled PyTorch"]
 PLANNED_SIZES = [(400, 20), (100, 5)]  # population, particles
 PLANNED_TASKS = ["HalfCheetah-v5", "Reacher-v5"]
 
@@ -42,6 +43,19 @@ SAC_FLOP = BATCH * (
 )
 ENSEMBLE_FLOP = 7 * 256 * (3 * ENSEMBLE - mlp(OBS + ACT, 200))
 ROW_FLOP = ENSEMBLE + ACTOR
+# The same at Hopper's sizes of src/learners/value_gradient_learner.cc and src/models/homoscedastic_ensemble.cc.
+H, E, VALUE_OBS, VALUE_ACT = 5, 8, 11, 3
+VALUE_ACTOR = mlp(VALUE_OBS, 256, 256, 256, 2 * VALUE_ACT)
+VALUE_CRITIC = mlp(VALUE_OBS + VALUE_ACT, 256, 256, 256, 1)
+VALUE_MODEL = mlp(VALUE_OBS + VALUE_ACT, 256, 256, 256, VALUE_OBS + 1)
+VALUE_FLOP = BATCH * (
+    3 * (H + 1) * VALUE_ACTOR - mlp(VALUE_OBS, 256)  # the first step's states have no gradient
+    + 2 * H * VALUE_MODEL  # forward, states' and actions' gradients
+    + 2 * VALUE_CRITIC  # targets
+    + 5 * (3 * VALUE_CRITIC - mlp(VALUE_OBS + VALUE_ACT, 256))  # critics
+    + 5 * 2 * VALUE_CRITIC  # Q at the last state and its gradient
+)
+HOMOSCEDASTIC_FLOP = E * 2048 * (3 * VALUE_MODEL - mlp(VALUE_OBS + VALUE_ACT, 256))
 
 
 class Bench:
@@ -73,7 +87,13 @@ class Bench:
             self.add(name, row["items_per_second"])
 
     def learning(self):
-        self.ours("^(Gemm|GraphLaunch|SacUpdate|EnsembleMinibatch|ImaginedStep)")
+        self.ours("^(Gemm|GraphLaunch|SacUpdate|EnsembleMinibatch|ImaginedStep|ValueGradientUpdate|HomoscedasticMinibatch)")
+        for row in self.peer("dhmbpo_twin.py"):
+            if "error" in row:
+                print(f"the {row['kind']} twin on {row['threads']} threads: {row['error']}", file=sys.stderr)
+                continue
+            self.add(f"{row['kind']} PyTorch/ValueGradientUpdate/threads:{row['threads']}", row["updates_per_s"])
+            self.add(f"{row['kind']} PyTorch/HomoscedasticMinibatch/threads:{row['threads']}", row["minibatches_per_s"])
         for row in self.peer("sb3_sac.py", "HalfCheetah-v5", 200):
             self.add(f"sb3/SacUpdate/threads:{row['threads']}", row["updates_per_s"])
         for row in self.peer("mbrl_ensemble.py"):
@@ -193,6 +213,8 @@ class Bench:
             ("SAC updates/s", "SacUpdate", ["sb3", "mbrl"], SAC_FLOP, False, "2.3x"),
             ("ensemble minibatches/s", "EnsembleMinibatch", ["mbrl"], ENSEMBLE_FLOP, False, "1.8x"),
             ("imagined rows/s", "ImaginedStep", ["mbrl"], ROW_FLOP, True, "1.6x"),
+            ("DHMBPO updates/s", "ValueGradientUpdate", TWINS, VALUE_FLOP, False, "2x of eager"),
+            ("DHMBPO minibatches/s", "HomoscedasticMinibatch", TWINS, HOMOSCEDASTIC_FLOP, False, "2x of eager"),
         ]:
             for where, words in [("threads:1", "1 thread"), ("threads:2", "2 threads"), ("cuda", "GPU")]:
                 shape = square if not tall else "m:20000/k:200/n:200" if where == "cuda" else "m:8192/k:200/n:200"

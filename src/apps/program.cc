@@ -12,6 +12,7 @@
 
 #include "commands.h"
 #include "core/bounded_spinning.h"
+#include "core/kept_memory.h"
 #include "experiment.h"
 #include "reverie/core/log.h"
 #include "reverie/core/version.h"
@@ -88,6 +89,7 @@ int RunCommand(int argc, char** argv, const EnvRegistry& envs) {
 }  // namespace
 
 int RunProgram(int argc, char** argv, const EnvRegistry& envs) {
+  KeepFreedMemory();
   OpenStandardDescriptors();
   TurnSignalsIntoWriteErrors();
   const int code = RunCommand(argc, argv, envs);

@@ -70,11 +70,17 @@ torch::Tensor ValueCritics::Q(const torch::Tensor& obs, const torch::Tensor& act
 torch::Tensor ValueCritics::TargetQ(const torch::Tensor& obs, const torch::Tensor& action,
                                     torch::Generator& generator) const {
   const torch::NoGradGuard no_grad;
-  torch::Tensor q = Scaled(target_mlp_.Forward(torch::cat({normalizer_(obs), action}, 1)));
+  LayerNormMlpShape shape = target_mlp_.shape();
+  std::vector<torch::Tensor> leaves = target_mlp_.leaves();
   if (config_.members > kDrawnCritics) {
-    const torch::Tensor order = torch::rand({config_.members}, generator, q.options()).argsort();
-    q = q.index_select(0, order.narrow(0, 0, kDrawnCritics));
+    const torch::Tensor order = torch::rand({config_.members}, generator, leaves[0].options()).argsort();
+    shape.members = kDrawnCritics;
+    for (torch::Tensor& leaf : leaves) {
+      leaf = leaf.index_select(0, order.narrow(0, 0, kDrawnCritics));
+    }
   }
+  const LayerNormMlp drawn(shape, leaves);
+  const torch::Tensor q = Scaled(drawn.Forward(torch::cat({normalizer_(obs), action}, 1)));
   return torch::clamp(q.amin(0), bounds_[0], bounds_[1]);
 }
 

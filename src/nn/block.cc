@@ -44,6 +44,26 @@ void PlainProduct(const ConstBlock& a, const float* b, int64_t k, int64_t n, flo
 #endif
 }
 
+// y [m, n] contiguous = a^T [m, a.rows] b [a.rows, n], b contiguous, or added to y.
+void PlainTransposedProduct(const ConstBlock& a, int64_t m, const float* b, int64_t n, bool add, float* y) {
+  const int64_t stride = std::max(a.stride, m);
+#if REVERIE_HAS_SGEMM
+  const auto rows = static_cast<int>(m);
+  const auto columns = static_cast<int>(n);
+  const auto inner = static_cast<int>(a.rows);
+  const auto lda = static_cast<int>(stride);
+  const float one = 1;
+  const float kept = add ? 1 : 0;
+  sgemm_("N", "T", &columns, &rows, &inner, &one, b, &columns, a.data, &lda, &kept, y, &columns);
+#else
+  const auto view = [](const float* data, int64_t rows, int64_t columns, int64_t row_stride) {
+    return at::from_blob(const_cast<float*>(data), {rows, columns}, {row_stride, 1}, at::kFloat);
+  };
+  at::Tensor product = view(y, m, n, n);
+  product.addmm_(view(a.data, a.rows, m, stride).t(), view(b, a.rows, n, n), add ? 1 : 0, 1);
+#endif
+}
+
 constexpr int64_t kPanelVectors = 3;
 
 // Numbers of a vector.
@@ -72,14 +92,38 @@ template <class Visit>
   }
 }
 
-void LayOutPanels(const float* weights, const WeightLayout& layout, float* panels) {
+void LayOutPanels(const float* weights, int64_t row_stride, const WeightLayout& layout, float* panels) {
   const int64_t lanes = LanesOf(layout.packing);
   ForEachPanel(layout, [&](int64_t begin, int64_t vectors) {
     const int64_t width = vectors * lanes;
     const int64_t count = std::min(width, layout.n - begin);
     float* row = panels + begin * layout.k;
     for (int64_t i = 0; i < layout.k; ++i, row += width) {
-      std::fill(std::copy_n(weights + i * layout.n + begin, count, row), row + width, 0.0F);
+      std::fill(std::copy_n(weights + i * row_stride + begin, count, row), row + width, 0.0F);
+    }
+  });
+}
+
+// Rows of a panel that are filled together, so that a row of the transposed weights is read by whole cache lines.
+constexpr int64_t kTransposedRows = 16;
+
+void LayOutTransposedPanels(const float* weights, int64_t row_stride, const WeightLayout& layout, float* panels) {
+  const int64_t lanes = LanesOf(layout.packing);
+  ForEachPanel(layout, [&](int64_t begin, int64_t vectors) {
+    const int64_t width = vectors * lanes;
+    const int64_t count = std::min(width, layout.n - begin);
+    float* const panel = panels + begin * layout.k;
+    for (int64_t first = 0; first < layout.k; first += kTransposedRows) {
+      const int64_t last = std::min(first + kTransposedRows, layout.k);
+      for (int64_t j = 0; j < count; ++j) {
+        const float* const column = weights + (begin + j) * row_stride;
+        for (int64_t i = first; i < last; ++i) {
+          panel[i * width + j] = column[i];
+        }
+      }
+      for (int64_t i = first; i < last; ++i) {
+        std::fill(panel + i * width + count, panel + (i + 1) * width, 0.0F);
+      }
     }
   });
 }
@@ -98,15 +142,32 @@ int64_t WeightLayout::bytes() const {
 int64_t WeightLayout::padded_rows(int64_t rows) const { return packing == Packing::kAmx ? AmxRows(rows) : rows; }
 
 void PackWeights(const float* weights, const WeightLayout& layout, void* packed) {
-  auto* numbers = static_cast<float*>(packed);
-  switch (layout.packing) {
-    case Packing::kAmx:
-      return LayOutAmxTiles(weights, layout, packed);
-    case Packing::kAvx512:
-    case Packing::kAvx2:
-      return LayOutPanels(weights, layout, numbers);
-    case Packing::kRows:
-      std::copy_n(weights, layout.k * layout.n, numbers);
+  if (layout.packing == Packing::kAmx) {
+    LayOutAmxTiles(weights, layout, packed);
+  } else {
+    PackWeights(weights, layout.n, layout, packed);
+  }
+}
+
+void PackWeights(const float* weights, int64_t row_stride, const WeightLayout& layout, void* packed) {
+  auto* const numbers = static_cast<float*>(packed);
+  if (layout.packing != Packing::kRows) {
+    return LayOutPanels(weights, row_stride, layout, numbers);
+  }
+  for (int64_t i = 0; i < layout.k; ++i) {
+    std::copy_n(weights + i * row_stride, layout.n, numbers + i * layout.n);
+  }
+}
+
+void PackTransposedWeights(const float* weights, int64_t row_stride, const WeightLayout& layout, void* packed) {
+  auto* const numbers = static_cast<float*>(packed);
+  if (layout.packing != Packing::kRows) {
+    return LayOutTransposedPanels(weights, row_stride, layout, numbers);
+  }
+  for (int64_t j = 0; j < layout.n; ++j) {
+    for (int64_t i = 0; i < layout.k; ++i) {
+      numbers[i * layout.n + j] = weights[j * row_stride + i];
+    }
   }
 }
 
@@ -114,12 +175,26 @@ void PackWeights(const float* weights, const WeightLayout& layout, void* packed)
 
 namespace {
 
-// y [kRows, kVectors vectors] = a [kRows, k] panel, all sums in registers.
+// How a product reads `a`: number q of row i is a[i row + q inner].
+struct Strides {
+  int64_t row, inner;
+};
+
+// y [kRows, kVectors vectors] = a [kRows, k] panel, or added to y, all sums in registers.
 template <int kLanes, int kRows, int kVectors>
-[[gnu::always_inline]] inline void Tile(const float* a, int64_t a_stride, const float* panel, int64_t k, float* y,
+[[gnu::always_inline]] inline void Tile(const float* a, Strides of, const float* panel, int64_t k, bool add, float* y,
                                         int64_t y_stride) {
   using Vector [[gnu::vector_size(kLanes * sizeof(float))]] = float;
   Vector sums[kRows][kVectors] = {};
+  if (add) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 3
+      for (int v = 0; v < kVectors; ++v) {
+        sums[i][v] = reinterpret_cast<Vector*>(y + i * y_stride)[v];
+      }
+    }
+  }
 #pragma GCC unroll 2
   for (int64_t q = 0; q < k; ++q) {
     const Vector* b = reinterpret_cast<const Vector*>(panel + q * kVectors * kLanes);
@@ -127,7 +202,7 @@ template <int kLanes, int kRows, int kVectors>
     for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 3
       for (int v = 0; v < kVectors; ++v) {
-        sums[i][v] += a[i * a_stride + q] * b[v];
+        sums[i][v] += a[i * of.row + q * of.inner] * b[v];
       }
     }
   }
@@ -142,46 +217,56 @@ template <int kLanes, int kRows, int kVectors>
 
 // kRows rows at a time, then four, then one.
 template <int kLanes, int kRows, int kVectors>
-[[gnu::always_inline]] inline void ThroughPanel(const ConstBlock& a, const float* panel, int64_t k, float* y,
-                                                int64_t y_stride) {
+[[gnu::always_inline]] inline void ThroughPanel(const float* a, Strides of, int64_t rows, const float* panel, int64_t k,
+                                                bool add, float* y, int64_t y_stride) {
   int64_t i = 0;
-  for (; i + kRows <= a.rows; i += kRows) {
-    Tile<kLanes, kRows, kVectors>(a.data + i * a.stride, a.stride, panel, k, y + i * y_stride, y_stride);
+  for (; i + kRows <= rows; i += kRows) {
+    Tile<kLanes, kRows, kVectors>(a + i * of.row, of, panel, k, add, y + i * y_stride, y_stride);
   }
-  for (; i + 4 <= a.rows; i += 4) {
-    Tile<kLanes, 4, kVectors>(a.data + i * a.stride, a.stride, panel, k, y + i * y_stride, y_stride);
+  for (; i + 4 <= rows; i += 4) {
+    Tile<kLanes, 4, kVectors>(a + i * of.row, of, panel, k, add, y + i * y_stride, y_stride);
   }
-  for (; i < a.rows; ++i) {
-    Tile<kLanes, 1, kVectors>(a.data + i * a.stride, a.stride, panel, k, y + i * y_stride, y_stride);
+  for (; i < rows; ++i) {
+    Tile<kLanes, 1, kVectors>(a + i * of.row, of, panel, k, add, y + i * y_stride, y_stride);
   }
 }
 
 // A tile's sums, a panel's row and a number of `a` fill kRegisters registers as far as whole rows can.
 template <int kLanes, int kRegisters>
-[[gnu::always_inline]] inline void ThroughPanels(const ConstBlock& a, const float* panels, const WeightLayout& layout,
-                                                 float* y) {
+[[gnu::always_inline]] inline void ThroughPanels(const float* a, Strides of, int64_t rows, const float* panels,
+                                                 const WeightLayout& layout, bool add, float* y) {
   ForEachPanel(
       layout, [&](int64_t begin, int64_t vectors) __attribute__((always_inline)) {
         const float* panel = panels + begin * layout.k;
         const int64_t y_stride = layout.padded_n();
         if (vectors == 3) {
-          ThroughPanel<kLanes, (kRegisters - 4) / 3, 3>(a, panel, layout.k, y + begin, y_stride);
+          ThroughPanel<kLanes, (kRegisters - 4) / 3, 3>(a, of, rows, panel, layout.k, add, y + begin, y_stride);
         } else if (vectors == 2) {
-          ThroughPanel<kLanes, (kRegisters - 3) / 2, 2>(a, panel, layout.k, y + begin, y_stride);
+          ThroughPanel<kLanes, (kRegisters - 3) / 2, 2>(a, of, rows, panel, layout.k, add, y + begin, y_stride);
         } else {
-          ThroughPanel<kLanes, kRegisters / 2, 1>(a, panel, layout.k, y + begin, y_stride);
+          ThroughPanel<kLanes, kRegisters / 2, 1>(a, of, rows, panel, layout.k, add, y + begin, y_stride);
         }
       });
 }
 
 [[gnu::target("arch=x86-64-v4")]] void Avx512Product(const ConstBlock& a, const float* panels,
                                                      const WeightLayout& layout, float* y) {
-  ThroughPanels<16, 32>(a, panels, layout, y);
+  ThroughPanels<16, 32>(a.data, {.row = a.stride, .inner = 1}, a.rows, panels, layout, /*add=*/false, y);
 }
 
 [[gnu::target("arch=x86-64-v3")]] void Avx2Product(const ConstBlock& a, const float* panels, const WeightLayout& layout,
                                                    float* y) {
-  ThroughPanels<8, 16>(a, panels, layout, y);
+  ThroughPanels<8, 16>(a.data, {.row = a.stride, .inner = 1}, a.rows, panels, layout, /*add=*/false, y);
+}
+
+[[gnu::target("arch=x86-64-v4")]] void Avx512TransposedProduct(const ConstBlock& a, int64_t m, const float* panels,
+                                                               const WeightLayout& layout, bool add, float* y) {
+  ThroughPanels<16, 32>(a.data, {.row = 1, .inner = a.stride}, m, panels, layout, add, y);
+}
+
+[[gnu::target("arch=x86-64-v3")]] void Avx2TransposedProduct(const ConstBlock& a, int64_t m, const float* panels,
+                                                             const WeightLayout& layout, bool add, float* y) {
+  ThroughPanels<8, 16>(a.data, {.row = 1, .inner = a.stride}, m, panels, layout, add, y);
 }
 
 // x sigmoid(x) as kernels_math.h has it, by what AVX-512 has in place of a division and of a power's exponent.
@@ -226,6 +311,21 @@ void BlockProduct(const ConstBlock& a, const void* weights, const WeightLayout& 
   }
 }
 
+void BlockTransposedProduct(const ConstBlock& a, int64_t m, const void* weights, const WeightLayout& layout, bool add,
+                            float* y) {
+  const auto* numbers = static_cast<const float*>(weights);
+  switch (layout.packing) {
+    case Packing::kAmx:
+      throw std::logic_error("BlockTransposedProduct: not for AMX");
+    case Packing::kAvx512:
+      return Avx512TransposedProduct(a, m, numbers, layout, add, y);
+    case Packing::kAvx2:
+      return Avx2TransposedProduct(a, m, numbers, layout, add, y);
+    case Packing::kRows:
+      return PlainTransposedProduct(a, m, numbers, layout.n, add, y);
+  }
+}
+
 void BiasSilu(float* y, const float* bias, int64_t rows, const WeightLayout& layout) {
   if (layout.packing >= Packing::kAvx512) {
     Avx512BiasSilu(y, bias, rows, layout.padded_n());
@@ -237,6 +337,11 @@ void BiasSilu(float* y, const float* bias, int64_t rows, const WeightLayout& lay
 #else
 
 Packing BestPacking() { return Packing::kRows; }
+
+void BlockTransposedProduct(const ConstBlock& a, int64_t m, const void* weights, const WeightLayout& layout, bool add,
+                            float* y) {
+  PlainTransposedProduct(a, m, static_cast<const float*>(weights), layout.n, add, y);
+}
 
 void BlockProduct(const ConstBlock& a, const void* weights, const WeightLayout& layout, float* y) {
   PlainProduct(a, static_cast<const float*>(weights), layout.k, layout.n, y);

@@ -39,10 +39,19 @@ struct WeightLayout {
 
 // weights [k, n] contiguous, packed [layout.bytes()] aligned to 64 bytes.
 void PackWeights(const float* weights, const WeightLayout& layout, void* packed);
+// The same for weights whose rows lie `row_stride` numbers apart, and for those that stand transposed, [n, k], with
+// such rows. Not for kAmx.
+void PackWeights(const float* weights, int64_t row_stride, const WeightLayout& layout, void* packed);
+void PackTransposedWeights(const float* weights, int64_t row_stride, const WeightLayout& layout, void* packed);
 
 // y [padded_rows, padded_n] contiguous = a [a.rows, k] times weights that lie so; rows beyond a.rows are anything.
 // Packed weights and their y are aligned to 64 bytes.
 void BlockProduct(const ConstBlock& a, const void* weights, const WeightLayout& layout, float* y);
+
+// y [m, padded_n] contiguous = a^T [m, k] times weights that lie so, or added to y, where a has k rows, m columns of
+// which count. Not for kAmx.
+void BlockTransposedProduct(const ConstBlock& a, int64_t m, const void* weights, const WeightLayout& layout, bool add,
+                            float* y);
 
 // y [rows, n]: rows of AddBias, BiasRelu and BiasSilu (kernels.h), bias [n].
 void AddBiasBlock(float* y, const float* bias, int64_t rows, int64_t n);

@@ -424,6 +424,12 @@ void AdamStep(const AdamConstants& constants, const std::vector<DecaySegment>& d
   float* m = first_moment.data_ptr<float>();
   float* v = second_moment.data_ptr<float>();
   float* follower = DataOrNull(target);
+  // Autograd, and who keeps what follows from the values, are told that they change.
+  for (const torch::Tensor* changed : {&values, &target}) {
+    if (changed->defined()) {
+      changed->unsafeGetTensorImpl()->bump_version();
+    }
+  }
   if (!values.is_cpu()) {
     if (decay.size() > cuda::kMaxDecaySegments) {
       throw std::logic_error("AdamStep: " + std::to_string(decay.size()) + " decay segments; a GPU takes at most " +

@@ -31,6 +31,10 @@ void BackPropagate(const torch::Tensor& loss, const std::vector<FlatParameters*>
   for (FlatParameters* block : blocks) {
     block->grads().zero_();
   }
+  AccumulateGradients(loss, leaves);
+}
+
+void AccumulateGradients(const torch::Tensor& loss, const std::vector<torch::Tensor>& leaves) {
   loss.backward({}, /*retain_graph=*/false, /*create_graph=*/false, leaves);
 }
 

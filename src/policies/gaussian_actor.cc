@@ -25,6 +25,15 @@ torch::Tensor LogStd(const torch::Tensor& raw, ActorStd std) {
   return std == ActorStd::kSoftplus ? torch::log(at::softplus(raw) + kLeastStd) : raw.clamp(kLogStdMin, kLogStdMax);
 }
 
+// An MLP of SiLUs as one with nothing to normalise and to drop.
+LayerNormMlpShape WithoutNorms(const MlpShape& shape) {
+  const auto layers = static_cast<size_t>(shape.layers());
+  return {.members = shape.members,
+          .widths = shape.widths,
+          .epsilon = std::vector<double>(layers, 0),
+          .dropout = std::vector<double>(layers, 0)};
+}
+
 }  // namespace
 
 GaussianActor::GaussianActor(int64_t obs_dim, int64_t act_dim, const ActorShape& shape, const Rng& rng,
@@ -40,6 +49,9 @@ GaussianActor::GaussianActor(int64_t obs_dim, int64_t act_dim, const ActorShape&
     weight_leaves_.push_back(FlatParameters::View{mlp_.weights()[l], mlp_.weight_grads()[l]}.Leaf());
     bias_leaves_.push_back(FlatParameters::View{mlp_.biases()[l], mlp_.bias_grads()[l]}.Leaf());
     leaves_.insert(leaves_.end(), {weight_leaves_.back(), bias_leaves_.back()});
+  }
+  if (shape.activation == Activation::kSilu) {
+    silu_mlp_.emplace(WithoutNorms(mlp_.shape()), leaves_);
   }
 }
 
@@ -57,7 +69,9 @@ torch::Tensor GaussianActor::Act(const ActInput& input, PolicyMemory*, ActMode m
 }
 
 ActionSample GaussianActor::Sample(const torch::Tensor& obs, const torch::Tensor& noise) const {
-  const torch::Tensor head = MlpForward(Seen(obs), weight_leaves_, bias_leaves_, shape_.activation)[0];
+  const torch::Tensor seen = Seen(obs);
+  const torch::Tensor head =
+      (silu_mlp_ ? silu_mlp_->Forward(seen) : MlpForward(seen, weight_leaves_, bias_leaves_, shape_.activation))[0];
   const torch::Tensor mean = head.slice(1, 0, act_dim_);
   const torch::Tensor log_std = LogStd(head.slice(1, act_dim_), shape_.std);
   const torch::Tensor u = mean + torch::exp(log_std) * noise;

@@ -61,6 +61,64 @@ TEST(BlockProduct, IsTheProductHoweverTheWeightsLie) {
   }
 }
 
+TEST(BlockProduct, TransposedWeightsAndRowsThatLieApart) {
+  torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
+  for (const Packing packing : Packings()) {
+    if (packing == Packing::kAmx) {
+      continue;
+    }
+    for (const int64_t k : {1, 15, 16, 17, 200}) {
+      for (const int64_t n : {1, 8, 17, 48, 72}) {
+        const WeightLayout layout{.k = k, .n = n, .packing = packing};
+        const torch::Tensor wide = torch::randn({k, n + 3}, generator);
+        const torch::Tensor tall = torch::randn({n, k + 2}, generator);
+        const auto packed_as = [&](auto pack) {
+          torch::Tensor packed = torch::empty({layout.bytes()}, torch::kUInt8);
+          pack(packed.data_ptr());
+          return packed;
+        };
+        EXPECT_TRUE(torch::equal(packed_as([&](void* to) { PackWeights(wide.data_ptr<float>(), n + 3, layout, to); }),
+                                 packed_as([&](void* to) {
+                                   PackWeights(wide.narrow(1, 0, n).contiguous().data_ptr<float>(), layout, to);
+                                 })));
+        EXPECT_TRUE(
+            torch::equal(packed_as([&](void* to) { PackTransposedWeights(tall.data_ptr<float>(), k + 2, layout, to); }),
+                         packed_as([&](void* to) {
+                           PackWeights(tall.narrow(1, 0, k).t().contiguous().data_ptr<float>(), layout, to);
+                         })));
+      }
+    }
+  }
+}
+
+TEST(BlockTransposedProduct, IsTheProductOrAddsIt) {
+  torch::Generator generator = MakeGenerator(Rng(4), torch::kCPU);
+  for (const Packing packing : Packings()) {
+    if (packing == Packing::kAmx) {
+      continue;
+    }
+    for (const int64_t k : {1, 7, 200}) {
+      for (const int64_t n : {1, 8, 17, 72}) {
+        for (const int64_t m : {1, 3, 9, 64}) {
+          const WeightLayout layout{.k = k, .n = n, .packing = packing};
+          const torch::Tensor a = torch::randn({k, m + 5}, generator);
+          const torch::Tensor b = torch::randn({k, n}, generator);
+          const torch::Tensor weights = torch::empty({layout.bytes()}, torch::kUInt8);
+          PackWeights(b.data_ptr<float>(), layout, weights.data_ptr());
+          torch::Tensor y = torch::full({m, layout.padded_n()}, std::numeric_limits<float>::quiet_NaN());
+          const ConstBlock block{.data = a.data_ptr<float>(), .rows = k, .stride = m + 5};
+          const torch::Tensor exact = a.narrow(1, 0, m).t().to(torch::kFloat64).mm(b.to(torch::kFloat64));
+          for (const double times : {1.0, 2.0}) {
+            BlockTransposedProduct(block, m, weights.data_ptr(), layout, /*add=*/times > 1, y.data_ptr<float>());
+            ASSERT_LT((y.narrow(1, 0, n) - times * exact).abs().max().item<double>(), 1e-4)
+                << k << " x " << m << " x " << n << ", packing " << static_cast<int>(packing);
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(BlockProduct, IsAsExactAsItIsSaidToBeHoweverTheWeightsLie) {
   constexpr int64_t kWidth = 200;
   torch::Generator generator = MakeGenerator(Rng(2), torch::kCPU);

@@ -91,6 +91,12 @@ class HomoscedasticEnsemble final : public DynamicsModel {
   // The scores [B] of rows at inputs [B, in] and targets [B, D] in the networks' units.
   torch::Tensor Scores(const torch::Tensor& inputs, const torch::Tensor& targets) const;
 
+  // The two halves of a gradient step, in that order. A minibatch: inputs [B, in], targets [B, D] in the networks'
+  // units, weights [B, E]. The first returns the loss [].
+  torch::Tensor ComputeGradients(const torch::Tensor& inputs, const torch::Tensor& targets,
+                                 const torch::Tensor& weights);
+  void ApplyGradients();
+
   FlatParameters& parameters() { return parameters_; }
   const LayerNormMlp& mlp() const { return mlp_; }
   const torch::Tensor& log_std() const { return log_std_; }  // s [E, 1, D]
@@ -110,7 +116,6 @@ class HomoscedasticEnsemble final : public DynamicsModel {
   FitRows Split(const ReplayBuffer& data, torch::Generator& generator);
   // A gradient step on those training rows, [B] int64.
   void TakeStep(const FitRows& data, const torch::Tensor& rows);
-  void Descend(const torch::Tensor& inputs, const torch::Tensor& targets, const torch::Tensor& weights);
 
   HomoscedasticEnsembleConfig config_;
   ModelSpec spec_;

@@ -10,6 +10,7 @@
 #define REVERIE_NN_LAYER_NORM_MLP_H_
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "reverie/core/tensor.h"
@@ -28,11 +29,15 @@ struct LayerNormMlpShape {
   int64_t ParameterCount() const;
 };
 
+class FusedLayers;
+
 class LayerNormMlp {
  public:
   // Takes its parameters from `parameters` (borrowed: must outlive this): per layer the weight, then the bias. Throws
   // std::logic_error where epsilon or dropout do not say one number for each layer.
   LayerNormMlp(LayerNormMlpShape shape, FlatParameters& parameters);
+  // Of these parameters, W_1, b_1, ...: [E, in, out], [E, 1, out], which it shares.
+  LayerNormMlp(LayerNormMlpShape shape, std::vector<torch::Tensor> leaves);
 
   // Weights normal with std sqrt(2 / in) (He et al. 2015), biases normal with std 1 / (2 sqrt(in)).
   void InitHeNormal(torch::Generator& generator);
@@ -40,7 +45,8 @@ class LayerNormMlp {
   void ZeroLastLayer();
 
   // x [B, in], shared by the members, or [E, B, in] -> [E, B, out], in the type of x, without dropout.
-  // Differentiable in x and in the leaves, in the caller's gradient mode.
+  // Differentiable in x and in the leaves, in the caller's gradient mode; once where a fused pass with a backward pass
+  // of its own does it, on the CPU in float32.
   torch::Tensor Forward(const torch::Tensor& x) const { return Forward(x, nullptr); }
   // The same in training: each number is dropped with its layer's probability, the others grow by 1 / (1 - p).
   torch::Tensor Forward(const torch::Tensor& x, torch::Generator& generator) const { return Forward(x, &generator); }
@@ -49,10 +55,15 @@ class LayerNormMlp {
   const std::vector<torch::Tensor>& leaves() const { return leaves_; }  // W_1, b_1, ...: [E, in, out], [E, 1, out]
 
  private:
+  void Prepare();
   torch::Tensor Forward(const torch::Tensor& x, torch::Generator* generator) const;
+  // h [E, B, in].
+  torch::Tensor PlainForward(torch::Tensor h, torch::Generator* generator) const;
+  torch::Tensor FusedForward(const torch::Tensor& h, torch::Generator* generator) const;
 
   LayerNormMlpShape shape_;
   std::vector<torch::Tensor> leaves_;
+  std::shared_ptr<FusedLayers> fused_;  // on the CPU in float32
 };
 
 }  // namespace reverie

@@ -46,6 +46,9 @@ class FlatParameters {
 void BackPropagate(const torch::Tensor& loss, const std::vector<FlatParameters*>& blocks,
                    const std::vector<torch::Tensor>& leaves);
 
+// The same, adding to the gradients that are there.
+void AccumulateGradients(const torch::Tensor& loss, const std::vector<torch::Tensor>& leaves);
+
 // Adam (Kingma and Ba 2015, algorithm 1) on a flat block:
 //   m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p -= lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
 // with b1 = 0.9, b2 = 0.999, eps = 1e-8, where g includes the L2 decay. One fused pass; nothing is synchronised.

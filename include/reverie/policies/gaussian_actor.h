@@ -10,6 +10,7 @@
 #include "reverie/data/normalizer.h"
 #include "reverie/env/env_config.h"
 #include "reverie/nn/ensemble_mlp.h"
+#include "reverie/nn/layer_norm_mlp.h"
 #include "reverie/nn/squashed_gaussian.h"
 #include "reverie/policies/export.h"
 #include "reverie/policies/policy.h"
@@ -69,6 +70,7 @@ class GaussianActor final : public Policy {
   FlatParameters parameters_;
   EnsembleMlp mlp_;
   std::vector<torch::Tensor> leaves_, weight_leaves_, bias_leaves_;  // the first is both of the others
+  std::optional<LayerNormMlp> silu_mlp_;                             // mlp_ of SiLUs, for autograd
 };
 
 // The actor's mean action as a network of its own, in the bounds of `spec`, with the options of `env`.
