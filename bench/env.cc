@@ -233,7 +233,35 @@ void Register(const std::string& id) {
   add("VectorPhysics", VectorPhysics<Task>);
 }
 
+// A task of dm_control's suite, beside nothing but dm_control itself.
+void SuiteSteps(benchmark::State& state, const std::string& id) {
+  const std::unique_ptr<Env> env = BuiltinEnvs().Find(id).maker().make();
+  const std::vector<double> actions = UniformActions(env->spec(), kSingleSteps, Rng(0));
+  for (auto _ : state) {
+    RunEpisodes(*env, actions, kSingleSteps, Rng(1).Engine(), [](int64_t) {});
+  }
+  state.SetItemsProcessed(state.iterations() * kSingleSteps);
+}
+
+void SuiteVectorSteps(benchmark::State& state, const std::string& id) {
+  VectorEnv envs(BuiltinEnvs().Find(id).maker().make, kCopies, kThreads, Rng(1));
+  const std::vector<double> actions = UniformActions(envs.spec(), kVectorSteps * kCopies, Rng(0));
+  for (auto _ : state) {
+    RunVector(envs, actions, [](const std::vector<int64_t>&, int64_t) {});
+  }
+  state.SetItemsProcessed(state.iterations() * kVectorSteps * kCopies);
+}
+
 const bool kRegistered = [] {
+  for (const std::string id : {"dm_control/walker-walk", "dm_control/cheetah-run"}) {
+    for (const auto& [name, function] :
+         {std::pair{"SuiteSteps/", &SuiteSteps}, std::pair{"SuiteVectorSteps/", &SuiteVectorSteps}}) {
+      benchmark::RegisterBenchmark((name + id).c_str(), function, id)
+          ->Unit(benchmark::kMillisecond)
+          ->MeasureProcessCPUTime()
+          ->UseRealTime();
+    }
+  }
   Register<HalfCheetah>("HalfCheetah-v5");
   Register<Hopper>("Hopper-v5");
   Register<Walker2d>("Walker2d-v5");

@@ -20,6 +20,7 @@ PHASES = ["model_fit", "rollout", "env", "updates"]
 PHASE_ROWS = [2000, 50000]
 TASKS = ["HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5", "Humanoid-v5"]
 TWINS = ["eager PyTorch", "compiled PyTorch"]
+SUITE_TASKS = ["dm_control/walker-walk", "dm_control/cheetah-run"]
 PLANNED_SIZES = [(400, 20), (100, 5)]  # population, particles
 PLANNED_TASKS = ["HalfCheetah-v5", "Reacher-v5"]
 
@@ -112,7 +113,10 @@ class Bench:
                 self.add(f"{work}/{task}/speedup", two / one)
 
     def env(self):
-        self.ours("^(EnvSteps|PhysicsSteps|VectorSteps|VectorPhysics)")
+        self.ours("^(EnvSteps|PhysicsSteps|VectorSteps|VectorPhysics|SuiteSteps|SuiteVectorSteps)")
+        for row in self.peer("dm_control_steps.py"):
+            for name in ("SuiteSteps", "SuiteVectorSteps"):
+                self.add(f"dm_control/{name}/{row['task']}", row["env_steps_per_s"])
         for row in self.peer("gymnasium_steps.py"):
             self.add(f"gymnasium/EnvSteps/{row['task']}", row["env_steps_per_s"])
         for row in self.peer("envpool_steps.py", python=self.args.envpool):
@@ -241,6 +245,9 @@ class Bench:
         for task in TASKS:
             row(f"{task} steps/s, 1 thread", f"EnvSteps/{task}", ["gymnasium", "envpool"],
                 self.ratio(f"EnvSteps/{task}", f"PhysicsSteps/{task}"), "0.92 of limit, ahead")
+        for task in SUITE_TASKS:
+            row(f"{task} control steps/s, 1 thread", f"SuiteSteps/{task}", ["dm_control"], None, "5x")
+            row(f"{task} control steps/s, 64 on 2 threads", f"SuiteVectorSteps/{task}", ["dm_control"], None, "5x")
         for task in TASKS:
             row(f"{task} steps/s, 64 on 2 threads", f"VectorSteps/{task}", ["envpool"],
                 self.ratio(f"VectorSteps/{task}", f"VectorPhysics/{task}"), "0.9 of limit, ahead")
