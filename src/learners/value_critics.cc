@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <tuple>
 
 namespace reverie {
 namespace {
@@ -47,7 +48,6 @@ ValueCritics::ValueCritics(const ValueCriticsConfig& config, const TransitionLay
       mlp_(ValueCriticShape(config, layout), parameters_),
       target_mlp_(ValueCriticShape(config, layout), target_parameters_),
       adam_(parameters_, config.learning_rate),
-      levels_(torch::tensor({kLowQuantile, 1 - kLowQuantile}, options)),
       bounds_(torch::zeros({2}, options)),
       following_(torch::ones({}, options)) {
   torch::Generator generator = MakeGenerator(rng, options.device());
@@ -86,7 +86,15 @@ torch::Tensor ValueCritics::TargetQ(const torch::Tensor& obs, const torch::Tenso
 
 void ValueCritics::FollowRewards(const torch::Tensor& rewards) {
   const torch::NoGradGuard no_grad;
-  const torch::Tensor reached = torch::quantile(rewards.flatten(), levels_) / (1 - discount_);
+  // Not at::quantile, which looks at its levels anew in each call.
+  const torch::Tensor sorted = std::get<0>(rewards.flatten().sort());
+  const auto quantile = [&](double level) {
+    const double rank = level * static_cast<double>(sorted.size(0) - 1);
+    const auto below = static_cast<int64_t>(rank);
+    return torch::lerp(sorted[below], sorted[std::min(below + 1, sorted.size(0) - 1)],
+                       rank - static_cast<double>(below));
+  };
+  const torch::Tensor reached = torch::stack({quantile(kLowQuantile), quantile(1 - kLowQuantile)}) / (1 - discount_);
   bounds_.lerp_(reached, following_);
   following_.fill_(config_.learning_rate);
 }

@@ -9,6 +9,7 @@
 #include <map>
 
 #include "fake_model.h"
+#include "host_waits.h"
 
 namespace reverie {
 namespace {
@@ -235,6 +236,23 @@ TEST_F(ValueGradientLearnerTest, LearnsToBringALineToItsMiddle) {
   EXPECT_GT(action[1].item<double>(), 0.3);
   EXPECT_LT(action[2].item<double>(), -0.3);
   EXPECT_GT(action[3].item<double>(), 0.3);
+}
+
+// Within an update nothing asks a device for an answer; losses are looked at once, after all of them.
+TEST_F(ValueGradientLearnerTest, AnUpdateWaitsForNothing) {
+  ValueGradientLearner learner(Config(3), kLayout, Rng(1), torch::kCPU);
+  const ModelEnv model_env = Imagined();
+  const auto starts = [](torch::Tensor& obs, torch::Generator& generator) { obs.normal_(0, 1, generator); };
+  const auto waits_of = [&](auto update) {
+    const HostWaits waits;
+    update();
+    return waits.names();
+  };
+  EXPECT_EQ(waits_of([] { torch::ones({2}).sum().item<float>(); }).size(), 1U);
+  EXPECT_EQ(waits_of([&] { learner.Update(starts, model_env, 5); }),
+            waits_of([&] { learner.Update(starts, model_env, 1); }));
+  EXPECT_EQ(waits_of([&] { learner.UpdateCritics(starts, model_env, 5); }),
+            waits_of([&] { learner.UpdateCritics(starts, model_env, 1); }));
 }
 
 // From the same state the same updates follow.

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "host_waits.h"
 #include "models/paired_stopping.h"
 
 namespace reverie {
@@ -231,6 +232,40 @@ TEST(HomoscedasticEnsemble, AStoppedFitChangesNothing) {
   for (const auto& [name, tensor] : before.values().tensors) {
     EXPECT_TRUE(torch::equal(tensor, after.values().tensors.at(name))) << name;
   }
+}
+
+TEST(HomoscedasticEnsemble, AMinibatchWaitsForNothing) {
+  HomoscedasticEnsemble model = Model();
+  const torch::NoGradGuard no_grad;
+  const HostWaits waits;
+  model.ComputeGradients(torch::ones({64, 5}), torch::ones({64, 4}), torch::ones({64, 4}));
+  model.ApplyGradients();
+  EXPECT_EQ(waits.names(), std::vector<std::string>());
+}
+
+// On the CPU a minibatch's gradients are added up over blocks of its rows.
+TEST(HomoscedasticEnsemble, GradientsAreThoseOfTheLoss) {
+  HomoscedasticEnsembleConfig config = SmallConfig();
+  config.dropout = {0, 0, 0};
+  HomoscedasticEnsemble model(config, {.layout = kLayout, .learn_reward = false}, Rng(1), torch::kCPU);
+  torch::Generator generator = MakeGenerator(Rng(2), torch::kCPU);
+  model.Fit(BufferOf(LinearRows(200, 0.1)), Rng(3));
+  const torch::Tensor inputs = torch::randn({700, 5}, generator);
+  const torch::Tensor targets = torch::randn({700, 3}, generator);
+  const torch::Tensor weights = torch::rand({700, 4}, generator);
+  torch::Tensor loss;
+  {
+    const torch::NoGradGuard no_grad;
+    loss = model.ComputeGradients(inputs, targets, weights);
+  }
+  const torch::Tensor in_blocks = model.parameters().grads().clone();
+  const torch::Tensor whole = model.Loss(inputs, targets.expand({4, 700, 3}), weights.t(), nullptr);
+  std::vector<torch::Tensor> leaves = model.mlp().leaves();
+  leaves.push_back(model.log_std());
+  BackPropagate(whole, {&model.parameters()}, leaves);
+  EXPECT_NEAR(loss.item<double>(), whole.item<double>(), 1e-5 * std::abs(whole.item<double>()));
+  EXPECT_LT((in_blocks - model.parameters().grads()).norm().item<double>(),
+            1e-5 * model.parameters().grads().norm().item<double>());
 }
 
 // A column that does not vary is predicted exactly and is not shown to the networks.

@@ -1,4 +1,5 @@
 // Components on a GPU, beside their CPU selves, which other tests hold against autograd and PyTorch in Python.
+#include <ATen/ATen.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,7 +13,9 @@
 #include "planning/planners.h"
 #include "reverie/core/repeated_work.h"
 #include "reverie/learners/sac_learner.h"
+#include "reverie/learners/value_gradient_learner.h"
 #include "reverie/models/gaussian_ensemble.h"
+#include "reverie/models/homoscedastic_ensemble.h"
 #include "reverie/models/model_env.h"
 #include "reverie/planning/cem.h"
 #include "reverie/planning/export.h"
@@ -140,6 +143,48 @@ TEST_F(GpuComponents, ReplaysOfUpdatesAndFitsAreTheWorkItself) {
   learner.Update(sampler, 20);
   GaussianEnsemble model(SmallConfig(), {.layout = kLayout, .learn_reward = true}, Rng(1), gpu_);
   model.Fit(buffer, Rng(2));
+  unsetenv("REVERIE_CHECK_GRAPHS");
+}
+
+TEST_F(GpuComponents, ReplaysThroughTheModelAreTheWorkItself) {
+  setenv("REVERIE_CHECK_GRAPHS", "1", 1);
+  TransitionBatch rows = RandomRows(500);
+  rows.log_weight().zero_();
+  ReplayBuffer buffer(kLayout, 500, gpu_);
+  buffer.Add(OnGpu(rows));
+  HomoscedasticEnsemble model({.members = 4,
+                               .hidden = {32, 32},
+                               .batch_size = 64,
+                               .weight_decay = {1e-4, 1e-4, 1e-4},
+                               .dropout = {0.01, 0, 0},
+                               .patience = 4,
+                               .first_fit = 2},
+                              {.layout = kLayout, .learn_reward = true}, Rng(1), gpu_);
+  EnvSpec spec;
+  spec.id = "Made-v0";
+  spec.obs_low.assign(11, -1);
+  spec.obs_high.assign(11, 1);
+  spec.action_low.assign(3, -1);
+  spec.action_high.assign(3, 1);
+  const ModelEnv model_env(model, {.terminated = NeverTerminated}, spec, gpu_);
+  ValueGradientConfig config;
+  config.hidden = {32, 32};
+  config.batch_size = 64;
+  config.critics = {.members = 3, .hidden = {32, 32}};
+  ValueGradientLearner learner(config, kLayout, Rng(1), gpu_);
+  const torch::Tensor states = buffer.All().obs();
+  const auto starts = [&](torch::Tensor& obs, torch::Generator& generator) {
+    at::index_select_out(
+        obs, states, 0, torch::randint(500, {64}, generator, torch::TensorOptions().dtype(torch::kInt64).device(gpu_)));
+  };
+  testing::internal::CaptureStderr();
+  model.Fit(buffer, Rng(2));
+  learner.Update(starts, model_env, 10);
+  learner.UpdateCritics(starts, model_env, 10);
+  const std::string said = testing::internal::GetCapturedStderr();
+  for (const char* work : {"the model's minibatch", "the value gradient's update", "the critics' update"}) {
+    EXPECT_THAT(said, HasSubstr(std::string(work) + ": captured as a CUDA graph"));
+  }
   unsetenv("REVERIE_CHECK_GRAPHS");
 }
 

@@ -77,7 +77,6 @@ class ValueCritics {
   FlatParameters parameters_, target_parameters_;
   LayerNormMlp mlp_, target_mlp_;
   Adam adam_;
-  torch::Tensor levels_;     // [2], the quantiles'
   torch::Tensor bounds_;     // [2]
   torch::Tensor following_;  // [], how far the next batch moves them: 1 at first
 };
