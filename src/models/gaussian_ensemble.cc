@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -31,6 +32,15 @@ MlpShape NetworkShape(const GaussianEnsembleConfig& config, const ModelSpec& spe
   return shape;
 }
 
+// What the elites predict with: where there are prior functions, both networks side by side.
+MlpShape EliteShape(const GaussianEnsembleConfig& config, const ModelSpec& spec) {
+  MlpShape shape = NetworkShape(config, spec, config.elites);
+  if (config.regularise == Regularise::kPriorFunction) {
+    std::for_each(shape.widths.begin() + 1, shape.widths.end() - 1, [](int64_t& width) { width *= 2; });
+  }
+  return shape;
+}
+
 std::vector<DecaySegment> DecayOf(const GaussianEnsembleConfig& config, const EnsembleMlp& mlp,
                                   const FlatParameters& parameters) {
   std::vector<DecaySegment> segments;
@@ -39,6 +49,16 @@ std::vector<DecaySegment> DecayOf(const GaussianEnsembleConfig& config, const En
     segments.push_back({begin, begin + mlp.weights()[l].numel(), static_cast<float>(config.weight_decay[l])});
   }
   return segments;
+}
+
+std::optional<PriorFunctions> PriorOf(const GaussianEnsembleConfig& config, const ModelSpec& spec, const Rng& rng,
+                                      const torch::Device& device) {
+  if (config.regularise != Regularise::kPriorFunction) {
+    return std::nullopt;
+  }
+  MlpShape shape = NetworkShape(config, spec, config.members);
+  shape.widths.back() = spec.target_dim();
+  return PriorFunctions(shape, config.prior_scale, rng.Split("prior"), device);
 }
 
 // A permutation of [0, n) per member, [E, n].
@@ -54,6 +74,11 @@ torch::Tensor Permutations(int64_t members, int64_t n, torch::Generator& generat
 
 std::vector<std::pair<std::string, ModelTarget>> EnumNames(ModelTarget) {
   return {{"delta", ModelTarget::kDelta}, {"next_obs", ModelTarget::kNextObs}};
+}
+
+std::vector<std::pair<std::string, Regularise>> EnumNames(Regularise) {
+  return {
+      {"decay", Regularise::kDecay}, {"anchor", Regularise::kAnchor}, {"prior_function", Regularise::kPriorFunction}};
 }
 
 std::vector<std::pair<std::string, Precision>> EnumNames(Precision) {
@@ -72,6 +97,14 @@ void GaussianEnsembleConfig::Visit(Fields& fields) {
          AtLeast(0));
   fields.Check([this] { return weight_decay.size() == hidden.size() + 1; },
                "one number for each hidden layer and one for the output");
+  fields(
+      "regularise", regularise,
+      "what members are drawn to where no data say otherwise: 0 (decay), their first weights (anchor), or 0 beside a "
+      "fixed network each (prior_function)");
+  fields.When({.key = "model.regularise",
+               .wanted = "prior_function",
+               .holds = [this] { return regularise == Regularise::kPriorFunction; }},
+              [&] { fields("prior_scale", prior_scale, "factor of the prior functions", Above(0)); });
   fields("holdout_ratio", holdout_ratio, "share of the rows held out in a fit; 0: none, a fit makes max_epochs",
          Between(0, 0.9));
   fields.Check([this] { return holdout_ratio > 0 || elites == members; },
@@ -86,6 +119,8 @@ void GaussianEnsembleConfig::Visit(Fields& fields) {
                "at least 1, as holdout_ratio 0 leaves nothing else to end a fit");
   fields("target", target, "what is predicted: the change of the observation, or the next one");
   fields("normalize_targets", normalize_targets, "standardise every target dimension by the training split");
+  fields.Check([this] { return normalize_targets || regularise != Regularise::kPriorFunction; },
+               "true, as prior functions are in units of the targets' deviations");
   fields("deterministic", deterministic,
          "the networks predict the mean alone, by its square error; else mean and variance");
   fields("precision", precision,
@@ -113,12 +148,21 @@ GaussianEnsemble::GaussianEnsemble(const GaussianEnsembleConfig& config, const M
           NetworkShape(config, spec, config.members).ParameterCount() + (config.deterministic ? 0 : 2 * target_dim_),
           device),
       mlp_(NetworkShape(config, spec, config.members), parameters_),
-      elite_networks_(NetworkShape(config, spec, config.elites), config.precision, device),
+      prior_(PriorOf(config, spec, rng, device)),
+      elite_networks_(EliteShape(config, spec), config.precision, device),
       standardizer_(mlp_.shape().widths.front(), target_dim_, device),
       adam_(parameters_, config.learning_rate, DecayOf(config, mlp_, parameters_)),
       minibatch_("the ensemble's minibatch", device) {
   torch::Generator generator = MakeGenerator(rng.Split("init"), device);
   mlp_.InitTruncatedNormal(generator);
+  if (config.regularise == Regularise::kAnchor) {
+    pull_ = torch::zeros_like(parameters_.values());
+    for (const DecaySegment& segment : DecayOf(config, mlp_, parameters_)) {
+      const int64_t count = segment.end - segment.begin;
+      pull_.narrow(0, segment.begin, count)
+          .copy_(segment.factor * parameters_.values().narrow(0, segment.begin, count));
+    }
+  }
   if (!config.deterministic) {
     max_log_var_ = parameters_.Take({1, target_dim_});
     min_log_var_ = parameters_.Take({1, target_dim_});
@@ -138,7 +182,7 @@ GaussianEnsemble::GaussianEnsemble(const GaussianEnsembleConfig& config, const M
 
 void GaussianEnsemble::SetElites(const torch::Tensor& elites) {
   elites_.copy_(elites);
-  elite_networks_.Take(mlp_, elites_);
+  prior_ ? elite_networks_.Take(mlp_, *prior_, elites_) : elite_networks_.Take(mlp_, elites_);
 }
 
 torch::Tensor GaussianEnsemble::Inputs(const torch::Tensor& obs, const torch::Tensor& action) const {
@@ -182,7 +226,12 @@ torch::Tensor GaussianEnsemble::ComputeGradients(const torch::Tensor& inputs, co
   return loss_;
 }
 
-void GaussianEnsemble::ApplyGradients() { adam_.Step(); }
+void GaussianEnsemble::ApplyGradients() {
+  if (pull_.defined()) {
+    parameters_.grads().sub_(pull_);
+  }
+  adam_.Step();
+}
 
 void GaussianEnsemble::LogRemarks() const {
   if (config_.precision != Precision::kFloat32 && !(loss_.is_cpu() && HasCoarserPrecision())) {
@@ -222,10 +271,16 @@ GaussianEnsemble::FitRows GaussianEnsemble::Split(const TransitionBatch& all, to
   }
   standardizer_.FitTargets(targets, magnitudes,
                            config_.normalize_targets ? std::numeric_limits<double>::infinity() : kLeastNoise);
-  return {.train_inputs = standardizer_.Inputs(inputs),
-          .train_targets = standardizer_.Scaled(targets),
-          .holdout_inputs = standardizer_.Inputs(Inputs(holdout_.obs(), holdout_.action())),
-          .holdout_targets = standardizer_.Scaled(Targets(holdout_))};
+  FitRows fit{.train_inputs = standardizer_.Inputs(inputs),
+              .train_targets = standardizer_.Scaled(targets),
+              .holdout_inputs = standardizer_.Inputs(Inputs(holdout_.obs(), holdout_.action())),
+              .holdout_targets = standardizer_.Scaled(Targets(holdout_))};
+  if (prior_) {
+    const torch::Tensor varies = standardizer_.target_scale() != 0;
+    fit.train_targets = fit.train_targets - (*prior_)(fit.train_inputs) * varies;
+    fit.holdout_targets = fit.holdout_targets - (*prior_)(fit.holdout_inputs) * varies;
+  }
+  return fit;
 }
 
 std::optional<int64_t> GaussianEnsemble::TrainEpoch(const FitRows& data, const torch::Tensor& rows,
@@ -240,7 +295,13 @@ std::optional<int64_t> GaussianEnsemble::TrainEpoch(const FitRows& data, const t
     torch::Tensor inputs = input_rows_.view({members * config_.batch_size, -1}).narrow(0, 0, members * size);
     torch::Tensor targets = target_rows_.view({members * config_.batch_size, -1}).narrow(0, 0, members * size);
     at::index_select_out(inputs, data.train_inputs, 0, index);
-    at::index_select_out(targets, data.train_targets, 0, index);
+    if (data.train_targets.dim() == 2) {
+      at::index_select_out(targets, data.train_targets, 0, index);
+    } else {  // each member's own
+      const torch::Tensor first_of_member = torch::arange(members, index.options()) * count;
+      at::index_select_out(targets, data.train_targets.view({-1, target_dim_}), 0,
+                           (rows.narrow(1, begin, size) + first_of_member.unsqueeze(1)).reshape({-1}));
+    }
     const auto step = [&] {
       loss_sum_.add_(ComputeGradients(inputs.view({members, size, -1}), targets.view({members, size, -1})));
       ApplyGradients();
@@ -302,9 +363,11 @@ std::optional<Metrics> GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng
   const int64_t members = config_.members;
   const int64_t train_count = rows.train_inputs.size(0);
   const bool holds_out = holdout_.size() > 0;
-  // Each member's own resample, with replacement.
+  // Each member's own resample, with replacement; with anchors all rows.
   const torch::Tensor bootstrap =
-      torch::randint(train_count, {members, train_count}, bootstrap_generator, elites_.options());
+      config_.regularise == Regularise::kAnchor
+          ? torch::arange(train_count, elites_.options()).expand({members, train_count})
+          : torch::randint(train_count, {members, train_count}, bootstrap_generator, elites_.options());
 
   EarlyStopping early_stopping(mlp_, config_.patience);
   int64_t epochs = 0;
@@ -350,7 +413,8 @@ GaussianPrediction GaussianEnsemble::Predict(const torch::Tensor& obs, const tor
   const torch::Tensor output = torch::GradMode::is_enabled() ? (all ? mlp_ : elite_networks_.mlp()).Forward(inputs)
                                : all                         ? mlp_.Infer(inputs)
                                                              : elite_networks_.Infer(inputs);
-  const torch::Tensor mean = standardizer_.Target(Mean(output));
+  const torch::Tensor y = all && prior_ ? Mean(output) + (*prior_)(inputs) : Mean(output);
+  const torch::Tensor mean = standardizer_.Target(y);
   const torch::Tensor& scale = standardizer_.target_scale();
   return {.mean = mean,
           .var = config_.deterministic ? torch::zeros_like(mean) : torch::exp(LogVar(output)) * scale * scale};
@@ -403,6 +467,12 @@ torch::Tensor GaussianEnsemble::DecodeObs(const torch::Tensor& target, const tor
 void GaussianEnsemble::VisitState(StateVisitor& state) {
   state("parameters", parameters_.values());
   state("adam", adam_);
+  if (pull_.defined()) {
+    state("pull", pull_);
+  }
+  if (prior_) {
+    state("prior", *prior_);
+  }
   standardizer_.VisitState(state, /*scales_all=*/config_.normalize_targets);
   state("elites", elites_);
   state.Resizable("holdout", holdout_.rows);

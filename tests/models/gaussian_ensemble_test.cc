@@ -322,6 +322,94 @@ TEST(GaussianEnsemble, EveryOptionPredictsTheSameSystem) {
   }
 }
 
+GaussianEnsembleConfig Regularised(Regularise regularise) {
+  GaussianEnsembleConfig config = SmallConfig();
+  config.regularise = regularise;
+  config.normalize_targets = true;
+  return config;
+}
+
+// A decay that outweighs the data leaves weights of 0, or those of the beginning.
+TEST(GaussianEnsemble, MembersAreDrawnToZeroOrToTheirAnchors) {
+  for (const bool anchored : {false, true}) {
+    GaussianEnsembleConfig config = Regularised(anchored ? Regularise::kAnchor : Regularise::kDecay);
+    config.weight_decay = {100, 100, 100};
+    config.elites = config.members;
+    config.holdout_ratio = 0;
+    config.max_epochs = 60;
+    GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
+    std::vector<torch::Tensor> before;
+    for (const torch::Tensor& weight : model.mlp().weights()) {
+      before.push_back(weight.clone());
+    }
+    model.Fit(LinearData(300, 0.02), Rng(2));
+    for (size_t l = 0; l < before.size(); ++l) {
+      const torch::Tensor& after = model.mlp().weights()[l];
+      EXPECT_LT((after - (anchored ? before[l] : torch::zeros_like(after))).norm().item<double>(),
+                0.3 * before[l].norm().item<double>())
+          << l;
+    }
+  }
+}
+
+// One gradient step's gradients: the loss's, and those of the decay to the weights at first.
+TEST(GaussianEnsemble, AnAnchorsGradientIsItsPenaltys) {
+  GaussianEnsembleConfig config = Regularised(Regularise::kAnchor);
+  config.weight_decay = {0.5, 0.25, 2};
+  config.learning_rate = 1e-3;
+  GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor first = model.mlp().weights()[2].clone();
+  torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
+  model.parameters().values().add_(0.1 * torch::randn(model.parameters().values().sizes(), generator));
+  const torch::Tensor start = model.mlp().weights()[2].clone();
+  model.ComputeGradients(torch::randn({4, 64, 5}, generator), torch::randn({4, 64, 4}, generator));
+  const torch::Tensor gradient = model.mlp().weight_grads()[2] + 2 * (start - first);
+  model.ApplyGradients();
+  // Adam's first step is learning_rate g / (|g| + 1e-8).
+  EXPECT_TRUE(torch::allclose(start - model.mlp().weights()[2], 1e-3 * gradient / (gradient.abs() + 1e-8), 1e-3, 1e-7));
+}
+
+TEST(GaussianEnsemble, PriorFunctionsAreAddedToTheMeans) {
+  GaussianEnsembleConfig config = Regularised(Regularise::kPriorFunction);
+  config.prior_scale = 2;
+  GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
+  model.Fit(LinearData(300, 0.05), Rng(2));
+  const torch::NoGradGuard no_grad;
+  torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
+  const torch::Tensor obs = torch::randn({9, 3}, generator);
+  const torch::Tensor action = torch::randn({9, 2}, generator);
+  const GaussianPrediction all = model.Predict(obs, action, Members::kAll);
+  const GaussianPrediction elites = model.Predict(obs, action, Members::kElites);
+  EXPECT_TRUE(torch::allclose(all.mean.index_select(0, model.hypotheses()), elites.mean, 1e-4, 1e-4));
+  EXPECT_TRUE(torch::allclose(all.var.index_select(0, model.hypotheses()), elites.var, 1e-4, 1e-6));
+  const torch::Tensor z = model.elite_parts().standardizer.Inputs(torch::cat({obs, action}, 1));
+  const torch::Tensor prior = 2 * model.prior()->mlp().Forward(z) * model.target_std();
+  EXPECT_GT(prior.abs().mean().item<double>(), 0.1);
+  for (const torch::Tensor& weight : model.prior()->mlp().weights()) {
+    weight.zero_();
+  }
+  EXPECT_TRUE(torch::allclose(all.mean - model.Predict(obs, action, Members::kAll).mean, prior, 1e-4, 1e-3));
+}
+
+// They are learned around where there are data, and differ where there are none.
+TEST(GaussianEnsemble, PriorFunctionsDisagreeAwayFromTheData) {
+  const ReplayBuffer data = LinearData(1000, 0.02);
+  const TransitionBatch all = data.All();
+  const auto spread_of = [&](Regularise regularise, double away) {
+    GaussianEnsembleConfig config = Regularised(regularise);
+    config.max_epochs = 40;
+    GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
+    model.Fit(data, Rng(2));
+    const torch::Tensor mean = model.Predict(away * all.obs(), all.action(), Members::kAll).mean / model.target_std();
+    return mean.std(0).mean().item<double>();
+  };
+  const double near = spread_of(Regularise::kPriorFunction, 1);
+  EXPECT_LT(near, 0.5);  // in the targets' deviation, of which the prior functions' part is about 3
+  EXPECT_GT(spread_of(Regularise::kPriorFunction, 4), 5 * near);
+  EXPECT_GT(spread_of(Regularise::kPriorFunction, 4), 1.5 * spread_of(Regularise::kDecay, 4));
+}
+
 // Columns of 2,000 rows: a constant; a goal that stays through each row; numbers that vary by 3e-6 and by 1e-4 only; an
 // ordinary one. The reward is a constant.
 TransitionBatch RowsWithKnownColumns() {
@@ -475,6 +563,7 @@ TEST(GaussianEnsemble, TheStepsTwinIsTheStepAndHasItsDerivatives) {
       config.deterministic = deterministic;
       config.target = next_obs ? ModelTarget::kNextObs : ModelTarget::kDelta;
       config.normalize_targets = next_obs;
+      config.regularise = next_obs ? Regularise::kPriorFunction : Regularise::kAnchor;
       config.max_epochs = 3;
       GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
       model.Fit(LinearData(300, 0.05), Rng(2));
@@ -576,19 +665,30 @@ TEST(GaussianEnsemble, PredictIsDifferentiableInObsAndAction) {
 
 TEST(GaussianEnsemble, FitsRepeatAndARestoredModelGoesOnTheSame) {
   const ReplayBuffer data = LinearData(400, 0.05);
-  GaussianEnsemble first(SmallConfig(), {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
-  GaussianEnsemble second(SmallConfig(), {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
-  first.Fit(data, Rng(2));
-  second.Fit(data, Rng(2));
-  EXPECT_TRUE(torch::equal(first.parameters().values(), second.parameters().values()));
-  StateTree tree = SaveState(first);
-  GaussianEnsemble restored(SmallConfig(), {.layout = kLayout, .learn_reward = true}, Rng(77), torch::kCPU);
-  LoadState(tree, restored);
-  first.Fit(data, Rng(3));
-  restored.Fit(data, Rng(3));
-  EXPECT_TRUE(torch::equal(first.parameters().values(), restored.parameters().values()));
-  EXPECT_TRUE(torch::equal(first.hypotheses(), restored.hypotheses()));
-  EXPECT_FALSE(torch::equal(first.parameters().values(), second.parameters().values()));
+  for (const Regularise regularise : {Regularise::kDecay, Regularise::kAnchor, Regularise::kPriorFunction}) {
+    const auto make = [&](uint64_t seed) {
+      return GaussianEnsemble(Regularised(regularise), {.layout = kLayout, .learn_reward = true}, Rng(seed),
+                              torch::kCPU);
+    };
+    GaussianEnsemble first = make(1);
+    GaussianEnsemble second = make(1);
+    first.Fit(data, Rng(2));
+    second.Fit(data, Rng(2));
+    EXPECT_TRUE(torch::equal(first.parameters().values(), second.parameters().values()));
+    StateTree tree = SaveState(first);
+    GaussianEnsemble restored = make(77);
+    LoadState(tree, restored);
+    first.Fit(data, Rng(3));
+    restored.Fit(data, Rng(3));
+    EXPECT_TRUE(torch::equal(first.parameters().values(), restored.parameters().values()));
+    EXPECT_TRUE(torch::equal(first.hypotheses(), restored.hypotheses()));
+    EXPECT_FALSE(torch::equal(first.parameters().values(), second.parameters().values()));
+    const torch::NoGradGuard no_grad;
+    const torch::Tensor obs = data.All().obs();
+    const torch::Tensor action = data.All().action();
+    EXPECT_TRUE(torch::equal(first.Predict(obs, action, Members::kElites).mean,
+                             restored.Predict(obs, action, Members::kElites).mean));
+  }
 }
 
 TEST(GaussianEnsemble, AStoppedFitIsUndone) {

@@ -9,6 +9,17 @@
 //
 // A deterministic one has no l and predicts mu itself: loss = sum_i mean (mu_i - y)^2 and the decay.
 //
+// What the members are drawn to where no data say otherwise (`regularise`), W_0 being a member's weights at first:
+//
+//   decay            decay_layer 0.5 |W_layer|^2, as above
+//   anchor           decay_layer 0.5 |W_layer - W_0,layer|^2, and every member sees each row once an epoch instead of a
+//                    resample: W_0 is a draw of the prior, and decay_layer = noise variance / (prior variance N) makes
+//                    the members draws of about the posterior (Pearce et al. 2018)
+//   prior_function   the decay, and mu_i(z) + prior_scale g_i(z) in place of mu_i: g_i is a network like the member
+//   that
+//                    is drawn once and never trained (Osband et al. 2018). An imagined step costs up to four times as
+//                    much, both networks being one of twice the width
+//
 // A target that does not vary over the training rows is predicted exactly, with variance 0, and an input that does not
 // vary is not shown to the networks (models/standardizer.h): a goal that an observation repeats stays where it is in
 // imagination.
@@ -26,6 +37,7 @@
 #ifndef REVERIE_MODELS_GAUSSIAN_ENSEMBLE_H_
 #define REVERIE_MODELS_GAUSSIAN_ENSEMBLE_H_
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,6 +47,7 @@
 #include "reverie/models/dynamics_model.h"
 #include "reverie/models/hypothesis_networks.h"
 #include "reverie/models/model_spec.h"
+#include "reverie/models/prior_functions.h"
 #include "reverie/models/standardizer.h"
 #include "reverie/nn/ensemble_mlp.h"
 
@@ -47,6 +60,9 @@ enum class ModelTarget {
 std::vector<std::pair<std::string, ModelTarget>> EnumNames(ModelTarget);
 std::vector<std::pair<std::string, Precision>> EnumNames(Precision);
 
+enum class Regularise { kDecay, kAnchor, kPriorFunction };
+std::vector<std::pair<std::string, Regularise>> EnumNames(Regularise);
+
 struct GaussianEnsembleConfig {
   int64_t members = 7;
   int64_t elites = 5;
@@ -54,6 +70,8 @@ struct GaussianEnsembleConfig {
   double learning_rate = 1e-3;
   int64_t batch_size = 256;
   std::vector<double> weight_decay{2.5e-5, 5e-5, 7.5e-5, 7.5e-5, 1e-4};
+  Regularise regularise = Regularise::kDecay;
+  double prior_scale = 3;
   double holdout_ratio = 0.2;
   int64_t max_holdout = 5000;
   int64_t patience = 5;
@@ -96,8 +114,9 @@ class GaussianEnsemble final : public DynamicsModel {
   void VisitState(StateVisitor& state) override;
 
   // The parts of one gradient step, apart so that tests can hold them against autograd.
-  // Writes the loss's gradients but for the decay's, which Adam adds: inputs [E, B, in] standardised, targets [E, B,
-  // D]. Returns the loss without the decay, a scalar tensor that the next call overwrites.
+  // Writes the loss's gradients but for those of decay and anchors, which the second adds: inputs [E, B, in]
+  // standardised, targets [E, B, D], less what the prior functions say. Returns the loss without them, a scalar tensor
+  // that the next call overwrites.
   torch::Tensor ComputeGradients(const torch::Tensor& inputs, const torch::Tensor& targets);
   void ApplyGradients();
 
@@ -118,6 +137,8 @@ class GaussianEnsemble final : public DynamicsModel {
             .min_log_var = min_log_var_.value,
             .adds_obs = config_.target == ModelTarget::kDelta};
   }
+  // The members' prior functions; none where there are none.
+  const std::optional<PriorFunctions>& prior() const { return prior_; }
   const torch::Tensor& max_log_var() const { return max_log_var_.value; }
   const torch::Tensor& min_log_var() const { return min_log_var_.value; }
 
@@ -129,7 +150,8 @@ class GaussianEnsemble final : public DynamicsModel {
   torch::Tensor LogVar(const torch::Tensor& output) const;
   void SetElites(const torch::Tensor& elites);
 
-  // What a fit holds out and what it trains on: inputs [N, in] and targets [N, D], standardised.
+  // What a fit holds out and what it trains on: inputs [N, in] and targets [N, D], standardised; with prior functions
+  // targets [E, N, D], less what those say.
   struct FitRows {
     torch::Tensor train_inputs, train_targets;
     torch::Tensor holdout_inputs, holdout_targets;
@@ -150,7 +172,9 @@ class GaussianEnsemble final : public DynamicsModel {
   FlatParameters parameters_;
   EnsembleMlp mlp_;
   FlatParameters::View max_log_var_, min_log_var_;  // [1, D]; undefined where it is deterministic
-  HypothesisNetworks elite_networks_;               // copies of the elites, best first
+  torch::Tensor pull_;                              // [P] decay times W_0; undefined without anchors
+  std::optional<PriorFunctions> prior_;
+  HypothesisNetworks elite_networks_;  // copies of the elites, best first
   Standardizer standardizer_;
   Adam adam_;
   // For whole minibatches, and for an epoch's last, smaller one.

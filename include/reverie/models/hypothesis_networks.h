@@ -3,6 +3,7 @@
 #ifndef REVERIE_MODELS_HYPOTHESIS_NETWORKS_H_
 #define REVERIE_MODELS_HYPOTHESIS_NETWORKS_H_
 
+#include "reverie/models/prior_functions.h"
 #include "reverie/nn/ensemble_mlp.h"
 
 namespace reverie {
@@ -14,6 +15,9 @@ class HypothesisNetworks {
 
   // Takes the weights of members [M] int64 of `from`, which has the same layers.
   void Take(const EnsembleMlp& from, const torch::Tensor& members);
+  // The same with the prior functions added to the first outputs. Each layer is then both networks' side by side: the
+  // hidden ones have as many units as both.
+  void Take(const EnsembleMlp& from, const PriorFunctions& prior, const torch::Tensor& members);
 
   // x [M, B, in] or [B, in], which all see -> [M, B, out], without gradients, by the layout for it.
   torch::Tensor Infer(const torch::Tensor& x) const { return packed_.Infer(x); }
