@@ -1,6 +1,5 @@
 // The hot path of learning, at HalfCheetah-v5's sizes: on the CPU with one and with two threads, and on a GPU where
 // there is one.
-#include <ATen/ATen.h>
 #include <benchmark/benchmark.h>
 #include <torch/cuda.h>
 
@@ -133,14 +132,13 @@ void ValueGradientUpdate(benchmark::State& state, const torch::Device& device) {
   const ModelEnv model_env(model, maker.task_functions(), spec, device);
   ValueGradientLearner learner({}, layout, Rng(0), device);
   const torch::Tensor states = torch::randn({10'000, layout.obs_dim}, torch::device(device));
-  const auto starts = [&](torch::Tensor& obs, torch::Generator& generator) {
-    at::index_select_out(obs, states, 0,
-                         torch::randint(states.size(0), {obs.size(0)}, generator,
-                                        torch::TensorOptions().dtype(torch::kInt64).device(device)));
+  const auto starts = [&](TransitionBatch& rows, torch::Generator& generator) {
+    const auto options = torch::TensorOptions().dtype(torch::kInt64).device(device);
+    rows.obs().copy_(states.index_select(0, torch::randint(states.size(0), {rows.size()}, generator, options)));
   };
-  learner.Update(starts, model_env, kUpdates);
+  learner.Update(starts, &model_env, kUpdates);
   for (auto _ : state) {
-    learner.Update(starts, model_env, kUpdates);
+    learner.Update(starts, &model_env, kUpdates);
   }
   state.SetItemsProcessed(state.iterations() * kUpdates);
 }

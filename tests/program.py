@@ -47,6 +47,19 @@ eval: {every_steps: 350, episodes: 2}
 checkpoint: {every_steps: 250}
 log: {every_steps: 100}
 """
+TINY_SVG = """algorithm: svg
+total_steps: 700
+exploration_steps: 400
+threads: 1
+device: cpu
+env: {id: Hopper-v5}
+replay_capacity: 2000
+learner: {hidden: [16, 16], horizon: 2, batch_size: 32, critics: {hidden: [16, 16]}}
+model: {members: 3, elites: 2, hidden: [16, 16], weight_decay: [1e-5, 1e-5, 1e-5], retrain_every: 100, max_epochs: 2}
+eval: {every_steps: 350, episodes: 2}
+checkpoint: {every_steps: 250}
+log: {every_steps: 100}
+"""
 TINY_SAC = """algorithm: sac
 total_steps: 500
 exploration_steps: 200

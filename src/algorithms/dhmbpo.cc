@@ -46,8 +46,10 @@ Dhmbpo::Dhmbpo(const Config& config, const torch::Device& device)
       model_trainer_(config.model.retrain_every, rng_),
       rollout_(config.rollout, collector_.layout().obs_dim, rng_.Split("rollout"), device),
       learner_(config.learner, collector_.layout(), rng_.Split("learner"), device),
-      imagined_states_(
-          [this](torch::Tensor& obs, torch::Generator& generator) { rollout_.SampleInto(obs, generator); }) {}
+      imagined_states_([this](TransitionBatch& rows, torch::Generator& generator) {
+        torch::Tensor obs = rows.obs();
+        rollout_.SampleInto(obs, generator);
+      }) {}
 
 void Dhmbpo::Train(RunContext& run) {
   LogInfo(config_.env.id + ": " + WhatIsLearned(model_->learns_reward(), config_.env.maker.task_functions()));
@@ -95,7 +97,7 @@ bool Dhmbpo::FinishIteration(RunContext& run) {
   }
   while (iteration_.critic_updates > 0 && !run.stopping()) {
     const int64_t updates = std::min(kUpdatesAtOnce, iteration_.critic_updates);
-    run.Timed("critic_updates", [&] { learner_.UpdateCritics(imagined_states_, model_env_, updates); });
+    run.Timed("critic_updates", [&] { learner_.UpdateCritics(imagined_states_, &model_env_, updates); });
     iteration_.critic_updates -= updates;
   }
   while (iteration_.updates > 0 && !run.stopping()) {
@@ -104,7 +106,7 @@ bool Dhmbpo::FinishIteration(RunContext& run) {
       iteration_.until_rollout = config_.rollout.every_updates;
     }
     const int64_t updates = std::min({kUpdatesAtOnce, iteration_.until_rollout, iteration_.updates});
-    run.Timed("updates", [&] { learner_.Update(imagined_states_, model_env_, updates); });
+    run.Timed("updates", [&] { learner_.Update(imagined_states_, &model_env_, updates); });
     iteration_.updates -= updates;
     iteration_.until_rollout -= updates;
   }
@@ -122,7 +124,7 @@ bool Dhmbpo::Rehearse() {
       {env_buffer_.layout(), torch::zeros({1, env_buffer_.layout().width()}, torch::device(env_buffer_.device()))});
   model_->Rehearse();
   RollStates(1);
-  learner_.Update(imagined_states_, model_env_, kUpdatesAMinibatch);
+  learner_.Update(imagined_states_, &model_env_, kUpdatesAMinibatch);
   return true;
 }
 

@@ -10,16 +10,6 @@
 namespace reverie {
 namespace {
 
-// Of a task whose reward is known. One that is 1 for every step has none.
-bool RewardHasDerivatives(const EnvMaker& maker) {
-  const torch::AutoGradMode with_gradients(true);
-  const EnvSpec spec = maker.make()->spec();
-  const auto zeros = [](int64_t columns) { return torch::zeros({1, columns}).requires_grad_(); };
-  return maker.task_functions()
-      .reward(zeros(spec.obs_dim()), zeros(spec.act_dim()), zeros(spec.obs_dim()))
-      .requires_grad();
-}
-
 // PETS' own: its cart-pole's networks; all members predict, and a fit is a few epochs over everything.
 const GaussianEnsembleConfig kEnsemble{.members = 5,
                                        .elites = 5,

@@ -7,6 +7,7 @@
 #include "reverie/algorithms/mbpo.h"
 #include "reverie/algorithms/pets.h"
 #include "reverie/algorithms/sac.h"
+#include "reverie/algorithms/svg.h"
 #include "reverie/config/writer.h"
 #include "reverie/core/text.h"
 #include "reverie/run/run_directory.h"
@@ -37,6 +38,7 @@ const std::vector<AlgorithmEntry>& Algorithms() {
       EntryOf<Mbpo>("mbpo", "model-based policy optimisation (Janner et al. 2019)"),
       EntryOf<Pets>("pets", "planning through a learned model (PETS: Chua et al. 2018)"),
       EntryOf<Sac>("sac", "soft actor-critic (Haarnoja et al. 2018)"),
+      EntryOf<Svg>("svg", "stochastic value gradients (Heess et al. 2015), with an entropy (Amos et al. 2021)"),
   };
   return kTable;
 }

@@ -10,6 +10,12 @@
 #include "reverie/data/column_statistics.h"
 
 namespace reverie {
+namespace {
+
+// x moved to that value, with its own derivatives.
+torch::Tensor Anchored(const torch::Tensor& value, const torch::Tensor& x) { return value + (x - x.detach()); }
+
+}  // namespace
 
 std::vector<std::pair<std::string, ModelReward>> EnumNames(ModelReward) {
   return {{"auto", ModelReward::kAuto}, {"learned", ModelReward::kLearned}, {"known", ModelReward::kKnown}};
@@ -18,6 +24,15 @@ std::vector<std::pair<std::string, ModelReward>> EnumNames(ModelReward) {
 std::string RewardMisfit(ModelReward reward, const std::string& env_id, const TaskFunctions& task) {
   const bool unknown = reward == ModelReward::kKnown && !task.reward;
   return unknown ? "reward: known, but the observations of " + env_id + " do not determine its reward" : "";
+}
+
+bool RewardHasDerivatives(const EnvMaker& maker) {
+  const torch::AutoGradMode with_gradients(true);
+  const EnvSpec spec = maker.make()->spec();
+  const auto zeros = [](int64_t columns) { return torch::zeros({1, columns}).requires_grad_(); };
+  return maker.task_functions()
+      .reward(zeros(spec.obs_dim()), zeros(spec.act_dim()), zeros(spec.obs_dim()))
+      .requires_grad();
 }
 
 bool LearnsReward(ModelReward reward, const TaskFunctions& task) {
@@ -95,6 +110,16 @@ ModelEnv::Transition ModelEnv::Next(const torch::Tensor& obs, const torch::Tenso
   return {.next_obs = step.next_obs,
           .reward = verdict.reward.defined() ? verdict.reward : step.reward,
           .terminated = verdict.terminated};
+}
+
+ModelEnv::Transition ModelEnv::NextAlong(const TransitionBatch& real, const torch::Tensor& obs,
+                                         const torch::Tensor& action, const StepDraws& draws) const {
+  const ModelStep step = model_.Next(obs, action, draws);
+  const torch::Tensor next_obs = Anchored(real.next_obs(), step.next_obs);
+  const Verdict verdict = Judge(obs, action, next_obs);
+  return {.next_obs = next_obs,
+          .reward = Anchored(real.reward(), verdict.reward.defined() ? verdict.reward : step.reward),
+          .terminated = real.terminated() > 0};
 }
 
 ModelEnv::Verdict ModelEnv::Judge(const torch::Tensor& obs, const torch::Tensor& action,

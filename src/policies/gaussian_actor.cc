@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <stdexcept>
 #include <utility>
 
 #include "reverie/core/state.h"
@@ -13,10 +14,13 @@ namespace {
 // Observations that an export is held against the live actor on.
 constexpr int64_t kExportRows = 1000;
 
+// How near to the bounds an action is taken to lie at most where its noise is asked for.
+constexpr double kBoundary = 1e-6;
+
 MlpShape ActorMlpShape(int64_t obs_dim, int64_t act_dim, const ActorShape& actor) {
   MlpShape shape{.members = 1, .widths = {obs_dim}, .activation = actor.activation};
   shape.widths.insert(shape.widths.end(), actor.hidden.begin(), actor.hidden.end());
-  shape.widths.push_back(2 * act_dim);
+  shape.widths.push_back(actor.std == ActorStd::kNone ? act_dim : 2 * act_dim);
   return shape;
 }
 
@@ -64,18 +68,37 @@ torch::Tensor GaussianActor::Act(const ActInput& input, PolicyMemory*, ActMode m
     return torch::tanh(head.slice(1, 0, act_dim_));
   }
   const torch::Tensor noise = torch::randn({obs.size(0), act_dim_}, generator, obs.options());
+  if (shape_.std == ActorStd::kNone) {
+    return torch::clamp(torch::tanh(head) + shape_.exploration_std * noise, -1, 1);
+  }
   const torch::Tensor std = LogStd(head.slice(1, act_dim_, 2 * act_dim_), shape_.std).exp_();
   return torch::tanh(head.slice(1, 0, act_dim_) + std * noise);
 }
 
-ActionSample GaussianActor::Sample(const torch::Tensor& obs, const torch::Tensor& noise) const {
+torch::Tensor GaussianActor::Head(const torch::Tensor& obs) const {
   const torch::Tensor seen = Seen(obs);
-  const torch::Tensor head =
-      (silu_mlp_ ? silu_mlp_->Forward(seen) : MlpForward(seen, weight_leaves_, bias_leaves_, shape_.activation))[0];
+  return (silu_mlp_ ? silu_mlp_->Forward(seen) : MlpForward(seen, weight_leaves_, bias_leaves_, shape_.activation))[0];
+}
+
+ActionSample GaussianActor::Sample(const torch::Tensor& obs, const torch::Tensor& noise) const {
+  const torch::Tensor head = Head(obs);
+  if (shape_.std == ActorStd::kNone) {
+    return {.action = torch::tanh(head), .log_prob = torch::zeros_like(head.detach().select(1, 0))};
+  }
   const torch::Tensor mean = head.slice(1, 0, act_dim_);
   const torch::Tensor log_std = LogStd(head.slice(1, act_dim_), shape_.std);
   const torch::Tensor u = mean + torch::exp(log_std) * noise;
   return {.action = torch::tanh(u), .log_prob = SquashedLogProb(mean, log_std, u)};
+}
+
+torch::Tensor GaussianActor::NoiseOf(const torch::Tensor& obs, const torch::Tensor& action) const {
+  if (shape_.std == ActorStd::kNone) {
+    throw std::logic_error("GaussianActor: a deterministic actor has no noise");
+  }
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor head = Head(obs);
+  const torch::Tensor u = torch::atanh(action.clamp(-1 + kBoundary, 1 - kBoundary));
+  return (u - head.slice(1, 0, act_dim_)) * torch::exp(-LogStd(head.slice(1, act_dim_), shape_.std));
 }
 
 FrozenPolicy FreezeActor(const GaussianActor& actor, const EnvSpec& spec, const EnvConfig& env) {
@@ -96,7 +119,7 @@ FrozenPolicy FreezeActor(const GaussianActor& actor, const EnvSpec& spec, const 
   for (size_t l = 0; l <= last; ++l) {
     torch::Tensor weight = mlp.weights()[l][0].t();
     torch::Tensor bias = mlp.biases()[l][0][0];
-    if (l == last) {
+    if (l == last && actor.shape().std != ActorStd::kNone) {
       const torch::Tensor head_weight = host(weight.slice(0, actor.act_dim()));
       const torch::Tensor head_bias = host(bias.slice(0, actor.act_dim()));
       if (actor.shape().std == ActorStd::kSoftplus) {

@@ -174,6 +174,35 @@ TEST_F(OrderTest, DhmbpoFitsRollsAndUpdatesBetweenIterations) {
   EXPECT_EQ(fits_, 3);
 }
 
+TEST_F(OrderTest, SvgFitsThenActsThenUpdates) {
+  Train(std::string("algorithm: svg\nupdates_per_step: 3\n"
+                    "learner: {hidden: [8], horizon: 2, batch_size: 8, critics: {hidden: [8]}}\n") +
+        kModel);
+  int64_t fits = 0;
+  for (int64_t step = 0; step < 42; ++step) {
+    if (step >= 20 && step % 10 == 0) {
+      ExpectFit(step);
+      ++fits;
+    }
+    ExpectAct(step, fits, 3 * std::max<int64_t>(0, step - 20));
+    if (step >= 20) {
+      expected_.push_back("imagine");
+    }
+  }
+  EXPECT_THAT(journal_.events, ElementsAreArray(expected_));
+  EXPECT_EQ(updates_, 3 * 22);
+  EXPECT_EQ(fits_, 3);
+}
+
+TEST_F(OrderTest, SvgWithoutStepsFitsAndImaginesNothing) {
+  Train("algorithm: svg\nlearner: {hidden: [8], horizon: 0, batch_size: 8, critics: {hidden: [8]}}\n");
+  for (int64_t step = 0; step < 42; ++step) {
+    ExpectAct(step, 0, std::max<int64_t>(0, step - 20));
+  }
+  EXPECT_THAT(journal_.events, ElementsAreArray(expected_));
+  EXPECT_EQ(fits_, 0);
+}
+
 // Steps at which a plan is searched for: all of them (v1.5), or those that begin a plan of five in an episode of seven.
 std::vector<std::string> PetsEvents(const std::vector<std::string>& acts, int64_t replan_every, bool plans) {
   std::vector<std::string> events;

@@ -5,6 +5,7 @@ usage: program_test.py PROGRAM SOURCE_DIR CLASS [unittest arguments]
 import json
 import os
 import pathlib
+import re
 import resource
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import time
 import unittest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
-from program import PROGRAM, SOURCE, TINY_DHMBPO, TINY_MBPO, TINY_PETS, TINY_SAC, TINY_SIMULATOR, Case, comparable, rows, run  # noqa: E402
+from program import PROGRAM, SOURCE, TINY_DHMBPO, TINY_MBPO, TINY_PETS, TINY_SAC, TINY_SIMULATOR, TINY_SVG, Case, comparable, rows, run  # noqa: E402
 
 # Those of single runs; sweeps have a form of their own.
 CONFIGS = sorted(file for file in (SOURCE / "configs").rglob("*.yaml") if file.parent.name != "sweeps")
@@ -27,7 +28,7 @@ class BadInput(Case):
                         "c.yaml:12: rollout.lenght: no such key; did you mean rollout.length?"),
         "unknown top-level key": (TINY_SAC + "gama: 0.99\n", "c.yaml:11: gama: no such key"),
         "no algorithm": (TINY_SAC.replace("algorithm: sac\n", ""), "c.yaml: algorithm: missing"),
-        "unknown algorithm": (TINY_SAC.replace("sac\n", "sacc\n", 1), "c.yaml:1: algorithm: expected one of dhmbpo, mbpo, pets, sac"),
+        "unknown algorithm": (TINY_SAC.replace("sac\n", "sacc\n", 1), "c.yaml:1: algorithm: expected one of dhmbpo, mbpo, pets, sac, svg"),
         "no environment": (TINY_SAC.replace("env: {id: InvertedPendulum-v5}\n", ""), "env.id: missing"),
         "unknown environment": (TINY_SAC.replace("InvertedPendulum-v5", "InvertedPendulun-v5"),
                                 "c.yaml:6: env.id: no environment named InvertedPendulun-v5; "
@@ -117,6 +118,46 @@ class BadInput(Case):
                                            ("replay_capacity", "", "replay_capacity: 9\n", 12),
                                            ("propagation.particles", "", "propagation: {particles: 9}\n", 12),
                                            ("uncertainty.use", "", "uncertainty: {use: penalty}\n", 12))},
+        **{f"a value gradient's {name}": (TINY_SVG.replace("horizon: 2", new), f"c.yaml:8: learner.{expected}")
+           for name, new, expected in (
+               ("value without an end", "horizon: 0, terminal_value: none",
+                "terminal_value: expected critic, as without an imagined step (learner.horizon) there is nothing else to learn from"),
+               ("expansion over nothing", "horizon: 0, critic_target: expansion",
+                "critic_target: expected td, as without an imagined step (learner.horizon) there is nothing to expand over"),
+               ("noise of nothing", "horizon: 0, noise: sampled", "noise: is read only where learner.horizon is above 0"),
+               ("noise of two real steps", "horizon: 2, entropy: none, noise: inferred",
+                "noise: inferred is of one real step of a Gaussian policy without entropy"),
+               ("noise of an entropy", "horizon: 1, noise: inferred", "noise: inferred is of one real step"),
+               ("noise of no policy", "horizon: 1, policy: deterministic, noise: inferred", "noise: inferred is of one real step"),
+               ("entropy of no policy", "horizon: 2, policy: deterministic, entropy: first",
+                "entropy: is read only where learner.policy is gaussian"),
+               ("alpha of no policy", "horizon: 2, policy: deterministic, initial_alpha: 1",
+                "initial_alpha: is read only where learner.policy is gaussian"),
+               ("alpha of no entropy", "horizon: 2, entropy: none, initial_alpha: 1",
+                "initial_alpha: is read only where learner.entropy is not none"),
+               ("exploration of a Gaussian", "horizon: 2, exploration_std: 1",
+                "exploration_std: is read only where learner.policy is deterministic"),
+               ("critics without a value", "horizon: 2, terminal_value: none",
+                "critics.hidden: is read only where learner.terminal_value is critic"),
+               ("target without a value", "horizon: 2, terminal_value: none, critic_target: td",
+                "critic_target: is read only where learner.terminal_value is critic"),
+               ("loss of fewer steps", "horizon: 2, actor_horizon: 1",
+                "actor_horizon: is read only where learner.critic_target is expansion"),
+               ("loss of more steps", "horizon: 2, critic_target: expansion, actor_horizon: 3",
+                "actor_horizon: expected at most learner.horizon, got 3"),
+               ("norm below nothing", "horizon: 2, max_grad_norm: -1", "max_grad_norm: expected a number at least 0"))},
+        "a model of no steps": (TINY_SVG.replace("horizon: 2", "horizon: 0"),
+                                "c.yaml:9: model.members: is read only where learner.horizon is above 0"),
+        "a simulator to differentiate": (TINY_SVG.replace("{members", "{kind: simulator, members"),
+                                         "c.yaml:9: model.kind: expected one of ensemble, homoscedastic, got simulator"),
+        "rewards without derivatives": (
+            TINY_SVG.replace("Hopper-v5", "InvertedPendulum-v5").replace(", critics: {hidden: [16, 16]}", ", terminal_value: none"),
+            "c.yaml:9: model: learner.terminal_value: none learns from derivatives of the reward, which the known one of "
+            "InvertedPendulum-v5 does not have; reward: learned does"),
+        "another's switch": (TINY_DHMBPO.replace("horizon: 3", "horizon: 3, policy: deterministic"),
+                             "c.yaml:12: learner.policy: no such key"),
+        "a loss of more steps": (TINY_DHMBPO.replace("horizon: 3", "horizon: 3, actor_horizon: 4"),
+                                 "c.yaml:12: learner.actor_horizon: expected at most learner.horizon, got 4"),
         "section as a number": (TINY_SAC.replace("sac: {hidden: [16, 16], batch_size: 32}", "sac: 3"),
                                 "c.yaml:7: sac: expected a section of keys, got 3"),
     }
@@ -245,7 +286,7 @@ class Runs(Case):
             self.assertIn(said, result.stderr)
 
     def test_the_same_seed_gives_the_same_run_and_another_does_not(self):
-        for name, text in (("sac", TINY_SAC), ("mbpo", TINY_MBPO), ("pets", TINY_PETS), ("dhmbpo", TINY_DHMBPO)):
+        for name, text in (("sac", TINY_SAC), ("mbpo", TINY_MBPO), ("pets", TINY_PETS), ("dhmbpo", TINY_DHMBPO), ("svg", TINY_SVG)):
             self.write(text)
             for run_dir, seed in (("a", 1), ("b", 1), ("c", 2)):
                 self.train("c.yaml", "--seed", seed, "--run-dir", f"{name}-{run_dir}")
@@ -262,7 +303,7 @@ class Runs(Case):
 
     def test_threads_are_those_that_the_process_may_use(self):
         cores = os.sched_getaffinity(0)
-        for text in (TINY_SAC, TINY_MBPO, TINY_PETS, TINY_DHMBPO):
+        for text in (TINY_SAC, TINY_MBPO, TINY_PETS, TINY_DHMBPO, TINY_SVG):
             self.write(text.replace("threads: 1\n", ""))
             trained = subprocess.run([PROGRAM, "train", "c.yaml", "--run-dir", "r", "--overwrite"], cwd=self.cwd,
                                      preexec_fn=lambda: os.sched_setaffinity(0, {min(cores)}), capture_output=True, text=True)
@@ -328,7 +369,7 @@ class Runs(Case):
             self.assertEqual(comparable(self.cwd / f"run-{i}/train.csv"), comparable(self.cwd / "run-0/train.csv"))
 
     def test_a_stopped_run_goes_on_as_if_it_had_not_been(self):
-        for text, total in ((TINY_MBPO, 3000), (TINY_SAC, 6000), (TINY_DHMBPO, 2000)):
+        for text, total in ((TINY_MBPO, 3000), (TINY_SAC, 6000), (TINY_DHMBPO, 2000), (TINY_SVG, 2000)):
             name = text.split()[1]
             self.write(text)
             sets = ("--set", f"total_steps={total}", "--set", "env.id=InvertedPendulum-v5", "--set", "eval.every_steps=500")
@@ -487,7 +528,7 @@ class DoubleHorizon(Case):
                        "model.batch_size=32", "model.weight_decay=[1, 1, 1]", "model.dropout=[0, 0, 0]", "model.noise_decay=1",
                        "model.holdout_ratio=0.4", "model.max_rows=100", "model.epoch_minibatches=2", "model.patience=3",
                        "model.first_fit=4", "model.kind=ensemble", "rollout.start_states=20", "rollout.length=3",
-                       "rollout.every_updates=5", "rollout.retain=2", "learner.hidden=[8]", "learner.horizon=2",
+                       "rollout.every_updates=5", "rollout.retain=2", "learner.hidden=[8]", "learner.horizon=2", "learner.actor_horizon=0",
                        "learner.batch_size=16", "learner.learning_rate=1e-3", "learner.discount=0.9", "learner.initial_alpha=1",
                        "learner.target_entropy=0", "learner.critics.members=2", "learner.critics.hidden=[8]",
                        "learner.critics.layer_norm=false", "learner.critics.dropout=0.1", "learner.critics.learning_rate=1e-3",
@@ -533,6 +574,68 @@ class DoubleHorizon(Case):
         for file in ("train.csv", "eval.csv"):
             self.assertEqual(comparable(self.cwd / "whole" / file), comparable(self.cwd / "parts" / file))
         self.assertEqual(len(json.loads((self.cwd / "parts/run.json").read_text())["resumed"]), 2)
+
+
+class ValueGradients(Case):
+    """SVG: when it fits and updates, its kinds, and that its options change the run."""
+
+    def last(self, *sets, text=TINY_SVG):
+        self.write(text)
+        self.train("c.yaml", *(x for s in sets for x in ("--set", s)), "--run-dir", "r", "--overwrite", "--set", "eval.episodes=1")
+        return comparable(self.cwd / "r/train.csv")[-1]
+
+    def test_fits_and_updates(self):
+        self.last("updates_per_step=2")
+        train = rows(self.cwd / "r/train.csv")
+        self.assertEqual([int(row["updates"]) for row in train], [0, 0, 0, 0, 200, 400, 600])
+        self.assertEqual([int(row["env_step"]) for row in train if row["model/epochs"]], [500, 600, 700])
+        self.assertEqual([row["model/train_rows"] for row in train[4:]], ["320", "400", "480"])
+        self.assertTrue(all(row["learner/actor_loss"] and row["learner/critic_loss"] for row in train[4:]))
+
+    def test_every_kind(self):
+        short = ("total_steps=405", "log.every_steps=405")
+        rewards = TINY_SVG.replace(", critics: {hidden: [16, 16]}", ", terminal_value: none")
+        without_model = re.sub(r"model: {.*}\n", "", TINY_SVG)
+        homoscedastic = re.sub(r"model: {.*}\n", "model: {kind: homoscedastic, members: 3, hidden: [16, 16], weight_decay: [0, 0, 0], "
+                               "dropout: [0, 0, 0], patience: 1, retrain_every: 100}\n", TINY_SVG)
+        for name, text, sets in (
+                ("SVG(0)", without_model, ["learner.horizon=0"]),
+                ("SVG(1)", TINY_SVG, ["learner.horizon=1", "learner.entropy=none", "learner.noise=inferred"]),
+                ("SVG(1) without a model's noise", TINY_SVG, ["learner.horizon=1", "learner.entropy=none", "learner.noise=inferred",
+                                                              "model.deterministic=true"]),
+                ("MAAC", TINY_SVG, ["learner.horizon=3", "learner.entropy=first", "learner.critic_target=expansion"]),
+                ("backpropagation through time", rewards, ["learner.policy=deterministic", "model.deterministic=true",
+                                                           "env.id=Pendulum-v1", "model.reward=known"]),
+                ("its deterministic policy with critics", TINY_SVG, ["learner.policy=deterministic"]),
+                ("another model", homoscedastic, [])):
+            with self.subTest(name):
+                last = self.last(*short, *sets, text=text)
+                self.assertEqual(int(last["updates"]), 5)
+                self.assertNotEqual(last["learner/actor_loss"], "")
+                self.assertEqual("learner/critic_loss" in last, "terminal_value: none" not in text)
+                self.assertEqual(any(column.startswith("model/") for column in last), text != without_model)
+                policy = json.loads((self.cwd / "r/policy.json").read_text())
+                self.assertEqual("std" in policy, "learner.policy=deterministic" not in sets)
+                evaluated = run("eval", "r", "--episodes", 1, "--json", cwd=self.cwd)
+                self.assertEqual(evaluated.returncode, 0, evaluated.stderr)
+
+    def test_options_change_the_run(self):
+        def differ(common, *changes):
+            short = ("total_steps=410", "log.every_steps=410")
+            base = self.last(*short, *common)
+            for change in changes:
+                self.assertNotEqual(self.last(*short, *common, change), base, (common, change))
+        differ([], "updates_per_step=2", "replay_capacity=300", "model.retrain_every=5", "model.members=4", "model.deterministic=true",
+               "model.max_epochs=1", "learner.policy=deterministic", "learner.hidden=[8]", "learner.horizon=3",
+               "learner.terminal_value=none", "learner.critic_target=expansion", "learner.batch_size=16", "learner.learning_rate=1e-3",
+               "learner.max_grad_norm=0.01", "learner.discount=0.9", "learner.entropy=first", "learner.entropy=none",
+               "learner.initial_alpha=1", "learner.target_entropy=0", "learner.critics.members=3", "learner.critics.hidden=[8]",
+               "learner.critics.layer_norm=false", "learner.critics.dropout=0.1", "learner.critics.learning_rate=1e-3",
+               "learner.critics.tau=0.5")
+        differ(["learner.policy=deterministic"], "learner.exploration_std=0.5")
+        differ(["learner.horizon=1", "learner.entropy=none"], "learner.noise=inferred")
+        differ(["learner.critic_target=expansion"], "learner.actor_horizon=1")
+        differ(["env.id=Pendulum-v1"], "model.reward=learned")
 
 
 class Planning(Case):
@@ -642,17 +745,18 @@ class Configs(Case):
         self.assertGreater(len(files), 15)
         for file in files:
             with self.subTest(file.relative_to(SOURCE)):
-                mbpo, pets, dhmbpo = (f"algorithm: {name}\n" in file.read_text() for name in ("mbpo", "pets", "dhmbpo"))
+                mbpo, pets, dhmbpo, svg = (f"algorithm: {name}\n" in file.read_text() for name in ("mbpo", "pets", "dhmbpo", "svg"))
                 sets = ["total_steps=310", "exploration_steps=300", "threads=1", "device=cpu", "eval.episodes=1",
                         "replay_capacity=1000", "log.every_steps=310"]
                 sets += ["rollout.start_states=200", "model.max_epochs=1", "updates_per_step=2"] if mbpo else []
                 sets += ["model.max_epochs=1", "model.retrain_every=5", "planner.horizon=5"] if pets else []
                 sets += ["model.retrain_every=10", "model.patience=0.1", "first_iteration=1"] if dhmbpo else []
+                sets += ["model.max_epochs=1"] if svg else []
                 self.train(file, *(x for s in sets for x in ("--set", s)), "--run-dir", "r", "--overwrite")
                 last = rows(self.cwd / "r/train.csv")[-1]
                 self.assertEqual(int(last["updates"]), 20 if mbpo or dhmbpo else 2 if pets else 10)
-                self.assertNotEqual(last["planner/searches" if pets else "learner/actor_loss" if dhmbpo else "sac/critic_loss"], "")
-                if mbpo or pets:
+                self.assertNotEqual(last["planner/searches" if pets else "learner/actor_loss" if dhmbpo or svg else "sac/critic_loss"], "")
+                if mbpo or pets or svg:
                     self.assertEqual(float(last["model/epochs"]), 1)
                 if dhmbpo:
                     self.assertGreater(float(last["model/minibatches"]), 0)

@@ -14,7 +14,7 @@ import time
 import unittest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
-from program import PROGRAM, TINY_DHMBPO, TINY_MBPO, TINY_PETS, TINY_SAC, TINY_SIMULATOR, Case, comparable, rows, run, state  # noqa: E402
+from program import PROGRAM, TINY_DHMBPO, TINY_MBPO, TINY_PETS, TINY_SAC, TINY_SIMULATOR, TINY_SVG, Case, comparable, rows, run, state  # noqa: E402
 
 
 class ResumeCase(Case):
@@ -89,6 +89,12 @@ class Exact(ResumeCase):
 
     def test_dhmbpo_hopper(self):
         self.check(TINY_DHMBPO, "Hopper-v5")
+
+    def test_svg_hopper(self):
+        self.check(TINY_SVG, "Hopper-v5")
+
+    def test_svg_of_real_steps_without_an_entropy(self):
+        self.check(TINY_SVG.replace("horizon: 2", "horizon: 1, entropy: none, noise: inferred, max_grad_norm: 0.1"), "Pendulum-v1")
 
     def test_pets_cart_pole(self):
         self.check(TINY_PETS, "CartPoleSwingUp-v0")

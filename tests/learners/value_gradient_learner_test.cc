@@ -78,11 +78,11 @@ TEST_F(ValueGradientLearnerTest, TheActorsGradientIsThatOfDifferences) {
     ValueGradientLearner learner(Config(horizon), kLayout, Rng(1), torch::kFloat64);
     Roughen(learner);
     const ModelEnv model_env = Imagined();
-    const ValueGradientLearner::Draws draws = learner.DrawNoise(model_, 4);
+    const ValueGradientLearner::Draws draws = learner.DrawNoise(&model_, 4);
     const torch::Tensor start = torch::tensor({0.0, 0.5, 1.3, -0.2, 1.0, 2.0, -3.0, 1.0}, torch::kFloat64).view({4, 2});
-    const auto loss = [&] { return learner.ActorLoss(learner.Roll(start, model_env, draws), nullptr); };
+    const auto loss = [&] { return learner.ActorLoss(learner.Roll(start, &model_env, draws), nullptr); };
     if (horizon == 5) {
-      const torch::Tensor alive = learner.Roll(start, model_env, draws).discount_alive[-1] > 0;
+      const torch::Tensor alive = learner.Roll(start, &model_env, draws).discount_alive[-1] > 0;
       EXPECT_TRUE(alive.any().item<bool>());
       EXPECT_FALSE(alive.all().item<bool>());
     }
@@ -109,13 +109,13 @@ TEST_F(ValueGradientLearnerTest, TheActorsGradientIsThatOfDifferences) {
 TEST_F(ValueGradientLearnerTest, WithoutStepsTheActorsLossIsSacs) {
   ValueGradientLearner learner(Config(0), kLayout, Rng(1), torch::kCPU);
   Roughen(learner);
-  const ValueGradientLearner::Draws draws = learner.DrawNoise(model_, 4);
+  const ValueGradientLearner::Draws draws = learner.DrawNoise(nullptr, 4);
   const torch::Tensor start = torch::randn({4, 2});
   const ActionSample sample = learner.actor().Sample(start, draws.policy[0]);
   const torch::Tensor expected =
       (0.1 * sample.log_prob - learner.critics().Q(start, sample.action, nullptr).mean(0)).mean();
-  EXPECT_NEAR(learner.ActorLoss(learner.Roll(start, Imagined(), draws), nullptr).item<double>(),
-              expected.item<double>(), 1e-6);
+  EXPECT_NEAR(learner.ActorLoss(learner.Roll(start, nullptr, draws), nullptr).item<double>(), expected.item<double>(),
+              1e-6);
 }
 
 // Two steps and three rows, the second of which ends with its first step, by the formula of the header.
@@ -126,7 +126,8 @@ TEST_F(ValueGradientLearnerTest, TargetsAreTheExpansion) {
   ValueGradientLearner learner(Config(2), kLayout, Rng(1), torch::kFloat64);
   const torch::Tensor start = torch::tensor({0.0, 0.5, 200.0, 0.0, 1.0, 2.0}, torch::kFloat64).view({3, 2});
   const torch::NoGradGuard no_grad;
-  const ValueGradientLearner::Trajectories rolled = learner.Roll(start, Imagined(), learner.DrawNoise(model_, 3));
+  const ModelEnv model_env = Imagined();
+  const ValueGradientLearner::Trajectories rolled = learner.Roll(start, &model_env, learner.DrawNoise(&model_, 3));
   const torch::Tensor y = learner.CriticTarget(rolled);
   const double alpha = 0.1, g = 0.9;
   // Critics that say 0 before their scale say its center.
@@ -188,9 +189,10 @@ TEST_F(ValueGradientLearnerTest, ARowThatIsNotANumberSpoilsNothing) {
   Roughen(learner);
   model_.broken_at = 50;
   const torch::Tensor start = torch::tensor({0.0, 0.5, 49.9, 30.0, 1.0, 2.0, -1.0, 0.0}, torch::kFloat64).view({4, 2});
-  const ValueGradientLearner::Draws draws = learner.DrawNoise(model_, 4);
+  const ValueGradientLearner::Draws draws = learner.DrawNoise(&model_, 4);
   GaussianActor& actor = learner.actor();
-  const ValueGradientLearner::Trajectories rolled = learner.Roll(start, Imagined(), draws);
+  const ModelEnv model_env = Imagined();
+  const ValueGradientLearner::Trajectories rolled = learner.Roll(start, &model_env, draws);
   EXPECT_GT(rolled.discount_alive[1][1].item<double>(), 0);
   EXPECT_EQ(rolled.discount_alive[2][1].item<double>(), 0);
   EXPECT_TRUE(torch::isfinite(learner.CriticTarget(rolled)).all().item<bool>());
@@ -199,7 +201,7 @@ TEST_F(ValueGradientLearnerTest, ARowThatIsNotANumberSpoilsNothing) {
   EXPECT_TRUE(torch::isfinite(with_it).all().item<bool>());
   // The row's only step and its two actions are what it adds.
   const auto of_rows = [&](const torch::Tensor& rows) {
-    const ValueGradientLearner::Trajectories again = learner.Roll(start, Imagined(), draws);
+    const ValueGradientLearner::Trajectories again = learner.Roll(start, &model_env, draws);
     const torch::Tensor q = learner.critics().Q(again.steps.obs.back(), again.steps.action.back(), nullptr).mean(0);
     const torch::Tensor gains =
         (torch::cat({again.reward, q.unsqueeze(0)}) - 0.1 * again.log_prob) * again.discount_alive;
@@ -222,10 +224,10 @@ TEST_F(ValueGradientLearnerTest, LearnsToBringALineToItsMiddle) {
   config.target_entropy = -3;
   ValueGradientLearner learner(config, kLayout, Rng(1), torch::kCPU);
   const ModelEnv model_env = Imagined();
-  const auto starts = [](torch::Tensor& obs, torch::Generator& generator) { obs.uniform_(-1, 1, generator); };
-  learner.UpdateCritics(starts, model_env, 20);
+  const auto starts = [](TransitionBatch& rows, torch::Generator& generator) { rows.obs().uniform_(-1, 1, generator); };
+  learner.UpdateCritics(starts, &model_env, 20);
   EXPECT_EQ(learner.updates(), 0);
-  learner.Update(starts, model_env, 700);
+  learner.Update(starts, &model_env, 700);
   const Metrics metrics = learner.DrainMetrics();
   EXPECT_TRUE(metrics.Find("actor_loss").has_value());
   EXPECT_TRUE(learner.DrainMetrics().empty());
@@ -242,17 +244,17 @@ TEST_F(ValueGradientLearnerTest, LearnsToBringALineToItsMiddle) {
 TEST_F(ValueGradientLearnerTest, AnUpdateWaitsForNothing) {
   ValueGradientLearner learner(Config(3), kLayout, Rng(1), torch::kCPU);
   const ModelEnv model_env = Imagined();
-  const auto starts = [](torch::Tensor& obs, torch::Generator& generator) { obs.normal_(0, 1, generator); };
+  const auto starts = [](TransitionBatch& rows, torch::Generator& generator) { rows.obs().normal_(0, 1, generator); };
   const auto waits_of = [&](auto update) {
     const HostWaits waits;
     update();
     return waits.names();
   };
   EXPECT_EQ(waits_of([] { torch::ones({2}).sum().item<float>(); }).size(), 1U);
-  EXPECT_EQ(waits_of([&] { learner.Update(starts, model_env, 5); }),
-            waits_of([&] { learner.Update(starts, model_env, 1); }));
-  EXPECT_EQ(waits_of([&] { learner.UpdateCritics(starts, model_env, 5); }),
-            waits_of([&] { learner.UpdateCritics(starts, model_env, 1); }));
+  EXPECT_EQ(waits_of([&] { learner.Update(starts, &model_env, 5); }),
+            waits_of([&] { learner.Update(starts, &model_env, 1); }));
+  EXPECT_EQ(waits_of([&] { learner.UpdateCritics(starts, &model_env, 5); }),
+            waits_of([&] { learner.UpdateCritics(starts, &model_env, 1); }));
 }
 
 // From the same state the same updates follow.
@@ -260,13 +262,13 @@ TEST_F(ValueGradientLearnerTest, GoesOnFromItsState) {
   ValueGradientLearner learner(Config(3), kLayout, Rng(1), torch::kCPU);
   ValueGradientLearner other(Config(3), kLayout, Rng(2), torch::kCPU);
   const ModelEnv model_env = Imagined();
-  const auto starts = [](torch::Tensor& obs, torch::Generator& generator) { obs.normal_(0, 1, generator); };
+  const auto starts = [](TransitionBatch& rows, torch::Generator& generator) { rows.obs().normal_(0, 1, generator); };
   learner.FitNormalizer(torch::randn({100, 2}) * 3 + 1);
-  learner.Update(starts, model_env, 3);
+  learner.Update(starts, &model_env, 3);
   StateTree state = SaveState(learner);
   LoadState(state, other);
-  learner.Update(starts, model_env, 3);
-  other.Update(starts, model_env, 3);
+  learner.Update(starts, &model_env, 3);
+  other.Update(starts, &model_env, 3);
   EXPECT_TRUE(torch::equal(learner.actor().parameters().values(), other.actor().parameters().values()));
   EXPECT_TRUE(
       torch::equal(learner.critics().target_parameters().values(), other.critics().target_parameters().values()));

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "oracle.h"
+#include "reverie/models/inferred_noise.h"
 #include "reverie/models/model_env.h"
 
 namespace reverie {
@@ -604,6 +605,31 @@ TEST(GaussianEnsemble, TheStepsTwinIsTheStepAndHasItsDerivatives) {
           const double by_autograd = (j < 3 ? gradient[0][row][j] : gradient[1][row][j - 3]).item<double>();
           EXPECT_NEAR(by_autograd, by_difference, 1e-6 * (1 + std::abs(by_difference)));
         }
+      }
+    }
+  }
+}
+
+// The noise of real rows gives those rows, of every kind of target, and none where the model has none.
+TEST(GaussianEnsemble, InferredNoiseGivesTheRealRows) {
+  for (const bool deterministic : {false, true}) {
+    for (const bool next_obs : {false, true}) {
+      GaussianEnsembleConfig config = SmallConfig();
+      config.deterministic = deterministic;
+      config.target = next_obs ? ModelTarget::kNextObs : ModelTarget::kDelta;
+      config.normalize_targets = next_obs;
+      config.max_epochs = 3;
+      GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
+      const ReplayBuffer data = LinearData(300, 0.05);
+      model.Fit(data, Rng(2));
+      torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
+      for (const int64_t rows : {1, 7, 40}) {
+        const TransitionBatch real = data.Newest(rows);
+        const StepDraws draws = InferNoise(model, real, torch::randperm(rows, generator, torch::kInt64));
+        EXPECT_EQ(draws.noise.defined(), !deterministic);
+        const ModelStep step = model.Next(real.obs(), real.action(), draws);
+        EXPECT_EQ(torch::allclose(step.next_obs, real.next_obs(), 5e-5, 5e-5), !deterministic);
+        EXPECT_EQ(torch::allclose(step.reward, real.reward(), 5e-5, 5e-5), !deterministic);
       }
     }
   }

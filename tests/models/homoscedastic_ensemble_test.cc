@@ -7,6 +7,7 @@
 
 #include "host_waits.h"
 #include "models/paired_stopping.h"
+#include "reverie/models/inferred_noise.h"
 
 namespace reverie {
 namespace {
@@ -195,6 +196,25 @@ TEST(HomoscedasticEnsemble, TheStepFollowsItsDraws) {
       const double by_autograd = (j < 3 ? gradient[0][row][j] : gradient[1][row][j - 3]).item<double>();
       EXPECT_NEAR(by_autograd, by_difference, 1e-6 * (1 + std::abs(by_difference)));
     }
+  }
+}
+
+// The noise of real rows gives their observations; a reward has none. A column that does not vary takes no noise.
+TEST(HomoscedasticEnsemble, InferredNoiseGivesTheRealRows) {
+  HomoscedasticEnsemble model = Model();
+  TransitionBatch rows = LinearRows(500, 0.05);
+  rows.obs().select(1, 2).fill_(3);
+  rows.next_obs().select(1, 2).fill_(3);
+  model.Fit(BufferOf(rows), Rng(2));
+  torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
+  for (const int64_t count : {1, 7, 40}) {
+    const TransitionBatch real{rows.layout, rows.rows.narrow(0, 0, count)};
+    const StepDraws draws = InferNoise(model, real, torch::randperm(count, generator, torch::kInt64));
+    const ModelStep step = model.Next(real.obs(), real.action(), draws);
+    EXPECT_TRUE(torch::allclose(step.next_obs, real.next_obs(), 1e-4, 1e-4));
+    EXPECT_FALSE(torch::allclose(step.reward, real.reward(), 1e-4, 1e-4));
+    EXPECT_EQ(draws.noise.select(1, 2).abs().max().item<double>(), 0);
+    EXPECT_GT(draws.noise.select(1, 0).abs().max().item<double>(), 0);
   }
 }
 

@@ -645,6 +645,23 @@ TEST_F(ExportCheckTest, AnActorWithItsUnitsAndAStdHeadIsExported) {
   }
 }
 
+// An actor without a standard deviation is its mean alone, whoever asks.
+TEST_F(ExportCheckTest, ADeterministicActorIsExported) {
+  const EnvRegistry envs = BuiltinEnvs();
+  EnvConfig env(envs);
+  ConfigDocument::FromText("id: Pendulum-v1", "env").ReadInto(Fields::Of(env));
+  const EnvSpec spec = env.maker.make()->spec();
+  GaussianActor actor(spec.obs_dim(), spec.act_dim(), {.hidden = {16, 8}, .std = ActorStd::kNone}, Rng(3), torch::kCPU);
+  ExportActor(actor, spec, env, folder_ / "policy.pt");
+  const FrozenPolicy read = ReadPolicyJson(folder_ / "policy.json");
+  EXPECT_FALSE(read.log_std || read.std_head);
+  const torch::Tensor obs = torch::randn({50, spec.obs_dim()});
+  const torch::Tensor expected = spec.action_high[0] * actor.Sample(obs, {}).action.detach();
+  EXPECT_TRUE(torch::allclose(read.Mean(obs), expected, 1e-5, 1e-6));
+  torch::jit::Module module = torch::jit::load((folder_ / "policy.pt").string());
+  EXPECT_TRUE(torch::allclose(module.get_method("sample")({obs}).toTensor(), expected, 1e-5, 1e-6));
+}
+
 TEST_F(ExportCheckTest, ARefusedExportKeepsTheOldFiles) {
   WriteText(folder_ / "policy.pt", "old");
   WriteText(folder_ / "policy.json", "old too");

@@ -1,5 +1,4 @@
 // Components on a GPU, beside their CPU selves, which other tests hold against autograd and PyTorch in Python.
-#include <ATen/ATen.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -173,14 +172,14 @@ TEST_F(GpuComponents, ReplaysThroughTheModelAreTheWorkItself) {
   config.critics = {.members = 3, .hidden = {32, 32}};
   ValueGradientLearner learner(config, kLayout, Rng(1), gpu_);
   const torch::Tensor states = buffer.All().obs();
-  const auto starts = [&](torch::Tensor& obs, torch::Generator& generator) {
-    at::index_select_out(
-        obs, states, 0, torch::randint(500, {64}, generator, torch::TensorOptions().dtype(torch::kInt64).device(gpu_)));
+  const auto starts = [&](TransitionBatch& from, torch::Generator& generator) {
+    const auto options = torch::TensorOptions().dtype(torch::kInt64).device(gpu_);
+    from.obs().copy_(states.index_select(0, torch::randint(500, {64}, generator, options)));
   };
   testing::internal::CaptureStderr();
   model.Fit(buffer, Rng(2));
-  learner.Update(starts, model_env, 10);
-  learner.UpdateCritics(starts, model_env, 10);
+  learner.Update(starts, &model_env, 10);
+  learner.UpdateCritics(starts, &model_env, 10);
   const std::string said = testing::internal::GetCapturedStderr();
   for (const char* work : {"the model's minibatch", "the value gradient's update", "the critics' update"}) {
     EXPECT_THAT(said, HasSubstr(std::string(work) + ": captured as a CUDA graph"));

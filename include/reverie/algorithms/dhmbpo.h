@@ -13,6 +13,10 @@
 // Symbols: F model.retrain_every, k rollout.length, C critic_updates, G updates_per_step, u rollout.every_updates, H
 // learner.horizon. The first time G F first_iteration of them are done.
 //
+// Without the short rollout, learner.horizon 1 with learner.actor_horizon 0, it is an MBPO with one update a step: the
+// critics learn from single imagined steps, by actions of the present policy where MBPO has those of the rollout, and
+// no gradient passes the model.
+//
 // Beside the published code: states are kept in the environment's units; the units of networks are those of the rows in
 // D_env, not of all that ever were, and of a column that does not vary they are 1, not 1e-4; rows are dealt to the
 // model's members one by one, not in blocks; the environment is not reset after an evaluation.
@@ -93,7 +97,7 @@ class Dhmbpo final : public Algorithm {
   ModelTrainer model_trainer_;
   StateRollout rollout_;
   ValueGradientLearner learner_;
-  ValueGradientLearner::DrawStarts imagined_states_;
+  ValueGradientLearner::DrawStarts imagined_states_;  // the columns of obs
   Iteration iteration_;
 };
 

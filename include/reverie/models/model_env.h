@@ -9,6 +9,7 @@
 
 #include "reverie/env/action_bounds.h"
 #include "reverie/env/env.h"
+#include "reverie/env/registry.h"
 #include "reverie/env/task_functions.h"
 #include "reverie/models/dynamics_model.h"
 
@@ -24,6 +25,9 @@ std::vector<std::pair<std::string, ModelReward>> EnumNames(ModelReward);
 
 // What is wrong with asking that of the task, or "": for Fields::Check.
 std::string RewardMisfit(ModelReward reward, const std::string& env_id, const TaskFunctions& task);
+
+// Whether the task's reward, which it has to have, depends on anything. One that is 1 for every step does not.
+bool RewardHasDerivatives(const EnvMaker& maker);
 
 // Whether a model is to learn the reward.
 bool LearnsReward(ModelReward reward, const TaskFunctions& task);
@@ -69,6 +73,11 @@ class ModelEnv {
     torch::Tensor terminated;  // [B] bool
   };
   Transition Next(const torch::Tensor& obs, const torch::Tensor& action, const StepDraws& draws) const;
+  // The same along real steps: its values are those of the rows, its derivatives those of Next. `draws` are what made
+  // the rows (InferNoise); what they leave of a difference, all of it where the model has no noise, is an addend that
+  // depends on nothing.
+  Transition NextAlong(const TransitionBatch& real, const torch::Tensor& obs, const torch::Tensor& action,
+                       const StepDraws& draws) const;
 
   // What the task itself says of B transitions, action in [-1, 1]. Differentiable where the task is.
   struct Verdict {

@@ -1,4 +1,8 @@
-// The actor of SAC and its kin: an MLP whose head is a tanh-squashed Gaussian (nn/squashed_gaussian.h).
+// The actor of SAC and its kin: an MLP whose head is a tanh-squashed Gaussian (nn/squashed_gaussian.h), or, without a
+// standard deviation, the deterministic actor of DDPG and its kin.
+//
+//   Gaussian      : a = tanh(mean(s) + std(s) eta)                                eta ~ N(0, I)
+//   deterministic : a = tanh(mean(s)),   it explores with clamp(a + exploration_std eta, -1, 1)
 #ifndef REVERIE_POLICIES_GAUSSIAN_ACTOR_H_
 #define REVERIE_POLICIES_GAUSSIAN_ACTOR_H_
 
@@ -21,6 +25,7 @@ namespace reverie {
 enum class ActorStd {
   kExp,       // exp(raw), raw clamped to its bounds
   kSoftplus,  // softplus(raw) + kLeastStd
+  kNone,      // nothing: the actor is deterministic, and its head has no second half
 };
 inline constexpr double kLeastStd = 1e-5;
 
@@ -28,13 +33,14 @@ struct ActorShape {
   std::vector<int64_t> hidden;
   Activation activation = Activation::kRelu;
   ActorStd std = ActorStd::kExp;
-  bool orthogonal = false;  // weights orthogonal at first (Saxe et al. 2014) instead of Xavier-uniform
+  bool orthogonal = false;     // weights orthogonal at first (Saxe et al. 2014) instead of Xavier-uniform
+  double exploration_std = 0;  // of a deterministic actor
 };
 
 // An action with what autograd knows of it.
 struct ActionSample {
   torch::Tensor action;    // [B, act_dim] in (-1, 1)
-  torch::Tensor log_prob;  // [B]
+  torch::Tensor log_prob;  // [B]; 0 of a deterministic actor
 };
 
 class GaussianActor final : public Policy {
@@ -50,7 +56,12 @@ class GaussianActor final : public Policy {
 
   // The action that standard normal noise [B, act_dim] gives at obs [B, obs_dim]. Differentiable in obs and the leaves,
   // in the caller's gradient mode (Kingma and Welling 2014: reparameterisation).
+  // A deterministic actor does not look at the noise.
   ActionSample Sample(const torch::Tensor& obs, const torch::Tensor& noise) const;
+  // The noise [B, act_dim] that gives those actions [B, act_dim], without gradients: (atanh(a) - mean) / std. Actions
+  // are held 1e-6 away from the bounds, which no noise reaches. Throws std::logic_error where the actor is
+  // deterministic.
+  torch::Tensor NoiseOf(const torch::Tensor& obs, const torch::Tensor& action) const;
   // The parameters as leaves for autograd, whose gradients lie in parameters().grads().
   const std::vector<torch::Tensor>& leaves() const { return leaves_; }
 
@@ -58,11 +69,13 @@ class GaussianActor final : public Policy {
   const ActorShape& shape() const { return shape_; }
   const std::optional<Normalizer>& normalizer() const { return normalizer_; }
   FlatParameters& parameters() { return parameters_; }
-  EnsembleMlp& mlp() { return mlp_; }  // one member; head [1, B, 2 act_dim]: mean, raw
+  EnsembleMlp& mlp() { return mlp_; }  // one member; head [1, B, 2 act_dim]: mean, raw; [1, B, act_dim] without a std
   const EnsembleMlp& mlp() const { return mlp_; }
 
  private:
   torch::Tensor Seen(const torch::Tensor& obs) const { return normalizer_ ? (*normalizer_)(obs) : obs; }
+  // The head for autograd, [B, act_dim or 2 act_dim].
+  torch::Tensor Head(const torch::Tensor& obs) const;
 
   int64_t act_dim_;
   ActorShape shape_;
