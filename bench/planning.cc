@@ -136,7 +136,7 @@ void PlannedRollout(benchmark::State& state, const Policy& policy, const Size& s
   config.start_states = size.rows();
   config.length = {0, 1, kHorizon * kIterations, kHorizon * kIterations};
   BranchedRollout rollout(config, {}, /*rollouts_per_epoch=*/1, Rng(0), torch::kCPU);
-  ReplayBuffer model_buffer(kLayout, rollout.MostRowsKept(), torch::kCPU);
+  ReplayBuffer model_buffer(kLayout, config.RowsKept(kHorizon * kIterations, 1), torch::kCPU);
   const auto run = [&] {
     if (rollout.Run(/*epoch=*/0, world.rows, world.model_env, policy, &model_buffer).Find("dropped_rows") != 0.0) {
       state.SkipWithError("rows that are not finite");

@@ -85,6 +85,11 @@ eval: {every_steps: 200, episodes: 2}
 checkpoint: {every_steps: 150}
 log: {every_steps: 50}
 """
+# SAC whose critics look ahead through the model, and rollouts of the simulator.
+TINY_STEVE = re.sub(r"epoch_length: .*\n|rollout: .*\n", "", TINY_MBPO).replace(
+    "updates_per_step", "real_ratio: 1\nupdates_per_step").replace(
+    "batch_size: 32}", "batch_size: 32, expansion: {horizon: 2, weights: inverse_variance}}")
+TINY_MBPO_SIMULATOR = re.sub(r"model: {(.|\n)*?}\n", "model: {kind: simulator, retrain_every: 100}\n", TINY_MBPO)
 # The same planner in the simulator, which reads none of what a model takes.
 TINY_SIMULATOR = re.sub(r"replay_capacity: .*\n|propagation: .*\n", "",
                         re.sub(r"model: {.*}", "model: {kind: simulator}", TINY_PETS))
@@ -126,7 +131,8 @@ def state(run_dir):
             assert count == end - begin
             rows += part
         held = int.from_bytes(values[buffer.removesuffix("rows") + "size"][1], "little")
-        values[buffer] = ((held, width), rows[len(rows) - 4 * held * width:])
+        bytes_of_row = len(rows) // sum(end - begin for begin, end, _ in list_of_pieces)
+        values[buffer] = ((held, width), rows[len(rows) - held * bytes_of_row:])
     return texts, values
 
 

@@ -56,9 +56,10 @@ void SacConfig::Visit(Fields& fields) {
 }
 
 SacLearner::SacLearner(const SacConfig& config, const TransitionLayout& layout, const Rng& rng,
-                       const torch::Device& device)
+                       const torch::Device& device, std::optional<ValueExpansion> expansion)
     : config_(config),
       layout_(layout),
+      expansion_(std::move(expansion)),
       target_entropy_(config.target_entropy.value_or(-static_cast<double>(layout.act_dim))),
       actor_(layout.obs_dim, layout.act_dim, {.hidden = config.hidden}, rng.Split("actor"), device),
       critic_parameters_(CriticShape(config, layout).ParameterCount(), device),
@@ -132,13 +133,19 @@ torch::Tensor SacLearner::CriticGradients(const TransitionBatch& batch, const to
   Prepare(batch.size());
   torch::Tensor alpha = losses_[kAlpha];
   at::exp_out(alpha, log_alpha_.values()[0]);
-  SampleSquashed(actor_.mlp().Forward(batch.next_obs(), actor_tape_), next_noise, sample_);
-  JoinObsAction(batch.next_obs());
-  const torch::Tensor& next_q = target_critics_.Forward(obs_action_, target_tape_);
-  const torch::Tensor& q = critics_.Forward(batch.obs_action(), critic_tape_);
   torch::Tensor loss = losses_[kCriticLoss];
   torch::Tensor q_mean = losses_[kQ];
-  CriticLoss(batch, q, next_q, sample_.log_prob, alpha, config_.discount, q_grad_, loss, q_mean);
+  const torch::Tensor& q = critics_.Forward(batch.obs_action(), critic_tape_);
+  if (expansion_) {
+    const torch::Tensor y =
+        expansion_->Target(batch, actor_, target_critics_, alpha, expansion_->Draw(next_noise, generator_));
+    CriticLossTowards(batch, q, y, q_grad_, loss, q_mean);
+  } else {
+    SampleSquashed(actor_.mlp().Forward(batch.next_obs(), actor_tape_), next_noise, sample_);
+    JoinObsAction(batch.next_obs());
+    const torch::Tensor& next_q = target_critics_.Forward(obs_action_, target_tape_);
+    CriticLoss(batch, q, next_q, sample_.log_prob, alpha, config_.discount, q_grad_, loss, q_mean);
+  }
   critics_.Backward(q_grad_, critic_tape_);
   return loss;
 }

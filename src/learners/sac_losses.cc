@@ -49,6 +49,15 @@ void CriticLoss(const TransitionBatch& batch, const torch::Tensor& q, const torc
   *a.q_mean = static_cast<float>(q_sum / static_cast<double>(2 * a.rows));
 }
 
+void CriticLossTowards(const TransitionBatch& batch, const torch::Tensor& q, const torch::Tensor& y,
+                       torch::Tensor& q_grad, torch::Tensor& loss, torch::Tensor& q_mean) {
+  const torch::Tensor error = q.squeeze(2) - y;  // [2, B]
+  const torch::Tensor grad = error * batch.log_weight().exp() / batch.size();
+  q_grad.copy_(grad.unsqueeze(2));
+  loss.copy_(0.5 * (grad * error).sum());
+  q_mean.copy_(q.mean());
+}
+
 void ActorLoss(const torch::Tensor& q, const torch::Tensor& log_prob, const torch::Tensor& alpha, torch::Tensor& q_grad,
                torch::Tensor& log_prob_grad, torch::Tensor& loss, torch::Tensor& entropy) {
   const cuda::ActorLossArguments a{.q = q.data_ptr<float>(),

@@ -51,21 +51,23 @@ std::vector<Kind<ModelMaker>> LearnedModels(const GaussianEnsembleConfig& ensemb
 
 ModelConfig::ModelConfig(const ModelDefaults& defaults)
     : may_be_simulator(defaults.with_simulator),
+      rolls_out(defaults.rolls_out),
       choice("model.kind", Kinds(defaults.ensemble, defaults.with_simulator), defaults.kind),
       retrain_every(defaults.retrain_every),
       reward(defaults.reward) {}
 
 void ModelConfig::Visit(Fields& fields) {
   choice.VisitKind(fields, "what is imagined with");
-  const auto learning = [&] {
-    fields("retrain_every", retrain_every, "env steps from one fit, and rollout after it, to the next", AtLeast(1));
-    fields("reward", reward, "imagined rewards: learned, the task's own (known), or known where there is one (auto)");
+  const auto when_learned = [&](const std::function<void()>& add) {
+    may_be_simulator ? fields.When(IsLearned(), add) : add();
   };
-  if (may_be_simulator) {
-    fields.When(IsLearned(), learning);
-  } else {
-    learning();
-  }
+  const auto add_retrain_every = [&] {
+    fields("retrain_every", retrain_every, "env steps from one fit, and rollout after it, to the next", AtLeast(1));
+  };
+  rolls_out ? add_retrain_every() : when_learned(add_retrain_every);
+  when_learned([&] {
+    fields("reward", reward, "imagined rewards: learned, the task's own (known), or known where there is one (auto)");
+  });
   choice.VisitOptions(fields);
 }
 

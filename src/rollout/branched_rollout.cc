@@ -38,7 +38,7 @@ Metrics BranchedRollout::Run(int64_t epoch, const ReplayBuffer& real_buffer, con
   const torch::NoGradGuard no_grad;
   const int64_t length = config_.length.At(epoch);
   uncertainty_.UpdateThreshold(model_env.model(), generator_);
-  model_buffer->SetCapacity(RowsKept(epoch));
+  model_buffer->SetCapacity(config_.RowsKept(length, rollouts_per_epoch_));
   const int64_t chunk =
       std::min(config_.start_states, real_buffer.device().is_cpu() ? kCpuChunk : config_.start_states);
   if (!rows_.defined()) {

@@ -24,7 +24,7 @@ Collector::Collector(std::unique_ptr<Env> env, const Rng& rng, const torch::Devi
       obs_row_(torch::zeros({1, spec().obs_dim()})),
       row_(TransitionBatch::Empty({spec().obs_dim(), spec().act_dim()}, 1, torch::kCPU)) {}
 
-std::optional<EpisodeStats> Collector::Step(const Policy& policy, ReplayBuffer* buffer) {
+std::optional<EpisodeStats> Collector::Step(const Policy& policy, ReplayBuffer* buffer, SnapshotBuffer* snapshots) {
   if (!in_episode_) {
     env_->Reset(reset_engine_, obs_);
     if (memory_) {
@@ -42,6 +42,7 @@ std::optional<EpisodeStats> Collector::Step(const Policy& policy, ReplayBuffer* 
                                    .contiguous();
   const std::span<const float> action_values(action.data_ptr<float>(), env_action_.size());
   ToEnvAction(spec(), action_values, env_action_);
+  const std::vector<double> before = snapshots != nullptr ? env_->Snapshot() : std::vector<double>();
   const StepResult result = env_->Step(env_action_, next_obs_);
 
   float* row = row_.rows.data_ptr<float>();
@@ -54,6 +55,9 @@ std::optional<EpisodeStats> Collector::Step(const Policy& policy, ReplayBuffer* 
   *row = 0.0F;
   if (buffer != nullptr) {
     buffer->Add(row_);
+  }
+  if (snapshots != nullptr) {
+    snapshots->Add(before);
   }
 
   ++env_steps_;

@@ -150,6 +150,24 @@ TEST_F(OrderTest, MbpoFitsThenRollsThenActsThenUpdates) {
   EXPECT_EQ(fits_, 3);
 }
 
+TEST_F(OrderTest, MbpoOfRealRowsAloneRollsNothingAndImaginesInItsUpdates) {
+  Train(std::string("algorithm: mbpo\nupdates_per_step: 3\nreal_ratio: 1\n"
+                    "sac: {hidden: [8], expansion: {horizon: 1}}\n") +
+        kModel);
+  int64_t fits = 0;
+  for (int64_t step = 0; step < 42; ++step) {
+    if (step >= 20 && step % 10 == 0) {
+      ExpectFit(step);
+      ++fits;
+    }
+    ExpectAct(step, fits, 3 * std::max<int64_t>(0, step - 20));
+    if (step >= 20) {
+      expected_.push_back("imagine");
+    }
+  }
+  EXPECT_THAT(journal_.events, ElementsAreArray(expected_));
+}
+
 TEST_F(OrderTest, DhmbpoFitsRollsAndUpdatesBetweenIterations) {
   Train(
       "algorithm: dhmbpo\nupdates_per_step: 3\nfirst_iteration: 2\n"

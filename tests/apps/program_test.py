@@ -14,7 +14,8 @@ import time
 import unittest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
-from program import PROGRAM, SOURCE, TINY_DHMBPO, TINY_MBPO, TINY_PETS, TINY_SAC, TINY_SIMULATOR, TINY_SVG, Case, comparable, rows, run  # noqa: E402
+from program import (PROGRAM, SOURCE, TINY_DHMBPO, TINY_MBPO, TINY_MBPO_SIMULATOR, TINY_PETS, TINY_SAC, TINY_SIMULATOR,  # noqa: E402
+                     TINY_STEVE, TINY_SVG, Case, comparable, rows, run)
 
 # Those of single runs; sweeps have a form of their own.
 CONFIGS = sorted(file for file in (SOURCE / "configs").rglob("*.yaml") if file.parent.name != "sweeps")
@@ -158,6 +159,34 @@ class BadInput(Case):
                              "c.yaml:12: learner.policy: no such key"),
         "a loss of more steps": (TINY_DHMBPO.replace("horizon: 3", "horizon: 3, actor_horizon: 4"),
                                  "c.yaml:12: learner.actor_horizon: expected at most learner.horizon, got 4"),
+        "a horizon below 0": (TINY_STEVE.replace("horizon: 2", "horizon: -1"),
+                              "c.yaml:12: sac.expansion.horizon: expected an integer at least 0, got -1"),
+        "weights of no expansion": (TINY_STEVE.replace("horizon: 2", "horizon: 0"),
+                                    "c.yaml:12: sac.expansion.weights: is read only where sac.expansion.horizon is above 0"),
+        "unknown weights": (TINY_STEVE.replace("inverse_variance", "best"),
+                            "c.yaml:12: sac.expansion.weights: expected one of last, mean, lambda, inverse_variance, got best"),
+        "lambda of other weights": (TINY_STEVE.replace("horizon: 2", "horizon: 2, lambda: 0.5"),
+                                    "c.yaml:12: sac.expansion.lambda: is read only where sac.expansion.weights is lambda"),
+        "lambda above 1": (TINY_STEVE.replace("inverse_variance", "lambda, lambda: 1.5"),
+                           "c.yaml:12: sac.expansion.lambda: expected a number at least 0 and at most 1, got 1.5"),
+        "an expansion without a model": (TINY_SAC.replace("batch_size: 32}", "batch_size: 32, expansion: {horizon: 2}}"),
+                                         "c.yaml:7: sac.expansion: no such key"),
+        "an expansion in the simulator": (
+            TINY_MBPO_SIMULATOR.replace("batch_size: 32}", "batch_size: 32, expansion: {horizon: 2}}"),
+            "c.yaml:12: sac.expansion.horizon: is read only where model.kind is not simulator"),
+        **{f"{key} where nothing is rolled out": (
+            TINY_STEVE + text, f"c.yaml:16: {key}: is read only where real_ratio is below 1")
+           for key, text in (("epoch_length", "epoch_length: 100\n"), ("rollout.length", "rollout: {length: 2}\n"),
+                             ("uncertainty.use", "uncertainty: {use: penalty}\n"))},
+        "a simulator that rolls out nothing": (
+            TINY_MBPO_SIMULATOR.replace("epoch_length: 100\n", "real_ratio: 1\n").replace(
+                "rollout: {start_states: 300, length: [0, 2, 1, 3]}\n", ""),
+            "c.yaml:10: model: kind: simulator serves rollouts, of which real_ratio: 1 makes none; expected real_ratio below 1"),
+        "uncertainty of the simulator": (TINY_MBPO_SIMULATOR + "uncertainty: {use: penalty}\n",
+                                         "c.yaml:16: uncertainty.use: is read only where model.kind is not simulator"),
+        "a differentiable simulator": (
+            TINY_DHMBPO.replace("model: {", "model: {kind: simulator, "),
+            "c.yaml:9: model.kind: expected one of ensemble, homoscedastic, got simulator"),
         "section as a number": (TINY_SAC.replace("sac: {hidden: [16, 16], batch_size: 32}", "sac: 3"),
                                 "c.yaml:7: sac: expected a section of keys, got 3"),
     }
@@ -500,6 +529,56 @@ class Uncertainty(Case):
             self.assertEqual("products are float32 here" in (self.cwd / "r/log.txt").read_text(), not changed, change)
 
 
+class BesideRollouts(Case):
+    """MBPO whose critics' targets are expanded, and MBPO in the simulator."""
+
+    def train_rows(self, text, *sets):
+        self.write(text)
+        self.train("c.yaml", *(x for s in sets for x in ("--set", s)), "--run-dir", "r", "--overwrite", "--set", "eval.episodes=1")
+        return comparable(self.cwd / "r/train.csv")
+
+    def test_sac_with_an_expansion_rolls_nothing_out(self):
+        train = self.train_rows(TINY_STEVE)
+        self.assertEqual(int(train[-1]["updates"]), 300)
+        self.assertEqual(sum(1 for row in train if row["model/epochs"]), 3)
+        self.assertFalse(any(name.startswith("rollout/") for row in train for name in row))
+        # What a file says of rollouts is left out where none are asked for afterwards.
+        self.assertEqual(self.train_rows(TINY_MBPO, "real_ratio=1", "sac.expansion.horizon=2",
+                                         "sac.expansion.weights=inverse_variance"), train)
+
+    def test_without_an_expansion_such_a_run_is_sacs(self):
+        mbpo = self.train_rows(TINY_STEVE, "sac.expansion.horizon=0")
+        sac = self.train_rows("algorithm: sac\n" + "".join(
+            line + "\n" for line in TINY_STEVE.splitlines() if line.split(":")[0] in (
+                "total_steps", "exploration_steps", "threads", "device", "env", "updates_per_step", "replay_capacity", "eval",
+                "checkpoint", "log")) + "sac: {hidden: [16, 16], batch_size: 32}\n")
+        for name in ("episode/return", "sac/critic_loss", "sac/actor_loss", "sac/q"):
+            self.assertEqual([row[name] for row in mbpo], [row[name] for row in sac], name)
+
+    def test_options_change_the_run(self):
+        horizon = "sac.expansion.horizon=2"
+        plain, last = self.train_rows(TINY_MBPO)[-1], self.train_rows(TINY_MBPO, horizon)[-1]
+        self.assertNotEqual(last["sac/critic_loss"], plain["sac/critic_loss"])
+        weighted = [last["sac/critic_loss"]]
+        for weights in (["mean"], ["lambda"], ["lambda", "sac.expansion.lambda=0.9"], ["inverse_variance"]):
+            weights[0] = "sac.expansion.weights=" + weights[0]
+            weighted.append(self.train_rows(TINY_MBPO, horizon, *weights)[-1]["sac/critic_loss"])
+        self.assertEqual(len(set(weighted)), 5)
+        self.assertNotEqual(self.train_rows(TINY_MBPO, "sac.expansion.horizon=3")[-1], last)
+
+    def test_rollouts_of_the_simulator(self):
+        train = self.train_rows(TINY_MBPO_SIMULATOR)
+        self.assertEqual(int(train[-1]["updates"]), 300)
+        rolled = [row for row in train if row.get("rollout/rows")]
+        self.assertEqual(len(rolled), 3)
+        self.assertTrue(all(float(row["rollout/rows"]) >= 300 for row in rolled))
+        self.assertFalse(any(name.startswith("model/") for row in train for name in row))
+        for change in ("model.retrain_every=50", "rollout.start_states=200", "rollout.length=2", "real_ratio=0.5"):
+            self.assertNotEqual(self.train_rows(TINY_MBPO_SIMULATOR, change)[-1], train[-1], change)
+        # What the file says of the model that it has is left out.
+        self.assertEqual(self.train_rows(TINY_MBPO, "model.kind=simulator"), train)
+
+
 class DoubleHorizon(Case):
     """DHMBPO: what an iteration does, and that its options change the run."""
 
@@ -746,9 +825,11 @@ class Configs(Case):
         for file in files:
             with self.subTest(file.relative_to(SOURCE)):
                 mbpo, pets, dhmbpo, svg = (f"algorithm: {name}\n" in file.read_text() for name in ("mbpo", "pets", "dhmbpo", "svg"))
+                rolls_out = mbpo and "real_ratio: 1\n" not in file.read_text()
                 sets = ["total_steps=310", "exploration_steps=300", "threads=1", "device=cpu", "eval.episodes=1",
                         "replay_capacity=1000", "log.every_steps=310"]
-                sets += ["rollout.start_states=200", "model.max_epochs=1", "updates_per_step=2"] if mbpo else []
+                sets += ["model.max_epochs=1", "updates_per_step=2"] if mbpo else []
+                sets += ["rollout.start_states=200"] if rolls_out else []
                 sets += ["model.max_epochs=1", "model.retrain_every=5", "planner.horizon=5"] if pets else []
                 sets += ["model.retrain_every=10", "model.patience=0.1", "first_iteration=1"] if dhmbpo else []
                 sets += ["model.max_epochs=1"] if svg else []
@@ -760,7 +841,7 @@ class Configs(Case):
                     self.assertEqual(float(last["model/epochs"]), 1)
                 if dhmbpo:
                     self.assertGreater(float(last["model/minibatches"]), 0)
-                if mbpo:
+                if rolls_out:
                     self.assertGreaterEqual(float(last["rollout/rows"]), 190)
 
     def test_former_names_of_kinds(self):
@@ -783,7 +864,7 @@ class Configs(Case):
     def test_the_reference_explains_every_key(self):
         reference = run("config", "--reference", cwd=self.cwd).stdout
         for key in ("algorithm", "seed", "env.id", "eval.every_steps", "checkpoint.keep", "real_ratio",
-                    "model.retrain_every", "rollout.length", "uncertainty.measure", "sac.target_entropy"):
+                    "model.retrain_every", "rollout.length", "uncertainty.measure", "sac.target_entropy", "sac.expansion.weights"):
             self.assertIn("\n" + key + "\n", "\n" + reference)
 
 

@@ -14,7 +14,8 @@ import time
 import unittest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
-from program import PROGRAM, TINY_DHMBPO, TINY_MBPO, TINY_PETS, TINY_SAC, TINY_SIMULATOR, TINY_SVG, Case, comparable, rows, run, state  # noqa: E402
+from program import (PROGRAM, TINY_DHMBPO, TINY_MBPO, TINY_MBPO_SIMULATOR, TINY_PETS, TINY_SAC, TINY_SIMULATOR, TINY_STEVE,  # noqa: E402
+                     TINY_SVG, Case, comparable, rows, run, state)
 
 
 class ResumeCase(Case):
@@ -54,7 +55,7 @@ class Exact(ResumeCase):
         self.write(text)
         sets = [f"env.id={env}", f"total_steps={total}", "exploration_steps=700", "eval.every_steps=800", "eval.episodes=1",
                 "log.every_steps=100", f"threads={threads}"]
-        if "simulator" not in text:
+        if "simulator" not in text or "replay_capacity" in text:
             sets.append("epoch_length=400" if "epoch_length" in text else "replay_capacity=1900")
         sets = [x for s in sets for x in ("--set", s)]
         # The whole run writes as many checkpoints as any: writing them changes nothing.
@@ -86,6 +87,12 @@ class Exact(ResumeCase):
 
     def test_mbpo_humanoid_on_two_threads(self):
         self.check(TINY_MBPO, "Humanoid-v5", threads=2)
+
+    def test_mbpo_hopper_with_an_expansion(self):
+        self.check(TINY_STEVE, "Hopper-v5")
+
+    def test_mbpo_hopper_in_the_simulator_on_two_threads(self):
+        self.check(TINY_MBPO_SIMULATOR, "Hopper-v5", threads=2)
 
     def test_dhmbpo_hopper(self):
         self.check(TINY_DHMBPO, "Hopper-v5")

@@ -142,6 +142,12 @@ TEST_F(GpuComponents, ReplaysOfUpdatesAndFitsAreTheWorkItself) {
   learner.Update(sampler, 20);
   GaussianEnsemble model(SmallConfig(), {.layout = kLayout, .learn_reward = true}, Rng(1), gpu_);
   model.Fit(buffer, Rng(2));
+  const ModelEnv model_env(model, {}, {.id = "random", .action_low = {-1, -1, -1}, .action_high = {1, 1, 1}}, gpu_);
+  for (const ExpansionWeights weights : {ExpansionWeights::kLast, ExpansionWeights::kInverseVariance}) {
+    SacLearner expanding({}, kLayout, Rng(1), gpu_,
+                         ValueExpansion({.horizon = 2, .weights = weights}, model_env, /*discount=*/0.99, gpu_));
+    expanding.Update(sampler, 20);
+  }
   unsetenv("REVERIE_CHECK_GRAPHS");
 }
 

@@ -7,7 +7,8 @@
 //   targets : Q'_i <- Q'_i + tau (Q_i - Q'_i)
 //
 // in this order, all on the same batch and with the alpha from before the update; alpha stays in [exp(-20), exp(10)].
-// Source: Haarnoja et al. 2018b, algorithm 1 and section 5 (automatic temperature).
+// Source: Haarnoja et al. 2018b, algorithm 1 and section 5 (automatic temperature). With a value expansion y is its
+// target (learners/value_expansion.h) and everything else the same.
 //
 // Gradients are written by hand (nn/ensemble_mlp.h, nn/squashed_gaussian.h); no autograd graph is built and nothing is
 // copied to the host inside an update. Tests hold every one of them against PyTorch's autograd.
@@ -23,6 +24,7 @@
 #include "reverie/core/state.h"
 #include "reverie/data/mixed_sampler.h"
 #include "reverie/learners/metric_means.h"
+#include "reverie/learners/value_expansion.h"
 #include "reverie/nn/ensemble_mlp.h"
 #include "reverie/nn/parameters.h"
 #include "reverie/nn/squashed_gaussian.h"
@@ -43,13 +45,15 @@ struct SacConfig {
 
 class SacLearner {
  public:
-  SacLearner(const SacConfig& config, const TransitionLayout& layout, const Rng& rng, const torch::Device& device);
+  // expansion: where there is one, with the config's discount.
+  SacLearner(const SacConfig& config, const TransitionLayout& layout, const Rng& rng, const torch::Device& device,
+             std::optional<ValueExpansion> expansion = std::nullopt);
 
   // `updates` updates, each on a fresh batch. One copy to the host at the end, for the losses to be looked at: throws
   // std::runtime_error naming the first quantity that is not finite.
   void Update(MixedSampler& sampler, int64_t updates);
 
-  // One update on a given batch and given noise [B, act_dim] for a' and a.
+  // One update on a given batch and given noise [B, act_dim] for a' and a. An expansion draws the rest of its noise.
   void UpdateOn(const TransitionBatch& batch, const torch::Tensor& next_noise, const torch::Tensor& noise);
 
   GaussianActor& actor() { return actor_; }
@@ -90,6 +94,7 @@ class SacLearner {
 
   SacConfig config_;
   TransitionLayout layout_;
+  std::optional<ValueExpansion> expansion_;
   double target_entropy_;
   GaussianActor actor_;
   FlatParameters critic_parameters_, target_parameters_, log_alpha_;

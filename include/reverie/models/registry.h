@@ -36,6 +36,8 @@ struct ModelDefaults {
   ModelReward reward = ModelReward::kAuto;
   // For an algorithm that can imagine with the environment itself, which is then a kind too.
   bool with_simulator = false;
+  // Whether the algorithm rolls out after each fit: retrain_every is then read with the simulator too.
+  bool rolls_out = false;
 };
 
 // The `model` section: a kind with its keys, when it is fitted, and where rewards come from. Copies share the kinds'
@@ -43,7 +45,7 @@ struct ModelDefaults {
 struct ModelConfig {
   explicit ModelConfig(const ModelDefaults& defaults);
 
-  bool may_be_simulator;
+  bool may_be_simulator, rolls_out;
   Choice<ModelMaker> choice;
   int64_t retrain_every;
   ModelReward reward;

@@ -25,6 +25,11 @@ struct RolloutConfig {
   int64_t retain_epochs = 1;
 
   void Visit(Fields& fields);
+
+  // Rows that `retain_epochs` epochs of so many rollouts of that length imagine.
+  int64_t RowsKept(int64_t rollout_length, int64_t rollouts_per_epoch) const {
+    return rollout_length * start_states * rollouts_per_epoch * retain_epochs;
+  }
 };
 
 class BranchedRollout {
@@ -32,10 +37,6 @@ class BranchedRollout {
   // So many rollouts are run in an epoch of the length schedule.
   BranchedRollout(const RolloutConfig& config, const UncertaintyConfig& uncertainty, int64_t rollouts_per_epoch,
                   const Rng& rng, const torch::Device& device);
-
-  // Rows that `retain_epochs` epochs imagine, of the length of that epoch, and of the longest.
-  int64_t RowsKept(int64_t epoch) const { return RowsOfLength(config_.length.At(epoch)); }
-  int64_t MostRowsKept() const { return RowsOfLength(config_.length.Max()); }
 
   // After a fit: takes the uncertainty's threshold anew, gives `model_buffer` the epoch's capacity, rolls the epoch's
   // length from every start state and adds the live rows. One copy of three numbers to the host per step. Returns rows
@@ -57,9 +58,6 @@ class BranchedRollout {
     torch::Tensor tally;   // [3] int64: how many are finite, live, over the threshold
   };
 
-  int64_t RowsOfLength(int64_t length) const {
-    return length * config_.start_states * rollouts_per_epoch_ * config_.retain_epochs;
-  }
   // One chunk of start states, all steps. `batch` begins with the start states as its rows' obs.
   void RunChunk(int64_t length, TransitionBatch batch, const ModelEnv& model_env, const Policy& policy,
                 ReplayBuffer* model_buffer, Counts* counts);

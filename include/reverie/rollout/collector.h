@@ -9,6 +9,7 @@
 
 #include "reverie/core/state.h"
 #include "reverie/data/replay_buffer.h"
+#include "reverie/data/snapshot_buffer.h"
 #include "reverie/env/env.h"
 #include "reverie/policies/policy.h"
 
@@ -28,9 +29,9 @@ class Collector {
   // For a policy that has one (Policy::NewMemory, of one row). Others may act in between, and leave it alone.
   void Remember(std::unique_ptr<PolicyMemory> memory) { memory_ = std::move(memory); }
 
-  // One env step with a sampled action; adds it to `buffer`, where there is one. Returns the episode that it ended, if
-  // it did. Throws what Env::Step throws.
-  std::optional<EpisodeStats> Step(const Policy& policy, ReplayBuffer* buffer);
+  // One env step with a sampled action; adds it to `buffer`, where there is one, and the state that it began in to
+  // `snapshots`, likewise. Returns the episode that it ended, if it did. Throws what Env::Step throws.
+  std::optional<EpisodeStats> Step(const Policy& policy, ReplayBuffer* buffer, SnapshotBuffer* snapshots = nullptr);
 
   // Those of the memory; none without one.
   Metrics DrainMetrics() { return memory_ ? memory_->DrainMetrics() : Metrics(); }
