@@ -59,7 +59,14 @@ void Mbpo::Config::Visit(Fields& fields) {
   });
   fields.Section("sac", "the learner", [this](Fields& learner) {
     sac.Visit(learner);
-    learner.When(model.IsLearned(), [&] { learner("expansion", expansion, "imagined steps in the critics' targets"); });
+    learner.When(model.IsLearned(), [&] {
+      learner("expansion", expansion, "imagined steps in the critics' targets");
+      learner.Check([this]() -> std::string {
+        return RollsOut() || expansion.horizon > 0 ? ""
+                                                   : "expansion: horizon: 0 with real_ratio: 1 leaves nothing that the "
+                                                     "model is fitted for; expected one above 0, or algorithm: sac";
+      });
+    });
   });
 }
 

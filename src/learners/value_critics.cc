@@ -10,6 +10,8 @@ namespace {
 
 constexpr double kLowQuantile = 0.01;
 constexpr double kEpsilon = 1e-5;
+// Where rewards are as good as constant, or rare, their quantiles are one number.
+constexpr double kLeastWidth = 1;
 // Critics out of which the least is taken.
 constexpr int64_t kDrawnCritics = 2;
 
@@ -56,11 +58,11 @@ ValueCritics::ValueCritics(const ValueCriticsConfig& config, const TransitionLay
   target_parameters_.values().copy_(parameters_.values());
 }
 
-torch::Tensor ValueCritics::Scaled(const torch::Tensor& q) const {
-  const torch::Tensor center = (bounds_[1] + bounds_[0]) / 2;
-  const torch::Tensor width = (bounds_[1] - bounds_[0]) / 2;
-  return q.squeeze(-1) * width + center;
-}
+torch::Tensor ValueCritics::Center() const { return (bounds_[1] + bounds_[0]) / 2; }
+
+torch::Tensor ValueCritics::Width() const { return ((bounds_[1] - bounds_[0]) / 2).clamp_min(kLeastWidth); }
+
+torch::Tensor ValueCritics::Scaled(const torch::Tensor& q) const { return q.squeeze(-1) * Width() + Center(); }
 
 torch::Tensor ValueCritics::Q(const torch::Tensor& obs, const torch::Tensor& action, torch::Generator* dropout) const {
   const torch::Tensor input = torch::cat({normalizer_(obs), action}, 1);
@@ -70,18 +72,21 @@ torch::Tensor ValueCritics::Q(const torch::Tensor& obs, const torch::Tensor& act
 torch::Tensor ValueCritics::TargetQ(const torch::Tensor& obs, const torch::Tensor& action,
                                     torch::Generator& generator) const {
   const torch::NoGradGuard no_grad;
+  const torch::Tensor input = torch::cat({normalizer_(obs), action}, 1);
+  const torch::Tensor q =
+      Scaled(config_.members > kDrawnCritics ? Drawn(generator).Forward(input) : target_mlp_.Forward(input));
+  return torch::clamp(q.amin(0), Center() - Width(), Center() + Width());
+}
+
+LayerNormMlp ValueCritics::Drawn(torch::Generator& generator) const {
   LayerNormMlpShape shape = target_mlp_.shape();
   std::vector<torch::Tensor> leaves = target_mlp_.leaves();
-  if (config_.members > kDrawnCritics) {
-    const torch::Tensor order = torch::rand({config_.members}, generator, leaves[0].options()).argsort();
-    shape.members = kDrawnCritics;
-    for (torch::Tensor& leaf : leaves) {
-      leaf = leaf.index_select(0, order.narrow(0, 0, kDrawnCritics));
-    }
+  const torch::Tensor order = torch::rand({config_.members}, generator, leaves[0].options()).argsort();
+  shape.members = kDrawnCritics;
+  for (torch::Tensor& leaf : leaves) {
+    leaf = leaf.index_select(0, order.narrow(0, 0, kDrawnCritics));
   }
-  const LayerNormMlp drawn(shape, leaves);
-  const torch::Tensor q = Scaled(drawn.Forward(torch::cat({normalizer_(obs), action}, 1)));
-  return torch::clamp(q.amin(0), bounds_[0], bounds_[1]);
+  return {shape, leaves};
 }
 
 void ValueCritics::FollowRewards(const torch::Tensor& rewards) {

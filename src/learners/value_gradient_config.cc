@@ -79,8 +79,8 @@ void ValueGradientConfig::Visit(Fields& fields) {
     fields("max_grad_norm", max_grad_norm,
            "norm that the actor's gradient is scaled down to where it is above; 0: none", AtLeast(0));
   }
-  fields("discount", discount, "discount factor per step, below 1", Between(0, 1));
-  fields.Check([this] { return discount < 1; }, "below 1, as 1 / (1 - discount) scales the critics");
+  fields("discount", discount, "discount factor per step; below 1 with critics", Between(0, 1));
+  fields.Check([this] { return discount < 1 || !HasCritics(); }, "below 1, as 1 / (1 - discount) scales the critics");
   where(gaussian, [&] {
     if (offers_switches) {
       fields("entropy", entropy, "entropies that the actor's loss has: of all steps, of the first alone, or none");

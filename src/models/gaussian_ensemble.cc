@@ -101,6 +101,13 @@ void GaussianEnsembleConfig::Visit(Fields& fields) {
       "regularise", regularise,
       "what members are drawn to where no data say otherwise: 0 (decay), their first weights (anchor), or 0 beside a "
       "fixed network each (prior_function)");
+  fields.Check([this] {
+    const bool pulls = std::any_of(weight_decay.begin(), weight_decay.end(), [](double decay) { return decay > 0; });
+    return regularise != Regularise::kAnchor || pulls
+               ? ""
+               : "anchor draws members to their first weights as model.weight_decay says, which is 0: expected one "
+                 "above 0";
+  });
   fields.When({.key = "model.regularise",
                .wanted = "prior_function",
                .holds = [this] { return regularise == Regularise::kPriorFunction; }},
@@ -227,10 +234,14 @@ torch::Tensor GaussianEnsemble::ComputeGradients(const torch::Tensor& inputs, co
 }
 
 void GaussianEnsemble::ApplyGradients() {
-  if (pull_.defined()) {
-    parameters_.grads().sub_(pull_);
+  if (!pull_.defined()) {
+    adam_.Step();
+    return;
   }
+  torch::Tensor& gradients = parameters_.grads();
+  gradients.sub_(pull_);
   adam_.Step();
+  gradients.add_(pull_);  // the loss's own again, of which the fit's report tells
 }
 
 void GaussianEnsemble::LogRemarks() const {
@@ -276,9 +287,9 @@ GaussianEnsemble::FitRows GaussianEnsemble::Split(const TransitionBatch& all, to
               .holdout_inputs = standardizer_.Inputs(Inputs(holdout_.obs(), holdout_.action())),
               .holdout_targets = standardizer_.Scaled(Targets(holdout_))};
   if (prior_) {
-    const torch::Tensor varies = standardizer_.target_scale() != 0;
-    fit.train_targets = fit.train_targets - (*prior_)(fit.train_inputs) * varies;
-    fit.holdout_targets = fit.holdout_targets - (*prior_)(fit.holdout_inputs) * varies;
+    const torch::Tensor minus = -(standardizer_.target_scale() != 0).to(torch::kFloat32);
+    fit.train_targets = (*prior_)(fit.train_inputs).mul_(minus).add_(fit.train_targets);
+    fit.holdout_targets = (*prior_)(fit.holdout_inputs).mul_(minus).add_(fit.holdout_targets);
   }
   return fit;
 }

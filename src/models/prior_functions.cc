@@ -14,7 +14,7 @@ PriorFunctions::PriorFunctions(const MlpShape& shape, double scale, const Rng& r
 }
 
 torch::Tensor PriorFunctions::operator()(const torch::Tensor& z) const {
-  return scale_ * (torch::GradMode::is_enabled() ? mlp_.Forward(z) : mlp_.Infer(z));
+  return torch::GradMode::is_enabled() ? mlp_.Forward(z) * scale_ : mlp_.Infer(z).mul_(scale_);
 }
 
 }  // namespace reverie

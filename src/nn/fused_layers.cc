@@ -5,6 +5,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <mutex>
 #include <span>
 #include <stdexcept>
 #include <tuple>
@@ -24,15 +25,6 @@ constexpr int64_t kEvenRows = 4;
 // Rows of a weight's gradient that one task computes, and rows of a batch whose share of it is added at once.
 constexpr int64_t kGradientRows = 64;
 constexpr int64_t kSummedRows = 256;
-
-Packing LayerPacking() { return std::min(BestPacking(), Packing::kAvx512); }
-
-WeightLayout LayerLayout(int64_t k, int64_t n) { return {.k = k, .n = n, .packing = LayerPacking()}; }
-
-// [E, B, width] with room for a product of that width.
-torch::Tensor EmptyRows(int64_t members, int64_t rows, int64_t width, const torch::TensorOptions& options) {
-  return torch::empty({members, rows, LayerLayout(1, width).padded_n()}, options);
-}
 
 std::span<const int64_t> PositionsOf(const torch::Tensor& dropped) {
   return dropped.defined() ? std::span(dropped.data_ptr<int64_t>(), static_cast<size_t>(dropped.numel()))
@@ -82,15 +74,17 @@ struct MemberRows {
   const float* At(int64_t member, int64_t row) const { return data + member * member_stride + row * row_stride; }
 };
 
-torch::Tensor WithWholeRows(const torch::Tensor& x) { return x.stride(2) == 1 ? x : x.contiguous(); }
+torch::Tensor WithWholeRows(const torch::Tensor& x) {
+  return x.stride(2) == 1 && x.stride(1) >= x.size(2) ? x : x.contiguous();
+}
 
 }  // namespace
 
 // The leaves, laid out for products with them and with their transposes.
 class FusedWeights {
  public:
-  explicit FusedWeights(std::vector<torch::Tensor> leaves)
-      : leaves_(std::move(leaves)), forwards_(layers()), backwards_(layers()) {}
+  FusedWeights(std::vector<torch::Tensor> leaves, Packing packing)
+      : leaves_(std::move(leaves)), packing_(packing), forwards_(layers()), backwards_(layers()) {}
 
   size_t layers() const { return leaves_.size() / 2; }
   const std::vector<torch::Tensor>& leaves() const { return leaves_; }
@@ -99,24 +93,31 @@ class FusedWeights {
   int64_t out(size_t l) const { return weight(l).size(2); }
   int64_t members() const { return weight(0).size(0); }
   const float* bias(size_t l, int64_t member) const { return leaves_[2 * l + 1].data_ptr<float>() + member * out(l); }
-  // Numbers in the widest row of a product.
+  WeightLayout Layout(int64_t k, int64_t n) const { return {.k = k, .n = n, .packing = packing_}; }
+  WeightLayout ForwardLayout(size_t l) const { return Layout(in(l), out(l)); }
+  WeightLayout BackwardLayout(size_t l) const { return Layout(out(l), in(l)); }
+  // Numbers from one row of a product of that width to the next.
+  int64_t Padded(int64_t width) const { return Layout(1, width).padded_n(); }
   int64_t widest() const {
-    int64_t widest = LayerLayout(1, in(0)).padded_n();
+    int64_t widest = Padded(in(0));
     for (size_t l = 0; l < layers(); ++l) {
-      widest = std::max(widest, LayerLayout(1, out(l)).padded_n());
+      widest = std::max(widest, Padded(out(l)));
     }
     return widest;
   }
-
-  WeightLayout ForwardLayout(size_t l) const { return LayerLayout(in(l), out(l)); }
-  WeightLayout BackwardLayout(size_t l) const { return LayerLayout(out(l), in(l)); }
+  // [E, B, width] with room for a product of that width.
+  torch::Tensor EmptyRows(int64_t rows, int64_t width) const {
+    return torch::empty({members(), rows, Padded(width)}, weight(0).options());
+  }
 
   void LayOutForwards() {
+    const std::lock_guard lock(mutex_);
     for (size_t l = 0; l < layers(); ++l) {
       LayOut(l, ForwardLayout(l), PackWeights, forwards_[l]);
     }
   }
   void LayOutBackwards() {
+    const std::lock_guard lock(mutex_);
     for (size_t l = 0; l < layers(); ++l) {
       LayOut(l, BackwardLayout(l), PackTransposedWeights, backwards_[l]);
     }
@@ -155,6 +156,8 @@ class FusedWeights {
   }
 
   std::vector<torch::Tensor> leaves_;
+  Packing packing_;
+  std::mutex mutex_;  // of what follows, while it is written
   std::vector<LaidOut> forwards_, backwards_;
 };
 
@@ -183,7 +186,7 @@ torch::Tensor PassUp(const torch::Tensor& x, const Passes& passes, FusedWeights&
   weights.LayOutForwards();
   if (tape != nullptr) {
     for (size_t l = 0; l < hidden; ++l) {
-      tape->hidden.push_back(EmptyRows(members, rows, weights.out(l), x.options()));
+      tape->hidden.push_back(weights.EmptyRows(rows, weights.out(l)));
       tape->slope.push_back(torch::empty_like(tape->hidden.back()));
       tape->inverse_std.push_back(torch::empty({members, rows}, x.options()));
     }
@@ -252,7 +255,7 @@ std::vector<torch::Tensor> PassDown(const torch::Tensor& by_output, const KeptFo
 torch::Tensor ByInput(const torch::Tensor& by_product, FusedWeights& weights) {
   const WeightLayout layout = weights.BackwardLayout(0);
   const MemberRows from(by_product);
-  torch::Tensor padded = EmptyRows(by_product.size(0), by_product.size(1), layout.n, by_product.options());
+  torch::Tensor padded = weights.EmptyRows(by_product.size(1), layout.n);
   auto* const to = padded.data_ptr<float>();
   const Blocks blocks = Blocks::Of(padded.size(0), padded.size(1), kPassedRows);
   blocks.ForEach([&](int64_t e, int64_t first, int64_t count) {
@@ -262,17 +265,23 @@ torch::Tensor ByInput(const torch::Tensor& by_product, FusedWeights& weights) {
   return padded.narrow(2, 0, layout.n);
 }
 
-// By a layer's weights [E, in, out] and biases [E, 1, out], from what went into its product and from the gradient by
+// By layer l's weights [E, in, out] and biases [E, 1, out], from what went into its product and from the gradient by
 // what came out.
-std::pair<torch::Tensor, torch::Tensor> ByLeaves(const torch::Tensor& input, const torch::Tensor& by_product,
-                                                 int64_t in, int64_t out) {
+std::pair<torch::Tensor, torch::Tensor> ByLeaves(const torch::Tensor& input, const torch::Tensor& by_product, size_t l,
+                                                 const FusedWeights& of) {
+  const int64_t in = of.in(l);
+  const int64_t out = of.out(l);
   const int64_t members = by_product.size(0);
   const int64_t rows = by_product.size(1);
+  if (rows == 0) {
+    return {torch::zeros({members, in, out}, by_product.options()),
+            torch::zeros({members, 1, out}, by_product.options())};
+  }
   const MemberRows up(input);
   const MemberRows down(by_product);
   const int64_t sums = at::divup(rows, kSummedRows);
-  const auto layout_of = [&](int64_t s) { return LayerLayout(std::min(kSummedRows, rows - s * kSummedRows), out); };
-  const int64_t bytes = LayerLayout(kSummedRows, out).bytes();
+  const auto layout_of = [&](int64_t s) { return of.Layout(std::min(kSummedRows, rows - s * kSummedRows), out); };
+  const int64_t bytes = of.Layout(kSummedRows, out).bytes();
   const torch::Tensor laid_out = torch::empty({members * sums, bytes}, torch::kUInt8);
   auto* const packed = static_cast<std::byte*>(laid_out.data_ptr());
   at::parallel_for(0, members * sums, 1, [&](int64_t begin, int64_t end) {
@@ -281,13 +290,10 @@ std::pair<torch::Tensor, torch::Tensor> ByLeaves(const torch::Tensor& input, con
     }
   });
   torch::Tensor by_weight = torch::empty({members, in, out}, by_product.options());
-  if (rows == 0) {
-    by_weight.zero_();
-  }
   torch::Tensor by_bias = torch::empty({members, 1, out}, by_product.options());
   auto* const weights = by_weight.data_ptr<float>();
   auto* const biases = by_bias.data_ptr<float>();
-  const int64_t width = LayerLayout(1, out).padded_n();
+  const int64_t width = of.Padded(out);
   const Blocks blocks = Blocks::Of(members, in, kGradientRows);
   blocks.ForEach([&](int64_t e, int64_t first, int64_t count) {
     float* const to = weights + (e * in + first) * out;
@@ -340,8 +346,7 @@ class FusedFunction : public torch::autograd::Function<FusedFunction> {
     for (size_t l = 0; l < layers; ++l) {
       if (ctx->needs_input_grad(1 + 2 * l)) {
         const torch::Tensor& input = l == 0 ? x : kept.tape.hidden[l - 1];
-        std::tie(by[1 + 2 * l], by[2 + 2 * l]) =
-            ByLeaves(input, by_products[l], kept.weights->in(l), kept.weights->out(l));
+        std::tie(by[1 + 2 * l], by[2 + 2 * l]) = ByLeaves(input, by_products[l], l, *kept.weights);
       }
     }
     return by;
@@ -350,10 +355,13 @@ class FusedFunction : public torch::autograd::Function<FusedFunction> {
 
 }  // namespace
 
-FusedLayers::FusedLayers(std::vector<torch::Tensor> leaves)
-    : weights_(std::make_shared<FusedWeights>(std::move(leaves))) {}
+FusedLayers::FusedLayers(std::vector<torch::Tensor> leaves, Packing packing)
+    : weights_(std::make_shared<FusedWeights>(std::move(leaves), packing)) {}
 
 torch::Tensor FusedLayers::Forward(const torch::Tensor& x, const Passes& passes) const {
+  if (x.dim() != 3 || x.size(0) != weights_->members() || x.size(2) != weights_->in(0)) {
+    throw std::logic_error("FusedLayers: x has other sizes than the first layer's weights");
+  }
   const torch::Tensor input = WithWholeRows(x);
   return torch::GradMode::is_enabled()
              ? FusedFunction::apply(input, at::TensorList(weights_->leaves()), passes, weights_)

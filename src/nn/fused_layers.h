@@ -7,6 +7,7 @@
 #ifndef REVERIE_SRC_NN_FUSED_LAYERS_H_
 #define REVERIE_SRC_NN_FUSED_LAYERS_H_
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -20,9 +21,12 @@ class FusedWeights;
 
 class FusedLayers {
  public:
+  // The best packing of float32 on this processor.
+  static Packing BestFloatPacking() { return std::min(BestPacking(), Packing::kAvx512); }
+
   // leaves W_1, b_1, ...: [E, in, out], [E, 1, out] float32 on the CPU. Who changes them in place does so in a way that
-  // their version tells.
-  explicit FusedLayers(std::vector<torch::Tensor> leaves);
+  // their version tells, and not while another thread is in a pass.
+  explicit FusedLayers(std::vector<torch::Tensor> leaves, Packing packing = BestFloatPacking());
 
   // What happens between the products, and which numbers are dropped there: of each hidden layer, epsilon being that of
   // the layer after it; [K] int64 each, undefined where none are.
@@ -32,7 +36,8 @@ class FusedLayers {
   };
 
   // x [E, B, in] float32 on the CPU, what goes into the first product. Returns [E, B, out]. Differentiable once, in x
-  // and in the leaves, in the caller's gradient mode; gradients that nobody asks for are not computed.
+  // and in the leaves, in the caller's gradient mode; gradients that nobody asks for are not computed. Several threads
+  // may pass at once. Throws std::logic_error where x has other sizes.
   torch::Tensor Forward(const torch::Tensor& x, const Passes& passes) const;
 
  private:

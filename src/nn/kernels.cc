@@ -424,7 +424,7 @@ void AdamStep(const AdamConstants& constants, const std::vector<DecaySegment>& d
   float* m = first_moment.data_ptr<float>();
   float* v = second_moment.data_ptr<float>();
   float* follower = DataOrNull(target);
-  // Autograd, and who keeps what follows from the values, are told that they change.
+  // Autograd, and who keeps what follows from the values, are told that they change; not by a replayed graph.
   for (const torch::Tensor* changed : {&values, &target}) {
     if (changed->defined()) {
       changed->unsafeGetTensorImpl()->bump_version();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <string>
 
 #include "reverie/env/action_bounds.h"
 
@@ -39,6 +40,10 @@ Metrics SimulatorRollout::Run(int64_t epoch, const ReplayBuffer& real_buffer, co
     const torch::Tensor places = torch::empty({count}, starts.rows.options().dtype(torch::kInt64));
     real_buffer.SampleInto(starts.rows, places, generator_);
     RunChunk(length, {starts.layout, starts.rows.cpu()}, snapshots.At(places.cpu()), policy, model_buffer, &counts);
+  }
+  if (counts.stored == 0) {
+    throw std::runtime_error("rollouts in the simulator: the environment failed in every one of " +
+                             std::to_string(counts.imagined) + " steps");
   }
   const auto imagined = static_cast<double>(counts.imagined);
   Metrics metrics;

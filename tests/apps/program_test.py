@@ -163,6 +163,14 @@ class BadInput(Case):
                               "c.yaml:12: sac.expansion.horizon: expected an integer at least 0, got -1"),
         "weights of no expansion": (TINY_STEVE.replace("horizon: 2", "horizon: 0"),
                                     "c.yaml:12: sac.expansion.weights: is read only where sac.expansion.horizon is above 0"),
+        "a model that nobody reads": (TINY_STEVE.replace("{horizon: 2, weights: inverse_variance}", "{horizon: 0}"),
+                                      "sac: expansion: horizon: 0 with real_ratio: 1 leaves nothing that the model is fitted for"),
+        "anchors without a pull": (TINY_MBPO.replace("model: {", "model: {regularise: anchor, weight_decay: [0, 0, 0], "),
+                                   "model.regularise: anchor draws members to their first weights as model.weight_decay says"),
+        "prior functions in raw units": (TINY_MBPO.replace("model: {", "model: {regularise: prior_function, "),
+                                         "model.normalize_targets: expected true, as prior functions are in units of"),
+        "a prior's factor without one": (TINY_MBPO.replace("model: {", "model: {prior_scale: 2, "),
+                                         "model.prior_scale: is read only where model.regularise is prior_function"),
         "unknown weights": (TINY_STEVE.replace("inverse_variance", "best"),
                             "c.yaml:12: sac.expansion.weights: expected one of last, mean, lambda, inverse_variance, got best"),
         "lambda of other weights": (TINY_STEVE.replace("horizon: 2", "horizon: 2, lambda: 0.5"),
@@ -501,6 +509,50 @@ class Uncertainty(Case):
                     if use in ("terminate", "truncate"):
                         self.assertEqual(len(over), 3)
                         self.assertGreater(max(over), 0)
+
+    def test_options_change_the_run(self):
+        def last(*sets):
+            arguments = [x for s in sets for x in ("--set", s)]
+            self.write(TINY_MBPO)
+            self.train("c.yaml", *arguments, "--run-dir", "r", "--overwrite", "--set", "eval.episodes=1")
+            return comparable(self.cwd / "r/train.csv")[-1]
+        penalty = "uncertainty.use=penalty"
+        base = last(penalty)
+        for change in ("uncertainty.coefficient=5", "uncertainty.scale=raw", "uncertainty.over=all"):
+            self.assertNotEqual(last(penalty, change), base, change)
+        base = last("uncertainty.use=terminate")
+        for change in ("uncertainty.threshold=q0.5", "uncertainty.threshold=0.1", "uncertainty.terminal_penalty=5"):
+            self.assertNotEqual(last("uncertainty.use=terminate", change), base, change)
+        self.assertNotEqual(last("uncertainty.use=weight", "uncertainty.temperature=0.1"), last("uncertainty.use=weight"))
+        base = last()
+        for change in ("real_ratio=0.5", "updates_per_step=2", "epoch_length=50", "replay_capacity=300",
+                       "model.retrain_every=50", "model.target=next_obs", "model.normalize_targets=true",
+                       "model.learning_rate=1e-2", "model.batch_size=64", "model.holdout_ratio=0.4", "model.deterministic=true",
+                       "model.max_holdout=20", "model.max_epochs=3", "model.weight_decay=[1, 1, 1]", "model.elites=3",
+                       "rollout.start_states=200", "rollout.length=2", "sac.learning_rate=1e-2", "sac.discount=0.9",
+                       "sac.batch_size=64", "sac.target_entropy=-1", "sac.tau=0.5", "exploration_steps=500"):
+            self.assertNotEqual(last(change), base, change)
+        for change in ("model.precision=bf16x2", "model.precision=bf16"):
+            changed = last(change) != base
+            self.assertEqual("products are float32 here" in (self.cwd / "r/log.txt").read_text(), not changed, change)
+
+
+class BesideRollouts(Case):
+    """MBPO whose critics' targets are expanded, and MBPO in the simulator."""
+
+    def train_rows(self, text, *sets):
+        self.write(text)
+        self.train("c.yaml", *(x for s in sets for x in ("--set", s)), "--run-dir", "r", "--overwrite", "--set", "eval.episodes=1")
+        return comparable(self.cwd / "r/train.csv")
+
+    def test_sac_with_an_expansion_rolls_nothing_out(self):
+        train = self.train_rows(TINY_STEVE)
+        self.assertEqual(int(train[-1]["updates"]), 300)
+        self.assertEqual(sum(1 for row in train if row["model/epochs"]), 3)
+        self.assertFalse(any(name.startswith("rollout/") for row in train for name in row))
+        # What a file says of rollouts is left out where none are asked for afterwards.
+        self.assertEqual(self.train_rows(TINY_MBPO, "real_ratio=1", "sac.expansion.horizon=2",
+                                         "sac.expansion.weights=inverse_variance"), train)
 
     def test_options_change_the_run(self):
         def last(*sets):

@@ -154,6 +154,23 @@ TEST_F(ValueGradientLearnerTest, BoundsFollowTheRewards) {
   EXPECT_NEAR(critics.Q(obs, action, nullptr)[2][3].item<double>(), (10 + 990) * (1 - 3e-4) / 2, 1e-9);
 }
 
+// One rewarded row of 256: both quantiles are 0, and the critics' scale is not.
+TEST_F(ValueGradientLearnerTest, RareRewardsAreLearnedFrom) {
+  ValueGradientLearner learner(Config(1), kLayout, Rng(1), torch::kCPU);
+  torch::Tensor rewards = torch::zeros({256});
+  rewards[17] = 1;
+  learner.critics().FollowRewards(rewards);
+  torch::Generator generator = MakeGenerator(Rng(2), torch::kCPU);
+  const torch::Tensor obs = torch::randn({8, 2}, generator);
+  const torch::Tensor action = torch::rand({8, 1}, generator);
+  const ValueCritics::Update first = learner.critics().Learn(obs, action, 0.5 * torch::ones({8}), generator);
+  EXPECT_GT(first.grad_norm.item<double>(), 1e-3);
+  for (int i = 0; i < 3000; ++i) {
+    learner.critics().Learn(obs, action, 0.5 * torch::ones({8}), generator);
+  }
+  EXPECT_NEAR(learner.critics().Q(obs, action, nullptr).mean().item<double>(), 0.5, 0.1);
+}
+
 // Targets are the least of two, within the bounds.
 TEST_F(ValueGradientLearnerTest, TargetsAreTheLeastOfTwoCritics) {
   ValueGradientLearner learner(Config(2), kLayout, Rng(1), torch::kFloat64);

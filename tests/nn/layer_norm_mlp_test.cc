@@ -7,8 +7,10 @@
 
 #include <cmath>
 #include <functional>
+#include <thread>
 #include <vector>
 
+#include "nn/fused_layers.h"
 #include "reverie/core/state.h"
 
 namespace reverie {
@@ -186,6 +188,66 @@ TEST(LayerNormMlp, TheFusedPassIsThePlainOne) {
           ASSERT_EQ(train || torch::equal(twins.fused.Forward(x), fused.y), true) << rows << " rows";
         }
       }
+    }
+  }
+}
+
+// However the weights lie; and without rows.
+TEST(LayerNormMlp, EveryPackingPassesAlike) {
+  const LayerNormMlpShape shape{.members = 2, .widths = {5, 20, 33, 3}, .epsilon = {0, 1, 1e-5}, .dropout = {0, 0, 0}};
+  Twins twins(shape);
+  torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
+  for (const Packing packing : {Packing::kRows, Packing::kAvx2, Packing::kAvx512}) {
+    if (packing > FusedLayers::BestFloatPacking()) {
+      continue;
+    }
+    const FusedLayers layers(twins.fused.leaves(), packing);
+    for (const int64_t rows : {0, 1, 131, 300}) {
+      const torch::Tensor start = torch::randn({2, rows, 5}, generator);
+      const torch::Tensor x = start.clone().requires_grad_();
+      const torch::Tensor exact_x = start.to(torch::kFloat64).requires_grad_();
+      const torch::Tensor y = layers.Forward(x, {.hidden = {{.epsilon = 1}, {.epsilon = 1e-5F}}, .dropped = {{}, {}}});
+      const torch::Tensor exact_y = twins.plain.Forward(exact_x);
+      std::vector<torch::Tensor> leaves = twins.fused.leaves();
+      leaves.push_back(x);
+      std::vector<torch::Tensor> exact_leaves = twins.plain.leaves();
+      exact_leaves.push_back(exact_x);
+      const std::vector<torch::Tensor> by = torch::autograd::grad({y.square().sum()}, leaves);
+      const std::vector<torch::Tensor> exact_by = torch::autograd::grad({exact_y.square().sum()}, exact_leaves);
+      for (size_t i = 0; i < by.size(); ++i) {
+        ASSERT_EQ(by[i].sizes(), exact_by[i].sizes());
+        ASSERT_LT((by[i].to(torch::kFloat64) - exact_by[i]).norm().item<double>(),
+                  1e-5 * exact_by[i].norm().item<double>() + 1e-12)
+            << rows << " rows, packing " << static_cast<int>(packing) << ", leaf " << i;
+      }
+    }
+    EXPECT_THROW(layers.Forward(torch::ones({2, 4, 6}), {}), std::logic_error);
+    EXPECT_THROW(layers.Forward(torch::ones({3, 4, 5}), {}), std::logic_error);
+  }
+}
+
+// Several threads begin at once with weights that nobody has laid out.
+TEST(LayerNormMlp, ThreadsPassAtOnce) {
+  const LayerNormMlpShape shape{.members = 2, .widths = {5, 200, 200, 3}, .epsilon = {0, 1, 0}, .dropout = {0, 0, 0}};
+  torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
+  const torch::Tensor x = torch::randn({40, 5}, generator);
+  for (int round = 0; round < 20; ++round) {
+    Twins twins(shape);
+    std::vector<torch::Tensor> found(4);
+    std::vector<std::thread> threads;
+    for (torch::Tensor& y : found) {
+      threads.emplace_back([&] {
+        const torch::NoGradGuard no_grad;
+        y = twins.fused.Forward(x);
+      });
+    }
+    for (std::thread& thread : threads) {
+      thread.join();
+    }
+    const torch::NoGradGuard no_grad;
+    const torch::Tensor exact = twins.plain.Forward(x.to(torch::kFloat64));
+    for (const torch::Tensor& y : found) {
+      ASSERT_LT(Apart(y, exact), 1e-5);
     }
   }
 }

@@ -3,7 +3,7 @@
 //   Q_i(s, a) = center + width q_i(z, a),   q_i = 0 at first        z = s in the normaliser's units
 //   q_low, q_high: the 1 % and 99 % quantile of the batches' rewards times 1 / (1 - discount), the first batch's, then
 //     an exponential average at the critics' learning rate
-//   center = (q_high + q_low) / 2,   width = (q_high - q_low) / 2
+//   center = (q_high + q_low) / 2,   width = max((q_high - q_low) / 2, 1)
 //   critics : sum_i mean (Q_i(s, a) - y)^2,   in training, with dropout
 //   targets : q'_i <- q'_i + tau (q_i - q'_i)
 //
@@ -42,7 +42,7 @@ class ValueCritics {
   // Q_i [E, B] at obs [B, obs_dim], action [B, act_dim], in the caller's gradient mode; in training, with dropout,
   // where there is a generator.
   torch::Tensor Q(const torch::Tensor& obs, const torch::Tensor& action, torch::Generator* dropout) const;
-  // The lower of two target critics, drawn for all rows at once, held within [q_low, q_high]: [B]. Without gradients.
+  // The lower of two target critics, drawn for all rows at once, held within center +- width: [B]. Without gradients.
   torch::Tensor TargetQ(const torch::Tensor& obs, const torch::Tensor& action, torch::Generator& generator) const;
 
   // Lets the bounds follow rewards [any shape], those of the entropy included.
@@ -69,7 +69,11 @@ class ValueCritics {
   void VisitState(StateVisitor& state);
 
  private:
+  torch::Tensor Center() const;
+  torch::Tensor Width() const;
   torch::Tensor Scaled(const torch::Tensor& q) const;  // [E, B, 1] -> [E, B]
+  // Two of the target critics.
+  LayerNormMlp Drawn(torch::Generator& generator) const;
 
   ValueCriticsConfig config_;
   double discount_;

@@ -13,12 +13,13 @@
 //
 //   decay            decay_layer 0.5 |W_layer|^2, as above
 //   anchor           decay_layer 0.5 |W_layer - W_0,layer|^2, and every member sees each row once an epoch instead of a
-//                    resample: W_0 is a draw of the prior, and decay_layer = noise variance / (prior variance N) makes
-//                    the members draws of about the posterior (Pearce et al. 2018)
-//   prior_function   the decay, and mu_i(z) + prior_scale g_i(z) in place of mu_i: g_i is a network like the member
-//   that
-//                    is drawn once and never trained (Osband et al. 2018). An imagined step costs up to four times as
-//                    much, both networks being one of twice the width
+//                    resample. With W_0 a draw of the prior, of variance p, the members are draws of about the
+//                    posterior of N training rows (Pearce et al. 2018) where decay_layer is 2 / (p N D), or, of a
+//                    deterministic one, 2 v / (p N D), v being the noise's variance
+//   prior_function   the decay, and mu_i(z) + prior_scale g_i(z) in place of mu_i: g_i is a network as wide as the
+//                    member that is drawn once and never trained (Osband et al. 2018). An imagined step costs up to
+//                    four times as much, both networks being one of twice the width; a fit holds N targets for each
+//                    member
 //
 // A target that does not vary over the training rows is predicted exactly, with variance 0, and an input that does not
 // vary is not shown to the networks (models/standardizer.h): a goal that an observation repeats stays where it is in

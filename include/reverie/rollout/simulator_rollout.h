@@ -32,7 +32,8 @@ class SimulatorRollout {
 
   // Gives `model_buffer` the epoch's capacity, rolls the epoch's length from every start state and adds the rows. The
   // snapshots are those of `real_buffer`'s rows, place by place, of an environment of the same id and options. What
-  // comes of it is the same for any number of threads. Returns rows added, shares ended and dropped.
+  // comes of it is the same for any number of threads. Returns rows added, shares ended and dropped. Throws
+  // std::runtime_error where every step failed.
   Metrics Run(int64_t epoch, const ReplayBuffer& real_buffer, const SnapshotBuffer& snapshots, const Policy& policy,
               ReplayBuffer* model_buffer);
 
