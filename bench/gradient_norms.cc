@@ -1,13 +1,15 @@
 // The norm of the actor's gradient through H imagined steps, for models and critics with and without layer
 // normalisation: what backpropagation through a model runs into as the horizon grows.
 //
-// usage: reverie_gradient_norms [ENV [ROWS [UPDATES [SEED]]]]
+// usage: reverie_gradient_norms [ENV [ROWS [UPDATES [SEED [PATIENCE]]]]]
 //
-// On rows of random actions in ENV (HalfCheetah-v5, 5,000 of them) it fits DHMBPO's model, and updates DHMBPO's learner
-// UPDATES (1,000) times from the states of those rows. Then it takes that learner as it is, with every horizon, and
-// prints the gradient's norm for each of kBatches batches as CSV. Some 20 minutes on a core.
+// On rows of random actions in ENV (HalfCheetah-v5, 5,000 of them) it fits DHMBPO's model (with model.patience
+// PATIENCE, 50), and updates DHMBPO's learner UPDATES (1,000) times from the states of those rows. Then it takes that
+// learner as it is, with every horizon, and prints the gradient's norm for each of 50 batches, but no more than
+// UPDATES, as CSV. Some 20 minutes on a core.
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -31,6 +33,7 @@ struct Study {
   int64_t rows = 5000;
   int64_t updates = 1000;
   uint64_t seed = 0;
+  double patience = 50;
 };
 
 ValueGradientConfig LearnerConfig(bool layer_norm, int64_t horizon) {
@@ -46,6 +49,7 @@ void Measure(const Study& study, const EnvMaker& maker, const ReplayBuffer& real
   const TransitionLayout layout = real.layout();
   HomoscedasticEnsembleConfig model_config;
   model_config.layer_norm = layer_norm;
+  model_config.patience = study.patience;
   HomoscedasticEnsemble model(model_config, {.layout = layout, .learn_reward = true}, rng.Split("model"), torch::kCPU);
   model.Fit(real, rng.Split("fit"));
   const ModelEnv model_env(model, maker.task_functions(), spec, torch::kCPU);
@@ -64,7 +68,7 @@ void Measure(const Study& study, const EnvMaker& maker, const ReplayBuffer& real
     LoadState(copy, learner);
     torch::Generator generator = MakeGenerator(rng.Split("batches"), torch::kCPU);
     TransitionBatch batch = TransitionBatch::Empty(layout, ValueGradientConfig().batch_size, torch::kCPU);
-    for (int64_t i = 0; i < kBatches; ++i) {
+    for (int64_t i = 0; i < std::min(kBatches, study.updates); ++i) {
       starts(batch, generator);
       const ValueGradientLearner::Draws draws = learner.DrawNoise(&model, batch.size());
       const torch::Tensor loss = learner.ActorLoss(learner.Roll(batch.obs(), &model_env, draws), nullptr);
@@ -102,6 +106,7 @@ int main(int argc, char** argv) {
   study.rows = argc > 2 ? std::atoll(argv[2]) : study.rows;
   study.updates = argc > 3 ? std::atoll(argv[3]) : study.updates;
   study.seed = argc > 4 ? static_cast<uint64_t>(std::atoll(argv[4])) : study.seed;
+  study.patience = argc > 5 ? std::atof(argv[5]) : study.patience;
   try {
     reverie::Run(study);
   } catch (const std::exception& error) {

@@ -82,8 +82,8 @@ void Dhmbpo::BeginIteration() {
 
 bool Dhmbpo::FinishIteration(RunContext& run) {
   if (iteration_.fit) {
-    const std::optional<Metrics> fit = run.Timed(
-        "model_fit", [&] { return model_trainer_.Fit(*model_, env_buffer_, [&run] { return run.stopping(); }); });
+    const std::optional<Metrics> fit =
+        run.Timed("model_fit", [&] { return model_trainer_.Fit(*model_, env_buffer_, run.StopOfFit()); });
     if (!fit) {
       return false;
     }
@@ -95,12 +95,13 @@ bool Dhmbpo::FinishIteration(RunContext& run) {
     }
     iteration_.fit = false;
   }
-  while (iteration_.critic_updates > 0 && !run.stopping()) {
+  while (iteration_.critic_updates > 0 &&
+         !run.StopsAmid("updating the critics", iteration_.critic_updates, "updates left")) {
     const int64_t updates = std::min(kUpdatesAtOnce, iteration_.critic_updates);
     run.Timed("critic_updates", [&] { learner_.UpdateCritics(imagined_states_, &model_env_, updates); });
     iteration_.critic_updates -= updates;
   }
-  while (iteration_.updates > 0 && !run.stopping()) {
+  while (iteration_.updates > 0 && !run.StopsAmid("updating critics and actor", iteration_.updates, "updates left")) {
     if (iteration_.until_rollout == 0) {
       run.Timed("rollout", [&] { RollStates(config_.rollout.StatesOfOne()); });
       iteration_.until_rollout = config_.rollout.every_updates;

@@ -34,8 +34,10 @@ std::string DifferenceFrom(const RunDirectory& run, const AlgorithmMaker& maker,
     return changed;
   }
   ConfigDocument before = OpenConfig(run.config_path());
+  const ConfigDocument now = ConfigDocument::FromText(ToYaml(maker.fields()), "this config");
+  const std::map<std::string, std::filesystem::path> files = NamedFiles(maker.fields());
   std::vector<ConfigDifference> differences;
-  for (const auto& [key, file] : NamedFiles(maker.fields())) {
+  for (const auto& [key, file] : files) {
     const std::string there = before.TextAt(key);
     if (there.empty()) {
       continue;
@@ -48,7 +50,12 @@ std::string DifferenceFrom(const RunDirectory& run, const AlgorithmMaker& maker,
     }
     before.Set(key + "=" + YamlText(file.string()));  // the old one need not be there
   }
-  const ConfigDocument now = ConfigDocument::FromText(ToYaml(maker.fields()), "this config");
+  for (const auto& [key, digest] : run.record().facts.files) {
+    if (const std::string bare = now.TextAt(key); !files.contains(key) && !bare.empty()) {  // one of the task's own
+      differences.push_back({.key = key, .there = before.TextAt(key), .here = bare});
+      before.Set(key + "=" + YamlText(bare), run.config_path().string());
+    }
+  }
   for (const ConfigDifference& one : ConfigDifferences(Resolved(before, envs), now)) {
     if (!may_change(one)) {
       differences.push_back(one);

@@ -63,7 +63,7 @@ void Mbpo::Config::Visit(Fields& fields) {
       learner("expansion", expansion, "imagined steps in the critics' targets");
       learner.Check([this]() -> std::string {
         return RollsOut() || expansion.horizon > 0 ? ""
-                                                   : "expansion: horizon: 0 with real_ratio: 1 leaves nothing that the "
+                                                   : "horizon: 0 with real_ratio: 1 leaves nothing that the "
                                                      "model is fitted for; expected one above 0, or algorithm: sac";
       });
     });
@@ -128,9 +128,8 @@ void Mbpo::Train(RunContext& run) {
 }
 
 bool Mbpo::FitModel(RunContext& run) {
-  const std::optional<Metrics> fit = run.Timed("model_fit", [&] {
-    return model_trainer_.Fit(*learned_->model, env_buffer_, [&run] { return run.stopping(); });
-  });
+  const std::optional<Metrics> fit =
+      run.Timed("model_fit", [&] { return model_trainer_.Fit(*learned_->model, env_buffer_, run.StopOfFit()); });
   if (fit) {
     run.Log("model", *fit);
   }

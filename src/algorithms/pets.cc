@@ -39,7 +39,7 @@ void Pets::Config::Visit(Fields& fields) {
     fields("replay_capacity", replay_capacity, "real transitions kept", AtLeast(1));
     fields.Check([this] { return model.LacksOf(run.exploration_steps, replay_capacity); });
     fields("propagation", propagation, "how the model's particles move on");
-    fields.Check([this] { return propagation.MisfitOf(model.card().hypotheses); });
+    fields.Check([this] { return propagation.MisfitOf(model.card()); });
     fields("uncertainty", uncertainty, "what is done with the model's uncertainty");
     fields.Check([this]() -> std::string {
       if (uncertainty.use == UncertaintyUse::kWeight) {
@@ -121,9 +121,8 @@ void Pets::Train(RunContext& run) {
   }
   while (collector_.env_steps() < config_.run.total_steps && !run.stopping()) {
     if (learned_ && learned_->trainer.DueAfter(collector_.env_steps() - config_.run.exploration_steps)) {
-      const std::optional<Metrics> fit = run.Timed("model_fit", [&] {
-        return learned_->trainer.Fit(*learned_->model, learned_->buffer, [&run] { return run.stopping(); });
-      });
+      const std::optional<Metrics> fit = run.Timed(
+          "model_fit", [&] { return learned_->trainer.Fit(*learned_->model, learned_->buffer, run.StopOfFit()); });
       if (!fit) {
         break;  // this step is done again when the run goes on
       }
@@ -152,7 +151,7 @@ bool Pets::Rehearse() {
 
 std::vector<std::filesystem::path> Pets::Export(const std::filesystem::path& torchscript) {
   if (!learned_) {
-    throw std::invalid_argument("model.kind: a planner in the simulator cannot be exported; expected a learned model");
+    throw std::invalid_argument("model.kind: a planner in the simulator cannot be exported; expected ensemble");
   }
   const auto* ensemble = dynamic_cast<const GaussianEnsemble*>(learned_->model.get());
   if (ensemble == nullptr) {

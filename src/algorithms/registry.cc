@@ -1,5 +1,6 @@
 #include "reverie/algorithms/registry.h"
 
+#include <algorithm>
 #include <stdexcept>
 #include <utility>
 
@@ -57,6 +58,11 @@ ConfigDocument Resolved(const ConfigDocument& document, const EnvRegistry& envs)
 }
 
 AlgorithmMaker ReadAlgorithm(const ConfigDocument& document, const EnvRegistry& envs) {
+  if (const std::vector<std::string> keys = document.Keys();
+      document.TextAt("algorithm").empty() && std::find(keys.begin(), keys.end(), "base") != keys.end()) {
+    throw std::invalid_argument(document.Where("base") +
+                                ": base: is a key of a sweep's file; a config has an algorithm");
+  }
   const std::string name = document.RequiredString("algorithm");
   for (const AlgorithmEntry& entry : Algorithms()) {
     if (entry.name == name) {

@@ -74,8 +74,8 @@ void Svg::Train(RunContext& run) {
 }
 
 bool Svg::FitModel(RunContext& run) {
-  const std::optional<Metrics> fit = run.Timed(
-      "model_fit", [&] { return model_trainer_.Fit(*model_, env_buffer_, [&run] { return run.stopping(); }); });
+  const std::optional<Metrics> fit =
+      run.Timed("model_fit", [&] { return model_trainer_.Fit(*model_, env_buffer_, run.StopOfFit()); });
   if (fit) {
     run.Log("model", *fit);
   }

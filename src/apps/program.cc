@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -14,7 +15,9 @@
 #include "core/bounded_spinning.h"
 #include "core/kept_memory.h"
 #include "experiment.h"
+#include "reverie/config/reader.h"
 #include "reverie/core/log.h"
+#include "reverie/core/text.h"
 #include "reverie/core/version.h"
 
 namespace reverie {
@@ -52,6 +55,38 @@ void TurnSignalsIntoWriteErrors() {
   }
 }
 
+// What is wrong with a command line, whose words after the program's name are given, in one sentence.
+std::string Complaint(const CLI::ParseError& error, const CLI::App& program, const std::vector<std::string>& words) {
+  const auto hint = [](const std::string& word, const std::vector<std::string>& known) {
+    const std::string nearest = NearestName(word, known);
+    return nearest.empty() ? "; known: " + Joined(known) : "; did you mean " + nearest + "?";
+  };
+  const std::vector<CLI::App*> chosen = program.get_subcommands();
+  if (chosen.empty()) {
+    std::vector<std::string> names;
+    for (const CLI::App* command : program.get_subcommands([](const CLI::App* /*any*/) { return true; })) {
+      names.push_back(command->get_name());
+    }
+    return words.empty() ? "expected a command; known: " + Joined(names)
+                         : words.front() + ": no such command" + hint(words.front(), names);
+  }
+  const CLI::App& command = *chosen.front();
+  std::vector<std::string> options;
+  for (const CLI::Option* option : command.get_options()) {
+    if (option->get_name().starts_with("--")) {
+      options.push_back(option->get_name());
+    }
+  }
+  for (const std::string& word : words) {
+    const std::string option = word.substr(0, word.find('='));
+    if (option.starts_with("--") && std::find(options.begin(), options.end(), option) == options.end()) {
+      return option + ": no such option of " + command.get_name() + hint(option, options);
+    }
+  }
+  const std::vector<std::string> unexpected = command.remaining();
+  return command.get_name() + ": " + (unexpected.empty() ? error.what() : Joined(unexpected) + ": not expected");
+}
+
 int RunCommand(int argc, char** argv, const EnvRegistry& envs) {
   CLI::App program("Deep model-based reinforcement learning: write a YAML file, train, compare, export.", "reverie");
   program.set_version_flag("--version", VersionText);
@@ -68,8 +103,11 @@ int RunCommand(int argc, char** argv, const EnvRegistry& envs) {
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    const int code = program.exit(error);
-    return code == 0 ? 0 : 2;
+    if (error.get_exit_code() == 0) {
+      return program.exit(error);  // --help or --version
+    }
+    LogError(Complaint(error, program, {argv + 1, argv + argc}));
+    return 2;
   } catch (const StoppedBySignal& stopped) {
     return 128 + stopped.signal;
   } catch (const FailureLogged&) {

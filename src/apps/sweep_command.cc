@@ -3,6 +3,7 @@
 #include "commands.h"
 #include "options.h"
 #include "reverie/core/log.h"
+#include "reverie/core/self.h"
 #include "reverie/core/shell.h"
 #include "reverie/sweep/local_engine.h"
 #include "reverie/sweep/slurm_engine.h"
@@ -11,6 +12,9 @@ namespace reverie {
 namespace {
 
 enum class Engine { kLocal, kSlurm };
+std::vector<std::pair<std::string, Engine>> EnumNames(Engine) {
+  return {{"local", Engine::kLocal}, {"slurm", Engine::kSlurm}};
+}
 
 struct SweepArguments {
   std::string file;
@@ -69,7 +73,7 @@ void RunSweep(const SweepArguments& arguments, const EnvRegistry& envs) {
     throw StoppedBySignal{result.signal};
   }
   LogInfo(std::to_string(result.finished) + " runs finished, " + std::to_string(result.failed) +
-          " failed; look at them with: reverie compare " + ShellQuoted(sweep.out.string()) + " --out " +
+          " failed; look at them with: " + CalledAs() + " compare " + ShellQuoted(sweep.out.string()) + " --out " +
           ShellQuoted((sweep.out / "report").string()));
   if (result.failed > 0) {
     throw FailureLogged{};
@@ -84,9 +88,12 @@ void AddSweepCommand(CLI::App& program, const EnvRegistry& envs) {
   auto arguments = std::make_shared<SweepArguments>();
   command->add_option("sweep", arguments->file, "YAML file: base, tasks, seeds, variants, grid, out")->required();
   command->add_option("--out", arguments->out, "Folder of the runs, instead of the file's `out`");
-  const std::map<std::string, Engine> engines{{"local", Engine::kLocal}, {"slurm", Engine::kSlurm}};
-  command->add_option("--engine", arguments->engine, "local: here; slurm: as a job array on a cluster")
-      ->transform(CLI::CheckedTransformer(engines));
+  command
+      ->add_option_function<std::string>(
+          "--engine",
+          [arguments](const std::string& text) { arguments->engine = ReadOption<Engine>("--engine", text, Range()); },
+          "local: here; slurm: as a job array on a cluster")
+      ->default_str("local");
   CLI::Option* jobs = AddOption(*command, "--jobs", arguments->jobs,
                                 "Most runs at once, here; 0: one a core, or runs_per_gpu on each GPU", AtLeast(0));
   CLI::Option* status =

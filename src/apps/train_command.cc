@@ -40,6 +40,19 @@ void RefuseChanges(const std::filesystem::path& run, const AlgorithmMaker& maker
   }
 }
 
+// A key that both `--KEY VALUE` and `--set KEY=...` give has to be the same in both.
+void RefuseContradictions(const std::vector<ConfigAssignment>& sets) {
+  for (const ConfigAssignment& flag : sets) {
+    const std::string key = flag.text.substr(0, flag.text.find('=') + 1);
+    for (const ConfigAssignment& set : sets) {
+      if (!flag.origin.empty() && set.origin.empty() && set.text.starts_with(key) && set.text != flag.text) {
+        throw std::invalid_argument(flag.origin + " and --set " + set.text +
+                                    " contradict each other; give one of them");
+      }
+    }
+  }
+}
+
 enum class Start { kBegin, kBeginAnew, kGoOn, kNothingToDo };
 
 // What the same command does the next time. Only a run that was killed before its first checkpoint is begun anew:
@@ -102,6 +115,7 @@ void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
   if (resume == !arguments.config.empty()) {
     throw std::invalid_argument("train: expected a config, or --resume and the folder of a run");
   }
+  RefuseContradictions(arguments.sets);
   std::filesystem::path config = arguments.config;
   if (resume) {
     config = RunDirectory::Open(arguments.resume).config_path();
@@ -135,6 +149,9 @@ void Train(const TrainArguments& arguments, const EnvRegistry& envs) {
     }
   }
   UseNamedThreads(*run_config.threads);
+  if (const std::string unlike = maker.env().UnlikeItsOwn(); !unlike.empty()) {
+    LogWarning(unlike);
+  }
   const std::string config_yaml = ToYaml(maker.fields());
   const std::unique_ptr<Algorithm> algorithm = maker.make(device);
 

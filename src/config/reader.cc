@@ -165,7 +165,18 @@ std::string Show(const YAML::Node& node) {
   if (node.IsScalar()) {
     return node.Tag() == "!" ? "\"" + node.Scalar() + "\"" : node.Scalar();
   }
-  return node.IsSequence() ? "a list" : "a section";
+  if (!node.IsSequence()) {
+    return "a section";
+  }
+  constexpr size_t kMostShown = 4;
+  if (node.size() > kMostShown) {
+    return "a list of " + std::to_string(node.size());
+  }
+  std::vector<std::string> items;
+  for (const auto& item : node) {
+    items.push_back(Show(item));
+  }
+  return "[" + Joined(items) + "]";
 }
 
 std::string ShowRange(const Range& range) {
@@ -180,12 +191,17 @@ std::string ShowRange(const Range& range) {
   return text;
 }
 
-// The folder that the name of a file is taken from where it was given there: "FILE:LINE", "FILE" or "--set ...".
+// Whether a run wrote what was given there: "FILE:LINE", "FILE" or "--set ...".
+bool IsOfARun(const std::string& place) {
+  return !place.starts_with(kCommandLine) &&
+         std::filesystem::exists(std::filesystem::path(place).parent_path() / "run.json");
+}
+
+// The folder that the name of a file is taken from where it was given there.
 std::filesystem::path FolderOf(const std::string& place) {
-  const std::filesystem::path folder = std::filesystem::path(place).parent_path();
   // Older versions wrote names into a run as they were given, from where it was begun.
-  return place.starts_with(kCommandLine) || std::filesystem::exists(folder / "run.json") ? std::filesystem::path()
-                                                                                         : folder;
+  const bool here = place.starts_with(kCommandLine) || IsOfARun(place);
+  return here ? std::filesystem::path() : std::filesystem::path(place).parent_path();
 }
 
 bool InRange(double value, const Range& range) {
@@ -308,18 +324,29 @@ class Reader {
       NoteChoice(path, before, ValueText(field));
       for (const Field::Check& check : field.checks) {
         if (const std::string complaint = check(); !complaint.empty()) {
-          const bool present = node.IsDefined();
-          std::string got;
-          if (complaint.starts_with("expected ") && (!present || node.IsScalar())) {
-            got = ", got " + (present ? Show(node) : "the default, " + ValueText(field));
+          if (node.IsDefined()) {
+            Complain(complaint, path, node, mark);
           }
-          Fail(present ? Place(path, mark) : where, path + ": " + complaint + got);
+          const bool of_the_value = complaint.starts_with("expected ");
+          Fail(where, path + ": " + complaint + (of_the_value ? ", got the default, " + ValueText(field) : ""));
         }
       }
     }
   }
 
  private:
+  // Of what stands at the path. A complaint about a section is that of the key with whose name it begins.
+  [[noreturn]] void Complain(const std::string& complaint, const std::string& path, const YAML::Node& node,
+                             const YAML::Mark& mark) const {
+    const size_t colon = complaint.find(": ");
+    const std::string key = complaint.substr(0, colon);
+    if (const auto [child, child_mark] = Child(node, key); child.IsDefined()) {
+      Complain(complaint.substr(colon + 2), Join(path, key), child, child_mark);
+    }
+    const bool of_the_value = complaint.starts_with("expected ") && node.IsScalar();
+    Fail(Place(path, mark), path + ": " + complaint + (of_the_value ? ", got " + Show(node) : ""));
+  }
+
   // What gave the value at that path, or null where the file did.
   const ConfigOverride* OverrideOf(std::string path) const {
     for (;;) {
@@ -540,15 +567,19 @@ class Reader {
     }
     std::string File(const std::string& name) const {
       std::filesystem::path file = WithHome(name);
-      if (!file.has_parent_path()) {
+      const bool bare = !file.has_parent_path();
+      if (bare && IsOfARun(place)) {
         return name;
       }
       file = std::filesystem::absolute(FolderOf(place) / file).lexically_normal();
       std::error_code error;
-      if (!std::filesystem::is_regular_file(file, error)) {
+      if (std::filesystem::is_regular_file(file, error)) {
+        return file.string();
+      }
+      if (!bare) {
         Fail(place, path + ": no such file: " + file.string());
       }
-      return file.string();
+      return name;
     }
     void operator()(std::optional<int64_t>* target) const {
       *target = IsAuto() ? std::nullopt : std::optional(Number<int64_t>(node, AsInteger, "auto or an integer"));
@@ -562,6 +593,9 @@ class Reader {
       const std::vector<double> list = List<double>(AsDouble, "number");
       if (list.size() != 2) {
         Expected("a list of 2 numbers");
+      }
+      if (list[0] > list[1]) {
+        Expected("[LOW, HIGH] with LOW at most HIGH");
       }
       return {list[0], list[1]};
     }
@@ -626,7 +660,9 @@ ConfigDocument ConfigDocument::FromFile(const std::filesystem::path& path) {
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<size_t>(std::max<std::streamsize>(0, file.gcount())));
   if (text.empty()) {
-    Fail(path.string(), std::filesystem::exists(path) ? "cannot be read, or is empty" : "no such file");
+    Fail(path.string(), !std::filesystem::exists(path) ? "no such file"
+                        : file.is_open()               ? "is empty"
+                                                       : "cannot be read");
   }
   return FromText(text, path.string());
 }

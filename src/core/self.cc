@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "reverie/core/shell.h"
+
 namespace reverie {
 
 namespace fs = std::filesystem;
@@ -41,6 +43,24 @@ std::vector<std::string> LauncherCommand() {
     return {launcher};
   }
   return command;
+}
+
+std::string CalledAs() {
+  if (const char* const name = std::getenv("REVERIE_CALLED_AS"); name != nullptr && *name != '\0') {
+    return ShellQuoted(name);
+  }
+  if (SelfCommand().size() > 1) {  // the first word is that of a loader
+    std::string command;
+    for (const std::string& word : LauncherCommand()) {
+      command += command.empty() ? "" : " ";
+      command += ShellQuoted(word);
+    }
+    return command;
+  }
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  std::string name;
+  std::getline(file, name, '\0');
+  return ShellQuoted(name);
 }
 
 }  // namespace reverie

@@ -1,8 +1,62 @@
 #include "reverie/env/env_config.h"
 
+#include <algorithm>
 #include <stdexcept>
+#include <type_traits>
+#include <variant>
+
+#include "reverie/config/writer.h"
+#include "reverie/core/text.h"
 
 namespace reverie {
+namespace {
+
+// From the options of an environment to others of the same one.
+void CopyAllButFiles(const Fields& from, const Fields& to) {
+  for (size_t i = 0; i < to.list().size(); ++i) {
+    const Field& field = to.list()[i];
+    std::visit(
+        [&](const auto& target) {
+          using Target = std::decay_t<decltype(target)>;
+          if constexpr (std::is_same_v<Target, EnumTarget>) {
+            target.set(std::get<Target>(from.list()[i].target).get());
+          } else if constexpr (std::is_pointer_v<Target>) {
+            if (!NamesAFile(field)) {
+              *target = *std::get<Target>(from.list()[i].target);
+            }
+          }
+        },
+        field.target);
+  }
+}
+
+}  // namespace
+
+bool EnvConfig::NamesAFileOfTheUsers() const {
+  const EnvMaker own = registry->Find(id).maker();
+  const Fields defaults = own.options();
+  const Fields options = maker.options();
+  return !std::equal(options.list().begin(), options.list().end(), defaults.list().begin(),
+                     [](const Field& field, const Field& by_default) {
+                       return !NamesAFile(field) || ValueText(field) == ValueText(by_default);
+                     });
+}
+
+std::string EnvConfig::UnlikeItsOwn() const {
+  if (!NamesAFileOfTheUsers()) {
+    return "";
+  }
+  const EnvMaker own = registry->Find(id).maker();
+  CopyAllButFiles(maker.options(), own.options());
+  const EnvSpec here = maker.make()->spec();
+  const EnvSpec there = own.make()->spec();
+  if (here.obs_dim() == there.obs_dim() && here.act_dim() == there.act_dim()) {
+    return "";
+  }
+  return Text(id, " has observations of ", here.obs_dim(), " numbers and actions of ", here.act_dim(),
+              " with the files that the config names, and of ", there.obs_dim(), " and ", there.act_dim(),
+              " with its own: its reward may read others than those that it means");
+}
 
 void EnvConfig::Visit(Fields& fields) {
   fields.Required("id", id, "the environment; `reverie envs` lists them");
@@ -33,7 +87,18 @@ void EnvConfig::Visit(Fields& fields) {
         }
         return maker.options();
       },
-      "constructor options of the environment; `reverie envs ID` lists them");
+      "options of " + (id.empty() ? "the environment" : id) +
+          ", each environment has its own; `reverie envs ID` lists them");
+  fields.Check([this]() -> std::string {
+    try {
+      if (NamesAFileOfTheUsers()) {
+        maker.make();
+      }
+    } catch (const std::invalid_argument& error) {
+      return error.what();
+    }
+    return "";
+  });
 }
 
 }  // namespace reverie

@@ -143,7 +143,11 @@ std::string GaussianEnsembleConfig::LacksOf(int64_t rows) const {
 }
 
 ModelCard GaussianEnsembleConfig::Card() const {
-  return {.hypotheses = elites, .networks = members, .has_variance = !deterministic, .has_holdout = holdout_ratio > 0};
+  return {.hypotheses = elites,
+          .hypotheses_key = "model.elites",
+          .networks = members,
+          .has_variance = !deterministic,
+          .has_holdout = holdout_ratio > 0};
 }
 
 GaussianEnsemble::GaussianEnsemble(const GaussianEnsembleConfig& config, const ModelSpec& spec, const Rng& rng,

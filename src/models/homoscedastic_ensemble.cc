@@ -85,7 +85,11 @@ std::string HomoscedasticEnsembleConfig::LacksOf(int64_t rows) const {
 }
 
 ModelCard HomoscedasticEnsembleConfig::Card() const {
-  return {.hypotheses = members, .networks = members, .has_variance = true, .has_holdout = true};
+  return {.hypotheses = members,
+          .hypotheses_key = "model.members",
+          .networks = members,
+          .has_variance = true,
+          .has_holdout = true};
 }
 
 HomoscedasticEnsemble::HomoscedasticEnsemble(const HomoscedasticEnsembleConfig& config, const ModelSpec& spec,

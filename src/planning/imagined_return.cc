@@ -38,10 +38,10 @@ void PropagationConfig::Visit(Fields& fields) {
   });
 }
 
-std::string PropagationConfig::MisfitOf(int64_t elites) const {
-  if (kind == Propagation::kTsInf && particles % elites != 0) {
-    return "particles: with kind: tsinf each elite carries as many of them, expected a multiple of model.elites, " +
-           std::to_string(elites) + ", got " + std::to_string(particles);
+std::string PropagationConfig::MisfitOf(const ModelCard& card) const {
+  if (kind == Propagation::kTsInf && particles % card.hypotheses != 0) {
+    return "particles: with kind: tsinf each network that predicts carries as many of them, expected a multiple of " +
+           card.hypotheses_key + ", " + std::to_string(card.hypotheses) + ", got " + std::to_string(particles);
   }
   return "";
 }
@@ -49,7 +49,7 @@ std::string PropagationConfig::MisfitOf(int64_t elites) const {
 ImaginedReturn::ImaginedReturn(const ModelEnv& model_env, const PropagationConfig& propagation,
                                const UncertaintyConfig& uncertainty)
     : model_env_(model_env), propagation_(propagation), uncertainty_(uncertainty) {
-  const std::string misfit = propagation.MisfitOf(model_env.model().hypotheses().size(0));
+  const std::string misfit = propagation.MisfitOf({.hypotheses = model_env.model().hypotheses().size(0)});
   if (!misfit.empty()) {
     throw std::logic_error(misfit);
   }

@@ -474,6 +474,39 @@ void WarnOfRuns(Comparison& comparison) {
   }
 }
 
+// "mbpo on Hopper-v5".
+std::string GroupOnTask(const RunData& run) { return run.group() + " on " + run.task(); }
+
+// The folder that a run stands in.
+std::string FolderAround(const RunData& run) {
+  const std::filesystem::path path = run.path.lexically_normal();
+  const std::filesystem::path folder = (path.has_filename() ? path : path.parent_path()).parent_path();
+  return folder.empty() ? "." : folder.string();
+}
+
+// Runs of one name that were made apart, as a sweep's and those of another place, are groups of their own where a seed
+// is in both: a seed counts once.
+void DivideByFolders(Comparison& comparison) {
+  std::map<std::string, std::set<int64_t>> seeds;
+  std::map<std::string, std::set<std::string>> divided;  // into these folders
+  for (const RunData& run : comparison.runs) {
+    if (!seeds[GroupOnTask(run)].insert(run.record.facts.seed).second) {
+      divided.try_emplace(GroupOnTask(run));
+    }
+  }
+  for (RunData& run : comparison.runs) {
+    if (const auto group = divided.find(GroupOnTask(run)); group != divided.end()) {
+      run.group_folder = FolderAround(run);
+      group->second.insert(run.group_folder);
+    }
+  }
+  for (const auto& [group, folders] : divided) {
+    comparison.warnings.push_back(group + ": a seed counts once, and some are there more than once; its runs are " +
+                                  "compared as groups by their folders: " + Joined({folders.begin(), folders.end()}) +
+                                  ".");
+  }
+}
+
 void Check(const CompareOptions& options) {
   if (!(options.window > 0 && options.window <= 1)) {
     throw std::invalid_argument("window: expected above 0 and at most 1, got " + ShortestDouble(options.window));
@@ -504,16 +537,18 @@ Comparison Compare(std::vector<RunData> runs, CompareOptions options, std::vecto
     throw std::invalid_argument("there is nothing to compare: " +
                                 (comparison.warnings.empty() ? "no run was given" : Joined(comparison.warnings)));
   }
+  DivideByFolders(comparison);
   for (size_t i = 0; i < comparison.runs.size(); ++i) {
     const RunData& run = comparison.runs[i];
     TaskReport& task = comparison.tasks[PlaceOf(run.task(), comparison.tasks)];
     GroupReport& group = task.groups[PlaceOf(run.group(), task.groups)];
     for (const size_t other : group.runs) {
       if (comparison.runs[other].record.facts.seed == run.record.facts.seed) {
-        throw std::invalid_argument(comparison.runs[other].path.string() + " and " + run.path.string() +
-                                    " are the same seed, " + std::to_string(run.record.facts.seed) + ", of " +
-                                    group.name + " on " + task.name +
-                                    "; a seed counts once, and other configs are told apart by `variant`");
+        throw std::invalid_argument(
+            comparison.runs[other].path.string() + " and " + run.path.string() + " are the same seed, " +
+            std::to_string(run.record.facts.seed) + ", of " + GroupOnTask(run) +
+            ", which counts once; leave one of them out, move it into a folder of its own, or " +
+            "give it another `variant` in its config.yaml");
       }
     }
     task.horizon = group.runs.empty() && task.groups.size() == 1 ? run.returns.x.back()

@@ -167,8 +167,12 @@ std::vector<fs::path> FindRuns(const fs::path& path, std::vector<DamagedRun>& da
 RunData ReadRun(const fs::path& path, const ReadsConfig& read_config) {
   const RunDirectory directory = RunDirectory::Open(path);
   RunData run{.path = path, .record = directory.record()};
-  for (const ConfigLeaf& leaf : read_config(directory.config_path()).Leaves()) {
+  const ConfigDocument config = read_config(directory.config_path());
+  for (const ConfigLeaf& leaf : config.Leaves()) {
     run.config.emplace(leaf.key, leaf.value);
+  }
+  if (run.config.contains("variant")) {
+    run.record.facts.variant = config.TextAt("variant");
   }
   for (const auto& [key, digest] : run.record.facts.files) {  // wherever a file lies, its content makes the task
     run.config[key] = fs::path(run.config[key]).filename().string() + " (" + digest + ")";

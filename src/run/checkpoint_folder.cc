@@ -339,10 +339,10 @@ Checkpoint CheckpointFolder::Resume() {
 void CheckpointFolder::RequireOne(const fs::path& folder) {
   const std::vector<fs::path> old = List(folder, kOldEnding);
   if (List(folder, kEnding).empty()) {
-    throw std::invalid_argument(old.empty() ? folder.string() + " has no checkpoint"
-                                            : old.back().string() +
-                                                  " is of an older version of Reverie, which this one does not read; " +
-                                                  "run.json names the version that does");
+    throw std::invalid_argument(
+        old.empty() ? folder.string() + " has no checkpoint; train with --overwrite to begin the run anew"
+                    : old.back().string() + " is of an older version of Reverie, which this one does not read; " +
+                          "run.json names the version that does");
   }
 }
 

@@ -16,6 +16,7 @@ namespace {
 constexpr double kRedrawSeconds = 0.2;
 constexpr double kSampleSeconds = 1;
 constexpr double kWindowSeconds = 30;
+constexpr double kSilentSeconds = 30;  // at most
 
 // "12,300"
 std::string Grouped(int64_t value) {
@@ -55,7 +56,10 @@ ProgressOutput StandardProgressOutput() {
 }
 
 ProgressLine::ProgressLine(int64_t total_steps, int64_t exploration_steps, ProgressOutput output)
-    : total_steps_(total_steps), exploration_steps_(exploration_steps), output_(std::move(output)) {
+    : total_steps_(total_steps),
+      exploration_steps_(exploration_steps),
+      output_(std::move(output)),
+      said_at_(output_.now()) {
   if (output_.terminal) {
     SetBeforeConsoleMessage([this] { Wipe(); });
   }
@@ -73,11 +77,15 @@ void ProgressLine::Update(int64_t env_steps, int64_t updates) {
     samples_.clear();
   }
   latest_ = {output_.now(), env_steps, updates};
+  work_.clear();
   if (samples_.empty() || latest_.time - samples_.back().time >= kSampleSeconds) {
     samples_.push_back(latest_);
   }
   while (samples_.size() > 2 && latest_.time - samples_[1].time >= kWindowSeconds) {
     samples_.pop_front();
+  }
+  if (latest_.time - said_at_ >= kSilentSeconds) {
+    Report();
   }
   if (!output_.terminal || latest_.time - drawn_at_ < kRedrawSeconds) {
     return;
@@ -90,8 +98,22 @@ void ProgressLine::Update(int64_t env_steps, int64_t updates) {
 }
 
 void ProgressLine::Report() {
+  said_at_ = latest_.time;
   if (!output_.terminal) {
     output_.message(Text());
+  }
+}
+
+void ProgressLine::Attend(std::string_view work, int64_t count, std::string_view pieces) {
+  const double now = output_.now();
+  if (work != work_) {
+    work_ = work;
+    work_at_ = said_at_ = now;
+  }
+  if (now - said_at_ >= kSilentSeconds) {
+    said_at_ = now;
+    output_.message("step " + Grouped(latest_.env_steps) + ": " + work_ + ", " + Grouped(count) + " " +
+                    std::string(pieces) + ", after " + DurationText(now - work_at_));
   }
 }
 

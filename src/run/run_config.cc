@@ -19,7 +19,7 @@ void RunConfig::Log::Visit(Fields& fields) {
 }
 
 void RunConfig::Visit(Fields& fields) {
-  fields.Required("algorithm", algorithm, "what trains: mbpo, pets or sac");
+  fields.Required("algorithm", algorithm, "what trains; `reverie config --reference` has a section for each");
   fields("variant", variant, "a name for this variant of the experiment, shown in comparisons");
   fields("seed", seed, "every random stream of the run is split from it", AtLeast(0));
   fields("total_steps", total_steps, "env steps of the run, exploration included", AtLeast(1));

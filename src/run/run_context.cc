@@ -7,6 +7,7 @@
 
 #include "reverie/core/log.h"
 #include "reverie/core/memory.h"
+#include "reverie/core/self.h"
 #include "reverie/core/shell.h"
 #include "reverie/run/device.h"
 
@@ -60,6 +61,9 @@ void RunContext::Begin(bool resume) {
   }
   saved_env_steps_ = resume ? env_steps_ : -1;
   progress_.emplace(config_.total_steps, config_.exploration_steps, StandardProgressOutput());
+  if (resume) {
+    progress_->Update(env_steps_, updates_);
+  }
   watch_.Restart();
   if (!resume || evaluation_owed_) {
     Evaluate();
@@ -239,8 +243,8 @@ int RunContext::End() {
   const std::string reason = StopSignals::Name(signal);
   directory_.SetStatus(RunStatus::kInterrupted, reason, env_steps_, TrainingSeconds());
   Export();
-  LogInfo("stopped by " + reason + " at env step " + std::to_string(env_steps_) +
-          "; go on with: reverie train --resume " + ShellQuoted(directory_.path().string()));
+  LogInfo("stopped by " + reason + " at env step " + std::to_string(env_steps_) + "; go on with: " + CalledAs() +
+          " train --resume " + ShellQuoted(directory_.path().string()));
   return signal;
 }
 

@@ -133,18 +133,21 @@ void RefuseWhatIsThere(const fs::path& path, Existing existing) {
     }
     return;
   }
-  const bool folder = fs::is_directory(path);
-  if (folder && IsBlank(path)) {
+  if (!fs::is_directory(path)) {
+    throw std::invalid_argument(path.string() + " is not a folder; name the run's with --run-dir");
+  }
+  if (IsBlank(path)) {
     return;
   }
-  if (folder && existing == Existing::kRefuse) {
-    throw std::invalid_argument(
-        path.string() +
-        " exists already; go on with it by --resume, replace it with --overwrite, or name another "
-        "folder with --run-dir");
+  if (!IsRun(path)) {
+    throw std::invalid_argument(path.string() +
+                                " is not the folder of a run, and what is in it is left alone; name another folder " +
+                                "with --run-dir");
   }
-  if (!folder || !IsRun(path)) {
-    throw std::invalid_argument(path.string() + " is not the folder of a run, and nothing else is overwritten");
+  if (existing == Existing::kRefuse) {
+    throw std::invalid_argument(path.string() + " exists already; " +
+                                (CheckpointFolder::HasAny(path / kCheckpoints) ? "go on with it by --resume, " : "") +
+                                "replace it with --overwrite, or name another folder with --run-dir");
   }
   if (existing == Existing::kReplaceUnbegun &&
       (ReadRecord(path).status != RunStatus::kRunning || CheckpointFolder::HasAny(path / kCheckpoints))) {

@@ -339,12 +339,7 @@ SweepPlan PlanSweep(const Machine& machine, const std::vector<std::string>& devi
 }
 
 SweepResult RunSweepHere(const Sweep& sweep, int64_t jobs, ProgressOutput output, const Machine& machine) {
-  MakeFolder(sweep.out);
-  const std::optional<FolderLock> lock = FolderLock::Take(sweep.out);
-  if (!lock) {
-    throw std::invalid_argument("another process is at the sweep in " + sweep.out.string() + " already (" +
-                                FolderLock::Holder(sweep.out) + ")");
-  }
+  const FolderLock lock = LockSweep(sweep);
   WriteSweepConfigs(sweep);
   return LocalSweep(sweep, jobs, std::move(output), machine).Run();
 }

@@ -133,6 +133,7 @@ fi
 }  // namespace
 
 std::string SubmitToSlurm(const Sweep& sweep) {
+  const FolderLock lock = LockSweep(sweep);
   const std::string former = FirstLine(JobIdFile(sweep));
   if (!former.empty() && !QueuedTasks(former).empty()) {
     throw std::invalid_argument("job " + former + " of this sweep is still in Slurm's queue; --status shows it, " +

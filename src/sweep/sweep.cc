@@ -127,6 +127,14 @@ void RefuseOwnKeys(const std::vector<ConfigAssignment>& assignments, bool has_ta
   }
 }
 
+// A config that the sweep's file names.
+ConfigDocument OpenNamed(const fs::path& file, const std::string& key, const std::string& where) {
+  if (!fs::exists(file)) {
+    Fail(where, key + ": no such file: " + file.string());
+  }
+  return OpenConfig(file);
+}
+
 struct Task {
   std::string name;
   std::string env;    // its id; empty where the task does not say
@@ -142,7 +150,7 @@ std::vector<Task> ReadTasks(const ConfigDocument& document, const fs::path& fold
   std::vector<Task> tasks;
   for (const std::string& name : names) {
     if (name.ends_with(".yaml") || name.ends_with(".yml")) {
-      const ConfigDocument config = ConfigDocument::FromFile(folder / name);
+      const ConfigDocument config = OpenNamed(folder / name, "tasks", where);
       tasks.push_back({.name = fs::path(name).stem().string(),
                        .env = config.TextAt("env.id"),
                        .where = config.Where("env.id"),
@@ -168,6 +176,7 @@ void SetTask(const Task& task, const std::vector<ConfigAssignment>& overrides, C
 struct Variant {
   std::string name;
   std::optional<fs::path> base;
+  std::string base_where;
   std::vector<ConfigAssignment> assignments;
 };
 
@@ -180,6 +189,7 @@ std::vector<Variant> ReadVariants(const ConfigDocument& document, const fs::path
     for (const ConfigAssignment& assignment : Assignments(section.Section(name))) {
       if (assignment.text.starts_with("base=")) {
         variant.base = folder / assignment.text.substr(5);
+        variant.base_where = assignment.origin;
       } else {
         variant.assignments.push_back(assignment);
       }
@@ -267,7 +277,8 @@ Sweep ReadSweep(const fs::path& file, const fs::path& out, const EnvRegistry& en
   std::set<fs::path> known;
   for (const Task& task : tasks) {
     for (const Variant& variant : variants) {
-      ConfigDocument config = OpenConfig(variant.base.value_or(folder / fields.base));
+      ConfigDocument config = variant.base ? OpenNamed(*variant.base, "base", variant.base_where)
+                                           : OpenNamed(folder / fields.base, "base", document.Where("base"));
       SetTask(task, overrides, config);
       config.Set(variant.assignments);
       SweepRun run{.task = task.name, .variant = variant.name};
@@ -280,9 +291,6 @@ Sweep ReadSweep(const fs::path& file, const fs::path& out, const EnvRegistry& en
       CheckName("grid:", run.variant, file.string());
       config.Set("variant=\"" + run.variant + "\"");
       const AlgorithmMaker maker = ReadAlgorithm(config, envs);
-      if (!NamedFiles(maker.fields()).empty()) {
-        maker.env().maker.make();  // throws where a file does not fit
-      }
       run.total_steps = maker.run().total_steps;
       run.threads = maker.run().NamedThreads();
       run.device = maker.run().device;
@@ -326,6 +334,16 @@ void RefuseOtherRuns(const Sweep& sweep, const EnvRegistry& envs) {
       throw std::invalid_argument(difference + "; remove it, or name another folder in `out`");
     }
   }
+}
+
+FolderLock LockSweep(const Sweep& sweep) {
+  MakeFolder(sweep.out);
+  std::optional<FolderLock> lock = FolderLock::Take(sweep.out);
+  if (!lock) {
+    throw std::invalid_argument("another process is at the sweep in " + sweep.out.string() + " already (" +
+                                FolderLock::Holder(sweep.out) + ")");
+  }
+  return std::move(*lock);
 }
 
 void WriteSweepConfigs(const Sweep& sweep) {

@@ -214,13 +214,18 @@ class Process(Case):
             time.sleep(0.02)
         process.terminate()
         hint = process.communicate(timeout=60)[1].split("go on with: ")[1]
-        result = self.shell('reverie() { "$p" "$@"; }; ' + hint)
+        self.assertTrue(hint.startswith(str(PROGRAM)), hint)
+        result = self.shell(hint)
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(self.record(run_dir)["status"], "finished")
         self.write("base: c.yaml\nout: my $runs\nseeds: [0]\noverrides: {total_steps: 300}\n", "s.yaml")
-        result = run("sweep", "s.yaml", cwd=self.cwd)
+        name = self.cwd / "a script's"  # that starts the program
+        name.symlink_to(PROGRAM)
+        with unittest.mock.patch.dict(os.environ, REVERIE_CALLED_AS=f"./{name.name}"):
+            result = run("sweep", "s.yaml", cwd=self.cwd)
         hint = result.stderr.split("look at them with: ")[1]
-        self.assertEqual(self.shell('reverie() { "$p" "$@"; }; ' + hint).returncode, 0)
+        self.assertIn("./a script", hint)
+        self.assertEqual(self.shell(hint).returncode, 0)
         self.assertTrue((self.cwd / "my $runs/report/index.html").exists())
 
     def test_links_that_lead_nowhere_or_in_a_circle_are_told_in_words(self):
@@ -322,6 +327,41 @@ class Files(Case):
         self.assertIn(f"project/c.yaml:6: env.options.xml_file: no such file: {self.model.resolve()}", said)
         self.assertFalse((self.cwd / "new").exists())
 
+    def test_a_bare_name_is_first_that_of_a_file_beside_whoever_gives_it(self):
+        self.write(TINY_SAC.replace("-v5}", "-v5, options: {xml_file: inverted_pendulum.xml}}"), "project/own.yaml")
+        stock = self.train("project/own.yaml", "--run-dir", "stock").stderr
+        self.assertNotIn("shadows", stock)
+        ours = self.add_model("project/inverted_pendulum.xml", 1)
+        here = self.add_model("inverted_pendulum.xml", 50)
+        says = f"xml_file: {ours.resolve()} is taken, which shadows Gymnasium's inverted_pendulum.xml\n"
+        self.assertIn(f"info: {says}", self.train("project/own.yaml", "--run-dir", "r").stderr)
+        self.assertIn(says, (self.cwd / "r/log.txt").read_text())
+        self.assertEqual(self.xml_file("r"), str(ours.resolve()))
+        self.train("project/own.yaml", "--run-dir", "set", "--set", "env.options.xml_file=inverted_pendulum.xml")
+        self.assertEqual(self.xml_file("set"), str(here.resolve()))
+        self.assertEqual(len({str(comparable(self.cwd / run / "train.csv")) for run in ("stock", "r", "set")}), 3)
+        # Runs go on with what they began with, whatever lies beside them or where they are called from.
+        shutil.copy(here, self.cwd / "stock/inverted_pendulum.xml")
+        self.assertNotIn("shadows", self.call("train", "--resume", "stock", "--set", "total_steps=600").stderr)
+        self.assertEqual(self.xml_file("stock"), "inverted_pendulum.xml")
+        self.assertIn(says, self.call("train", "--resume", "r", "--set", "total_steps=600").stderr)
+        described = self.call("envs", "InvertedPendulum-v5").stdout
+        self.assertIn("a bare name is that of a file in the folder of whoever gives it, or one of Gymnasium's", described)
+
+    def test_a_name_that_leads_nowhere_is_named_where_it_was_given(self):
+        self.train("project/c.yaml", "--run-dir", "r")
+        self.model.rename(self.cwd / "moved.xml")
+        resume = ("train", "--resume", "r", "--set", "total_steps=600")
+        self.assertRegex(self.call(*resume, code=2).stderr, r"error: r/config.yaml:\d+: env.options.xml_file: no such file: /")
+        for name, says in (("none.xml", "none.xml: no such file: neither where it was named nor among Gymnasium's, in /"),
+                           ("./none.xml", f"no such file: {self.cwd.resolve()}/none.xml\n")):
+            given = f"--set env.options.xml_file={name}"
+            self.assertIn(f"error: {given}: env.options.xml_file: {says}", self.call(*resume, *given.split(), code=2).stderr)
+        said = self.call(*resume, "--set", "env.options.xml_file=inverted_pendulum.xml", code=2).stderr
+        self.assertIn(f"env.options.xml_file ({self.model.resolve()} there, inverted_pendulum.xml here)", said)
+        self.call(*resume, "--set", "env.options.xml_file=moved.xml")
+        self.assertEqual(self.xml_file("r"), str((self.cwd / "moved.xml").resolve()))
+
     def test_a_file_that_changed_is_named(self):
         self.train("project/c.yaml", "--run-dir", "r")
         self.assertRegex(json.loads((self.cwd / "r/run.json").read_text())["files"]["env.options.xml_file"], "^[0-9a-f]{16}$")
@@ -365,8 +405,28 @@ class Files(Case):
 
     def test_a_misfit_says_which_file(self):
         self.model.write_text(re.sub("<body name=.pole.*?</body>", "", self.model.read_text(), flags=re.DOTALL))
-        said = self.call("train", "project/c.yaml", code=2).stderr
-        self.assertIn(str(self.model.resolve()), said)
+        where = f"error: project/c.yaml:6: env.options.xml_file: {self.model.resolve()}"
+        self.assertIn(f"{where} has 1 positions and 1 velocities", self.call("train", "project/c.yaml", code=2).stderr)
+        self.add_model("project/models/pole.xml", 1)
+        text = self.model.read_text()
+        self.model.write_text(text.replace('ctrllimited="true" ctrlrange="-3 3"', ""))
+        for command in ("train", "config"):
+            self.assertIn(f"{where}: actuator 0 has no control range; give it one",
+                          self.call(command, "project/c.yaml", code=2).stderr)
+        self.model.write_text(text.replace("</mujoco>", ""))
+        self.assertIn(f"{where}: XML parse error", self.call("train", "project/c.yaml", code=2).stderr)
+
+    def test_a_body_of_another_shape_is_told(self):
+        other = TINY_SAC.replace("-v5}", "-v5, options: {xml_file: hopper.xml}}").replace("500", "210")
+        said = self.train(self.write(other), "--run-dir", "r").stderr
+        self.assertIn("warning: InvertedPendulum-v5 has observations of 12 numbers and actions of 3 with the files that the "
+                      "config names, and of 4 and 1 with its own: ", said)
+        self.assertNotIn("with its own", self.train("project/c.yaml", "--run-dir", "same").stderr)
+        # Options that change the observation are no other body.
+        self.write(other.replace("InvertedPendulum-v5, options: {xml_file: hopper.xml}",
+                                 "Hopper-v5, options: {xml_file: walker2d_v5.xml, exclude_current_positions_from_observation: false}"))
+        self.assertIn("Hopper-v5 has observations of 18 numbers and actions of 6 with the files that the config names, and of "
+                      "12 and 3 with its own", self.train("c.yaml", "--run-dir", "walker").stderr)
 
     def test_sweeps_too(self):
         self.write(TINY_SAC.replace("500", "210"), "base.yaml")

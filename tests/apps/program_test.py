@@ -45,11 +45,17 @@ class BadInput(Case):
         "ratio above 1": (TINY_MBPO + "real_ratio: 1.5\n", "real_ratio: expected a number at least 0 and at most 1"),
         "duplicate key": (TINY_SAC + "seed: 1\nseed: 2\n", "c.yaml:12: seed: given twice"),
         "not YAML": (TINY_SAC + "sac: [\n", "not YAML"),
-        "empty file": ("", "c.yaml:"),
+        "empty file": ("", "c.yaml: is empty"),
+        "a range the wrong way round": (TINY_SAC.replace("{id: InvertedPendulum-v5}", "\n  id: Hopper-v5\n  options:\n    healthy_z_range: [2, 1]"),
+                                        "c.yaml:9: env.options.healthy_z_range: expected [LOW, HIGH] with LOW at most HIGH, got [2, 1]"),
+        "a list of the wrong length": (TINY_MBPO.replace("[0, 2, 1, 3]", "[1, 2, 3]"),
+                                       "c.yaml:12: rollout.length: expected a length or [a, b, x, y], got [1, 2, 3]"),
+        "a discount without end": (TINY_DHMBPO.replace("learner: {", "learner: {discount: 1, "),
+                                   "c.yaml:12: learner.discount: expected below 1, as 1 / (1 - discount) scales the critics, got 1"),
         "a list": ("- 1\n", "c.yaml: expected a file of keys and values"),
         "elites above members": (TINY_MBPO.replace("elites: 2", "elites: 4"), "model.elites: expected at most model.members"),
         "decay of other length": (TINY_MBPO.replace("[1e-5, 1e-5, 1e-5]", "[1e-5]"), "model.weight_decay: expected one number"),
-        "known reward where there is none": (TINY_MBPO.replace("reward: learned", "reward: known"), "model: reward: known"),
+        "known reward where there is none": (TINY_MBPO.replace("reward: learned", "reward: known"), "c.yaml:11: model.reward: known"),
         "unknown measure": (TINY_MBPO + "uncertainty: {use: penalty, measure: guess}\n",
                             "uncertainty.measure: expected one of max_aleatoric"),
         "bad threshold": (TINY_MBPO + "uncertainty: {use: truncate, threshold: q1.5}\n", "uncertainty.threshold: expected a number, or"),
@@ -58,22 +64,27 @@ class BadInput(Case):
                                        "uncertainty: one network has nothing to disagree with"),
         "a quantile of no rows": (TINY_PETS + "uncertainty: {use: terminate}\n",
                                   "uncertainty: threshold: q0.99 is taken over hold-out rows"),
-        "weights in a plan": (TINY_PETS + "uncertainty: {use: weight}\n", "uncertainty: use: weight is for a critic's rows"),
+        "weights in a plan": (TINY_PETS + "uncertainty: {use: weight}\n", "c.yaml:14: uncertainty.use: weight is for a critic's rows"),
         "elites without a ranking": (TINY_PETS.replace("elites: 2", "elites: 1"),
                                      "model.holdout_ratio: expected above 0, as the elites are the best by hold-out"),
         "a fit without an end": (TINY_PETS.replace("max_epochs: 2", "max_epochs: 0"), "model.max_epochs: expected at least 1"),
         "particles that elites cannot share": (TINY_PETS.replace("particles: 2", "particles: 3"),
-                                               "propagation: particles: with kind: tsinf each elite carries as many"),
+                                               "c.yaml:9: propagation.particles: with kind: tsinf each network that predicts carries as many "
+                                               "of them, expected a multiple of model.elites, 2, got 3"),
+        "particles that members cannot share": (
+            TINY_PETS.replace("elites: 2,", "kind: homoscedastic,").replace("particles: 2", "particles: 3")
+            .replace("[1e-5, 1e-5, 1e-5]", "[0, 0, 0], dropout: [0, 0, 0]").replace(", max_epochs: 2", ""),
+            "expected a multiple of model.members, 2, got 3"),
         "unknown planner": (TINY_PETS.replace("cem", "sem"), "planner.kind: expected one of random_shooting, cem, icem"),
         "another planner's option": (TINY_PETS.replace("iterations: 2", "sigma: 2"), "c.yaml:10: planner.options.sigma: is read only where planner.kind is mppi"),
         "derivatives of the simulator": (
             TINY_SIMULATOR.replace(
                 "{kind: cem, horizon: 3, options: {population: 10, elites: 3, iterations: 2}}", "{kind: gradient}"),
-            "planner: kind: gradient needs derivatives by the actions, which model.kind: simulator does not give"),
+            "c.yaml:8: planner.kind: gradient needs derivatives by the actions, which model.kind: simulator does not give"),
         "derivatives of a constant reward": (
             TINY_PETS.replace("CartPoleSwingUp-v0", "InvertedPendulum-v5").replace(
                 "{kind: cem, horizon: 3, options: {population: 10, elites: 3, iterations: 2}}", "{kind: gradient}"),
-            "planner: kind: gradient needs derivatives by the actions, which the known reward of InvertedPendulum-v5 does "
+            "c.yaml:10: planner.kind: gradient needs derivatives by the actions, which the known reward of InvertedPendulum-v5 does "
             "not have; model.reward: learned does"),
         "bad schedule": (TINY_MBPO.replace("[0, 2, 1, 3]", "[0, 2, 1]"), "rollout.length: expected a length or"),
         "rollouts of no length": (TINY_MBPO.replace("[0, 2, 1, 3]", "0"),
@@ -93,7 +104,7 @@ class BadInput(Case):
                                           "uncertainty.threshold: expected a number, or a quantile"),
         **{f"{measure} of one without variances": (
             TINY_PETS.replace("{members", "{deterministic: true, members") + f"uncertainty:\n  use: penalty\n  measure: {measure}\n",
-            "c.yaml:14: uncertainty: measure: expected ensemble_std or max_pairwise, as the others look at variances")
+            "c.yaml:16: uncertainty.measure: expected ensemble_std or max_pairwise, as the others look at variances")
            for measure in ("max_aleatoric", "jensen_renyi", "one_vs_rest")},
         "a coefficient of nothing": (TINY_MBPO + "uncertainty: {coefficient: 2}\n",
                                      "c.yaml:17: uncertainty.coefficient: is read only where uncertainty.use is penalty"),
@@ -164,8 +175,8 @@ class BadInput(Case):
         "weights of no expansion": (TINY_STEVE.replace("horizon: 2", "horizon: 0"),
                                     "c.yaml:12: sac.expansion.weights: is read only where sac.expansion.horizon is above 0"),
         "a model that nobody reads": (TINY_STEVE.replace("{horizon: 2, weights: inverse_variance}", "{horizon: 0}"),
-                                      "sac: expansion: horizon: 0 with real_ratio: 1 leaves nothing that the model is fitted for"),
-        "anchors without a pull": (TINY_MBPO.replace("model: {", "model: {regularise: anchor, weight_decay: [0, 0, 0], "),
+                                      "with real_ratio: 1 leaves nothing that the model is fitted for; expected one above 0, or algorithm: sac"),
+        "anchors without a pull": (TINY_MBPO.replace("weight_decay: [1e-5, 1e-5, 1e-5]", "regularise: anchor, weight_decay: [0, 0, 0]"),
                                    "model.regularise: anchor draws members to their first weights as model.weight_decay says"),
         "prior functions in raw units": (TINY_MBPO.replace("model: {", "model: {regularise: prior_function, "),
                                          "model.normalize_targets: expected true, as prior functions are in units of"),
@@ -189,7 +200,7 @@ class BadInput(Case):
         "a simulator that rolls out nothing": (
             TINY_MBPO_SIMULATOR.replace("epoch_length: 100\n", "real_ratio: 1\n").replace(
                 "rollout: {start_states: 300, length: [0, 2, 1, 3]}\n", ""),
-            "c.yaml:10: model: kind: simulator serves rollouts, of which real_ratio: 1 makes none; expected real_ratio below 1"),
+            "c.yaml:10: model.kind: simulator serves rollouts, of which real_ratio: 1 makes none; expected real_ratio below 1"),
         "uncertainty of the simulator": (TINY_MBPO_SIMULATOR + "uncertainty: {use: penalty}\n",
                                          "c.yaml:16: uncertainty.use: is read only where model.kind is not simulator"),
         "a differentiable simulator": (
@@ -245,16 +256,45 @@ class BadInput(Case):
         self.check(["p.yaml", "--set", "model.kind=simulator", "--set", "propagation.particles=4"],
                    "--set propagation.particles=4: propagation.particles: is read only where model.kind is not simulator")
         for seed in ("-1", "", "2.5", "9223372036854775808", "18446744073709551616", "1e16", "abc", "[1]"):
-            got = {"": "nothing", "[1]": "a list"}.get(seed, seed)
+            got = seed or "nothing"
             for flag in (["--seed", seed], ["--set", f"seed={seed}"]):
                 where = " ".join(flag)
                 self.check(["c.yaml", *flag], f"error: {where}: seed: expected an integer at least 0, got {got}")
         self.check(["--resume", "nowhere"], "nowhere is not the folder of a run")
         self.check([], "expected a config, or --resume")
+        self.check(["c.yaml", "--seed", "1", "--set", "seed=2"],
+                   "error: --seed 1 and --set seed=2 contradict each other; give one of them")
         (self.cwd / "taken").mkdir()
         (self.cwd / "taken/thesis.txt").write_text("not a run")
-        self.check(["c.yaml", "--run-dir", "taken"], "taken exists already")
-        self.check(["c.yaml", "--run-dir", "taken", "--overwrite"], "taken is not the folder of a run")
+        for flag in ([], ["--overwrite"], ["--auto-resume"]):
+            self.check(["c.yaml", "--run-dir", "taken", *flag],
+                       "error: taken is not the folder of a run, and what is in it is left alone; name another folder with --run-dir")
+            self.check(["c.yaml", "--run-dir", "c.yaml", *flag], "error: c.yaml is not a folder; name the run's with --run-dir")
+        self.write("base: c.yaml\nseeds: [0]\n", "s.yaml")
+        self.check(["s.yaml"], "error: s.yaml:1: base: is a key of a sweep's file; a config has an algorithm")
+
+    def test_broken_command_lines(self):
+        self.write(TINY_SAC)
+        known = "train, sweep, compare, eval, export, record, config, envs, trace"
+        for words, expected in (
+                ("", f"expected a command; known: {known}"),
+                ("trian c.yaml", "trian: no such command; did you mean train?"),
+                ("zzzzzzz", f"zzzzzzz: no such command; known: {known}"),
+                ("train c.yaml --seeed 3", "--seeed: no such option of train; did you mean --seed?"),
+                ("train c.yaml --seeed=3", "--seeed: no such option of train; did you mean --seed?"),
+                ("train c.yaml d.yaml", "train: d.yaml: not expected"),
+                ("eval", "eval: run_dir is required"),
+                ("train c.yaml --seed", "train: --seed: "),
+                ("train --resume r --overwrite", ("train: --resume excludes --overwrite", "train: --overwrite excludes --resume")),
+                ("sweep s.yaml --engine sge", "--engine sge: engine: expected one of local, slurm, got sge")):
+            with self.subTest(words):
+                result = run(*words.split(), cwd=self.cwd)
+                self.assertEqual((result.returncode, result.stdout), (2, ""))
+                ways = expected if isinstance(expected, tuple) else (expected,)
+                self.assertTrue(result.stderr.startswith(tuple(f"error: {way}" for way in ways)), result.stderr)
+                self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+        self.assertIn("train", run("--help", cwd=self.cwd).stdout)
+        self.assertNotIn("->", run("sweep", "--help", cwd=self.cwd).stdout)
 
     @unittest.skipIf(pathlib.Path("/dev/nvidia0").exists(), "there is a GPU")
     def test_cuda_without_a_gpu(self):
@@ -598,15 +638,6 @@ class BesideRollouts(Case):
         self.assertEqual(self.train_rows(TINY_MBPO, "real_ratio=1", "sac.expansion.horizon=2",
                                          "sac.expansion.weights=inverse_variance"), train)
 
-    def test_without_an_expansion_such_a_run_is_sacs(self):
-        mbpo = self.train_rows(TINY_STEVE, "sac.expansion.horizon=0")
-        sac = self.train_rows("algorithm: sac\n" + "".join(
-            line + "\n" for line in TINY_STEVE.splitlines() if line.split(":")[0] in (
-                "total_steps", "exploration_steps", "threads", "device", "env", "updates_per_step", "replay_capacity", "eval",
-                "checkpoint", "log")) + "sac: {hidden: [16, 16], batch_size: 32}\n")
-        for name in ("episode/return", "sac/critic_loss", "sac/actor_loss", "sac/q"):
-            self.assertEqual([row[name] for row in mbpo], [row[name] for row in sac], name)
-
     def test_options_change_the_run(self):
         horizon = "sac.expansion.horizon=2"
         plain, last = self.train_rows(TINY_MBPO)[-1], self.train_rows(TINY_MBPO, horizon)[-1]
@@ -857,7 +888,8 @@ class Planning(Case):
                 self.assertTrue((self.cwd / folder / f"{name}.pt").exists())
                 self.assertFalse((self.cwd / folder / f"{name}.json").exists())
         self.write(TINY_PETS)
-        for change, words in (("model.kind=simulator", "model.kind: a planner in the simulator cannot be exported"),
+        for change, words in (("model.kind=simulator", "model.kind: a planner in the simulator cannot be exported; expected ensemble"),
+                              ("model.kind=homoscedastic", "model.kind: homoscedastic cannot be exported within a planner; expected ensemble"),
                               ("planner.kind=icem", "planner.kind: icem cannot be exported"),
                               ("uncertainty.use=penalty", "uncertainty.use: a planner that looks at")):
             trained = self.train("c.yaml", "--run-dir", "r", "--overwrite", "--set", change)
@@ -915,6 +947,11 @@ class Configs(Case):
 
     def test_the_reference_explains_every_key(self):
         reference = run("config", "--reference", cwd=self.cwd).stdout
+        self.assertEqual(reference.count("\nenv.options\n    section: options of Pendulum-v1, each environment has its own; "), 5)
+        self.assertIn("\nlearner.discount\n    number in [0, 1], default", reference)
+        self.assertNotIn("or sac\n", reference)
+        for algorithm in ("dhmbpo", "mbpo", "pets", "sac"):
+            self.assertRegex(reference, f"(?m)^# {algorithm}: ")
         for key in ("algorithm", "seed", "env.id", "eval.every_steps", "checkpoint.keep", "real_ratio",
                     "model.retrain_every", "rollout.length", "uncertainty.measure", "sac.target_entropy", "sac.expansion.weights"):
             self.assertIn("\n" + key + "\n", "\n" + reference)

@@ -49,6 +49,7 @@ struct Outer {
     fields("length", length, "a schedule", Between(1, 1000));
     fields("inner", inner, "a section");
     fields.Check([this] { return inner.rate < static_cast<double>(steps); }, "a rate below steps");
+    fields.Check([this] { return inner.rate == 7 ? "rate: expected another than 7" : ""; });
     fields.Late(
         "late", [this] { return id == "plain" ? Fields() : Fields::Of(late); }, "depends on id");
   }
@@ -147,7 +148,7 @@ TEST(Config, ReadsEverySpellingOfYamlsCoreSchemaAndNoOther) {
       {"-.INF", -kInfinity}, {"+12.3", 12.3},     {"-0.5", -0.5},      {".5", 0.5},          {"5.", 5},
       {"12e03", 12'000},     {"1E-2", 0.01},      {"0o14", 12},        {"0xC", 12},          {"017", 17}};
   for (const auto& [text, value] : numbers) {
-    EXPECT_EQ(read("limits", std::string("[").append(text).append(", 0]")).limits[0], value) << text;
+    EXPECT_EQ(read("limits", std::string("[-.inf, ").append(text).append("]")).limits[1], value) << text;
   }
   for (const char* text : {".iNF", "inf", "Inf", "infinity", "nan", ".nan", ".NaN", "--1", "+-1", "-+1", "+", "1e",
                            "0x", "0x-1", "-0x1", "0o8", "1_000", "1:30", "''"}) {
@@ -203,7 +204,7 @@ TEST(Config, ErrorsNameFileLineKeyAndWhatWasExpected) {
   EXPECT_EQ(ErrorOf("id: x\nsteps: 99999999999999999999\n"),
             "f.yaml:2: steps: expected an integer at least 0, got 99999999999999999999");
   EXPECT_EQ(ErrorOf("id: x\ncount: 0\n"), "f.yaml:2: count: expected auto or an integer at least 1, got 0");
-  EXPECT_EQ(ErrorOf("id: x\nbounds: [1]\n"), "f.yaml:2: bounds: expected a list of 2 numbers, got a list");
+  EXPECT_EQ(ErrorOf("id: x\nbounds: [1]\n"), "f.yaml:2: bounds: expected a list of 2 numbers, got [1]");
   EXPECT_EQ(ErrorOf("id: x\ncount: 1.5\n"), "f.yaml:2: count: expected auto or an integer at least 1, got 1.5");
   EXPECT_EQ(ErrorOf("id: x\nflag: yes\n"), "f.yaml:2: flag: expected true or false, got yes");
   EXPECT_EQ(ErrorOf("id: x\ncolour: blue\n"), "f.yaml:2: colour: expected one of red, deep_blue, got blue");
@@ -212,17 +213,24 @@ TEST(Config, ErrorsNameFileLineKeyAndWhatWasExpected) {
   EXPECT_EQ(ErrorOf("id: x\ninner: 3\n"), "f.yaml:2: inner: expected a section of keys, got 3");
   EXPECT_EQ(ErrorOf("id: x\ninner:\n  hidden: [1, 0]\n"),
             "f.yaml:3: inner.hidden: expected an integer at least 1, got 0");
-  EXPECT_EQ(ErrorOf("id: x\nlimits: [1, 2, 3]\n"), "f.yaml:2: limits: expected a list of 2 numbers, got a list");
+  EXPECT_EQ(ErrorOf("id: x\nlimits: [1, 2, 3]\n"), "f.yaml:2: limits: expected a list of 2 numbers, got [1, 2, 3]");
   EXPECT_EQ(ErrorOf("id: x\nid: y\n"), "f.yaml:2: id: given twice");
   EXPECT_EQ(ErrorOf("id: x\ninner: {rate: 1, rate: 2}\n"), "f.yaml:2: inner.rate: given twice");
   EXPECT_EQ(ErrorOf("id: x\nsteps: [1\n").substr(0, 22), "f.yaml:3: not YAML: en");
-  EXPECT_EQ(ErrorOf("- a\n"), "f.yaml: expected a file of keys and values, got a list");
+  EXPECT_EQ(ErrorOf("- a\n"), "f.yaml: expected a file of keys and values, got [a]");
   EXPECT_EQ(ErrorOf(""), "f.yaml: expected a file of keys and values, got nothing");
   EXPECT_EQ(ErrorOf("id: x\ninner:\n  rate: 50\n"), "f.yaml:2: inner: expected a rate below steps");
+  const std::string of_a_key = "inner.rate: expected another than 7, got 7";
+  EXPECT_EQ(ErrorOf("id: x\ninner:\n  hidden: [1]\n  rate: 7\n"), "f.yaml:4: " + of_a_key);
+  EXPECT_EQ(ErrorOf("id: x\ninner: {rate: 1}\n", {"inner.rate=7"}), "--set inner.rate=7: " + of_a_key);
+  EXPECT_EQ(ErrorOf("id: x\nlimits: [1, 0]\n"),
+            "f.yaml:2: limits: expected [LOW, HIGH] with LOW at most HIGH, got [1, 0]");
+  EXPECT_EQ(ErrorOf("id: x\nbounds: [0.5, 0.5]\n"), "");
   EXPECT_EQ(ErrorOf("id: plain\nlate:\n  rate: 1\n"), "f.yaml:3: late.rate: no such key; there are none here");
   EXPECT_EQ(ErrorOf("id: x\nlength: [5, 1, 1, 2]\n"),
-            "f.yaml:2: length: expected [a, b, x, y] with a at most b, got a list");
-  EXPECT_EQ(ErrorOf("id: x\nlength: [1, 5, 1]\n"), "f.yaml:2: length: expected a length or [a, b, x, y], got a list");
+            "f.yaml:2: length: expected [a, b, x, y] with a at most b, got [5, 1, 1, 2]");
+  EXPECT_EQ(ErrorOf("id: x\nlength: [1, 5, 1]\n"),
+            "f.yaml:2: length: expected a length or [a, b, x, y], got [1, 5, 1]");
   EXPECT_EQ(ErrorOf("id: x\nlength: [1, .inf, 1, 2]\n").substr(0, 42), "f.yaml:2: length: expected epochs a and b ");
   for (const char* bad : {"0", ".nan", ".inf", "1001", "1.5"}) {
     EXPECT_EQ(ErrorOf("id: x\nlength: " + std::string(bad) + "\n"),

@@ -27,7 +27,7 @@ std::string CommandLine(const std::vector<std::string>& words) {
   return line;
 }
 
-// What SelfCommand(), or LauncherCommand(), says in a process that was started by `words`.
+// What SelfCommand(), LauncherCommand() or CalledAs() says in a process that was started by `words`.
 std::string CommandOf(std::vector<std::string> words, const std::string& which = "self",
                       const std::string& environment = "") {
   words.emplace_back(kEchoFilter);
@@ -50,7 +50,8 @@ const fs::path& Program() {
 // What the tests below start, not a test of its own.
 TEST(Self, Echo) {
   if (const char* what = std::getenv(kEcho)) {
-    std::cout << "<" << CommandLine(*what == 'l' ? LauncherCommand() : SelfCommand()) << ">";
+    std::cout << "<" << (*what == 'c' ? CalledAs() : CommandLine(*what == 'l' ? LauncherCommand() : SelfCommand()))
+              << ">";
   }
 }
 
@@ -73,6 +74,18 @@ TEST(Self, AProgramThatWasStartedThroughALoaderIsStartedThroughItAgain) {
   EXPECT_EQ(CommandOf({"sh", "-c", "exec " + CommandOf(words) + kEchoFilter, "sh"}), CommandLine(words));
   EXPECT_EQ(CommandOf({"env", "-C", Program().parent_path(), Loader(), "./" + Program().filename().string()}),
             CommandLine({Loader(), Program().parent_path() / "." / Program().filename()}));
+}
+
+TEST(Self, IsCalledByTheNameThatItsUserGave) {
+  const std::string name = Program().filename();
+  EXPECT_EQ(CommandOf({"env", "-C", Program().parent_path(), "./" + name}, "called"), "./" + name);
+  EXPECT_EQ(CommandOf({Program()}, "called", "REVERIE_CALLED_AS=scripts/reverie"), "scripts/reverie");
+  if (getauxval(AT_BASE) != 0) {
+    const std::vector<std::string> through_loader = {Loader(), Program()};
+    EXPECT_EQ(CommandOf(through_loader, "called", "REVERIE_LAUNCHER=/bundle/reverie"), "/bundle/reverie");
+    EXPECT_EQ(CommandOf(through_loader, "called") + " ", CommandLine(through_loader));
+  }
+  EXPECT_EQ(CommandOf({Program()}, "called", "REVERIE_CALLED_AS='my scripts/reverie'"), "'my scripts/reverie'");
 }
 
 TEST(Self, AnotherMachineStartsTheLauncherOfABundle) {

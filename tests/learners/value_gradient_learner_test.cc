@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -182,7 +183,7 @@ TEST_F(ValueGradientLearnerTest, TargetsAreTheLeastOfTwoCritics) {
   torch::Tensor biases =
       critics.target_parameters().values().narrow(0, critics.target_parameters().values().numel() - 3, 3);
   biases.copy_(torch::tensor({0.5, -0.5, 3.0}, torch::kFloat64));
-  const double width = critics.bounds()[1].item<double>();
+  const double width = std::max(1.0, critics.bounds()[1].item<double>());
   torch::Generator generator = MakeGenerator(Rng(2), torch::kCPU);
   std::map<int64_t, int> seen;
   for (int i = 0; i < 300; ++i) {

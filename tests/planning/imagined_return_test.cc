@@ -272,8 +272,8 @@ TEST_F(ImaginedReturnTest, WhatDoesNotFitIsRefused) {
   EXPECT_THROW(ScoreOnly(model, {.kind = Propagation::kTs1, .particles = 3}, torch::zeros({1, 1, 1}), 0,
                          {.use = UncertaintyUse::kWeight}),
                std::logic_error);
-  EXPECT_EQ((PropagationConfig{.kind = Propagation::kTsInf, .particles = 6}.MisfitOf(3)), "");
-  EXPECT_THAT((PropagationConfig{.kind = Propagation::kTsInf, .particles = 6}.MisfitOf(4)),
+  EXPECT_EQ((PropagationConfig{.kind = Propagation::kTsInf, .particles = 6}.MisfitOf({.hypotheses = 3})), "");
+  EXPECT_THAT((PropagationConfig{.kind = Propagation::kTsInf, .particles = 6}.MisfitOf({.hypotheses = 4})),
               testing::HasSubstr("a multiple of model.elites, 4, got 6"));
 }
 

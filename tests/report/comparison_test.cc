@@ -217,12 +217,36 @@ TEST(Compare, SaysWhatAReaderShouldKnow) {
   EXPECT_EQ(Compare(runs, {.finished_only = true}).tasks.at(0).groups.at(0).scores.size(), 4);
 }
 
+TEST(Compare, ASeedThatIsThereTwiceDividesItsGroupByFolders) {
+  std::vector<RunData> runs;
+  for (const std::string folder : {"apart/", "sweep/"}) {
+    for (int64_t seed = 0; seed < 3; ++seed) {
+      runs.push_back(MakeRun("T", "a", seed, Rising(folder == "apart/" ? 1 : 2)));
+      runs.back().path = folder + "seed-" + std::to_string(seed) + (seed == 2 ? "/" : "");
+    }
+  }
+  runs.push_back(MakeRun("T", "b", 0, Rising(3)));
+  runs.push_back(MakeRun("U", "a", 0, Rising(4)));
+  const Comparison comparison = Compare(runs, {});
+  ASSERT_EQ(comparison.tasks.at(0).groups.size(), 3);
+  for (const size_t i : {0, 1}) {
+    const GroupReport& group = comparison.tasks[0].groups[i];
+    EXPECT_EQ(group.name, i == 0 ? "a in apart" : "a in sweep");
+    EXPECT_THAT(group.scores, ElementsAre(i == 0 ? 10 : 20, i == 0 ? 10 : 20, i == 0 ? 10 : 20));
+    EXPECT_EQ(comparison.runs[group.runs.at(2)].group(), group.name);
+  }
+  EXPECT_EQ(comparison.tasks[0].groups[2].name, "b");
+  EXPECT_EQ(comparison.tasks.at(1).groups.at(0).name, "a");
+  EXPECT_THAT(comparison.warnings, Contains(HasSubstr("compared as groups by their folders: apart, sweep.")).Times(1));
+}
+
 TEST(Compare, RefusesASeedTwiceAndNothingAtAll) {
   EXPECT_THAT(
       [] {
         Compare({MakeRun("T", "a", 3, Rising(1)), MakeRun("T", "a", 3, Rising(2))}, {});
       },
-      ThrowsMessage<std::invalid_argument>(HasSubstr("are the same seed, 3, of a on T")));
+      ThrowsMessage<std::invalid_argument>(
+          HasSubstr("T/a/seed-3 and T/a/seed-3 are the same seed, 3, of a in T/a on T, which counts once; leave one")));
   EXPECT_THAT([] { Compare({MakeRun("T", "a", 3, {})}, {}); },
               ThrowsMessage<std::invalid_argument>(HasSubstr("no evaluation yet")));
   EXPECT_THROW(Compare({MakeRun("T", "a", 3, Rising(1))}, {.window = 0}), std::invalid_argument);

@@ -121,6 +121,33 @@ class Numbers(Case):
             self.assertGreaterEqual(len(summary["tasks"][0]["published"]), 2, file)
             self.assertEqual(len(summary["tasks"][0]["groups"]), 2)
 
+    def test_the_variant_is_the_configs(self):
+        self.make_sweep(tasks=["Hopper-v5"], variants=["none"], seeds=2)
+        config = self.cwd / "sweep/Hopper-v5/none/seed-1/config.yaml"
+        for variant, groups in (('"other, \\"one\\""', ["none", 'other, "one"']), ('""', ["none", "mbpo"])):
+            config.write_text(re.sub("variant: .*", lambda _: f"variant: {variant}", config.read_text()))
+            summary = json.loads(self.compare("sweep", "--json").stdout)
+            self.assertEqual([group["name"] for group in summary["tasks"][0]["groups"]], groups)
+            self.assertEqual([run["group"] for run in summary["runs"]], groups)
+            self.assertEqual([text for text in summary["warnings"] if "variant" in text], [])
+
+    def test_a_seed_that_is_there_twice_divides_its_group_by_folders(self):
+        self.make_sweep()
+        for seed in range(2):
+            make_run(self.cwd / f"sweep/none-Hopper-v5/seed-{seed}", "Hopper-v5", "none", seed, [1] * 21)
+        summary = json.loads(self.compare("sweep", "--json").stdout)
+        names = ["none in sweep/Hopper-v5/none", "penalty", "none in sweep/none-Hopper-v5"]
+        self.assertEqual([(group["name"], len(group["runs"])) for group in summary["tasks"][0]["groups"]],
+                         list(zip(names, (5, 5, 2))))
+        self.assertEqual(sorted({run["group"] for run in summary["runs"] if run["task"] == "Hopper-v5"}), sorted(names))
+        self.assertEqual(len([text for text in summary["warnings"] if "groups by their folders" in text]), 1)
+        self.assertRegex(self.compare("sweep").stdout, r"\n *none in sweep/none-Hopper-v5 +2 +1 \[1, 1\]")
+
+    def test_kept_results_compare(self):
+        for folder, groups in (("mbpo-half_cheetah", 2), (".", 10)):
+            summary = json.loads(self.compare(SOURCE / "results" / folder, "--json", "--draws", 10).stdout)
+            self.assertGreaterEqual(sum(len(task["groups"]) for task in summary["tasks"]), groups)
+
     def test_links_are_followed_once(self):
         self.make_sweep(tasks=["Hopper-v5"], seeds=2)
         make_run(self.cwd / "elsewhere", "Hopper-v5", "none", 7, [1, 2, 3])
@@ -257,7 +284,7 @@ class Broken(Case):
 
     def test_two_runs_of_one_seed(self):
         make_run(self.cwd / "runs/again", "Hopper-v5", "none", 1, [1, 2, 3])
-        self.refuse("runs/again", "runs/seed-1", "are the same seed, 1, of none on Hopper-v5")
+        self.refuse("runs/again", "runs/seed-1", "are the same seed, 1, of none in runs on Hopper-v5, which counts once; leave one")
 
     def test_a_folder_without_runs(self):
         (self.cwd / "empty").mkdir()

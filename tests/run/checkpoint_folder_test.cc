@@ -212,7 +212,8 @@ TEST_F(CheckpointFolderTest, NamesInsideACheckpointLeadNowhereElse) {
 }
 
 TEST_F(CheckpointFolderTest, WithoutOneItSaysSo) {
-  EXPECT_THAT([&] { Restored(); }, ThrowsMessage<std::invalid_argument>(HasSubstr("has no checkpoint")));
+  EXPECT_THAT([&] { Restored(); },
+              ThrowsMessage<std::invalid_argument>(HasSubstr("has no checkpoint; train with --overwrite to begin")));
   std::ofstream(path_ / "step-000000100.pt") << "pickle";
   EXPECT_THAT([&] { Restored(); }, ThrowsMessage<std::invalid_argument>(AllOf(
                                        HasSubstr("step-000000100.pt"), HasSubstr("an older version of Reverie"))));

@@ -81,7 +81,7 @@ TEST(ProgressLine, RatesForgetWhatIsHalfAMinuteOld) {
     steps += second < 50 ? 1000 : 20;
   }
   line.Report();
-  EXPECT_THAT(screen.messages[0], HasSubstr("  20 env steps/s"));
+  EXPECT_THAT(screen.messages.back(), HasSubstr("  20 env steps/s"));
 }
 
 TEST(ProgressLine, APauseIsNotPartOfTheRates) {
@@ -96,7 +96,47 @@ TEST(ProgressLine, APauseIsNotPartOfTheRates) {
   screen.now = 1001;
   line.Update(201, 0);
   line.Report();
-  EXPECT_THAT(screen.messages[0], HasSubstr("  100 env steps/s"));
+  EXPECT_THAT(screen.messages.back(), HasSubstr("  100 env steps/s"));
+}
+
+TEST(ProgressLine, StepsWithoutAReportAreToldEveryHalfMinute) {
+  Screen screen;
+  ProgressLine line(1000, 0, screen.Output(false));
+  for (int step = 1; step <= 30; ++step) {
+    screen.now = 3 * step;
+    line.Update(step, 0);
+    if (step == 15) {
+      line.Report();
+    }
+  }
+  EXPECT_THAT(screen.messages, ElementsAre(HasSubstr("10 of 1,000 steps"), HasSubstr("15 of 1,000 steps"),
+                                           HasSubstr("25 of 1,000 steps")));
+}
+
+TEST(ProgressLine, LongWorkBetweenTwoStepsIsToldEveryHalfMinute) {
+  for (const bool terminal : {false, true}) {
+    Screen screen;
+    ProgressLine line(125'000, 0, screen.Output(terminal));
+    const auto work_for = [&](const std::string& work, int seconds) {
+      for (int i = 1; i <= 16 * seconds; ++i) {
+        screen.now += 1.0 / 16;
+        line.Attend(work, i, "minibatches");
+      }
+    };
+    line.Update(5000, 0);
+    screen.now += 25;
+    line.Report();
+    const std::vector<std::string> before = screen.messages;
+    work_for("fitting the model", 29);
+    EXPECT_EQ(screen.messages, before);  // a short fit
+    line.Update(5001, 0);
+    screen.messages.clear();
+    work_for("fitting the model", 65);
+    work_for("updating", 35);
+    EXPECT_THAT(screen.messages, ElementsAre("step 5,001: fitting the model, 481 minibatches, after 30s",
+                                             "step 5,001: fitting the model, 961 minibatches, after 1m00s",
+                                             "step 5,001: updating, 481 minibatches, after 30s"));
+  }
 }
 
 TEST(ProgressLine, ATerminalIsRedrawnAtMostFiveTimesASecond) {

@@ -17,7 +17,6 @@ namespace reverie {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
@@ -103,8 +102,14 @@ TEST_F(RunDirectoryTest, TheStatusIsReplacedAndReadBack) {
 TEST_F(RunDirectoryTest, AnExistingOneIsRefusedAndLeftAlone) {
   { const RunDirectory first = Create(); }
   std::ofstream(path_ / "mine.txt") << "kept";
-  EXPECT_THAT([&] { Create(); }, ThrowsMessage<std::invalid_argument>(AllOf(
-                                     HasSubstr(path_.string()), HasSubstr("--overwrite"), HasSubstr("--resume"))));
+  for (const bool can_go_on : {false, true}) {
+    if (can_go_on) {
+      TouchCheckpoint(path_);
+    }
+    const std::string advice = can_go_on ? "go on with it by --resume, replace" : "replace";
+    EXPECT_THAT([&] { Create(); }, ThrowsMessage<std::invalid_argument>(HasSubstr(path_.string() + " exists already; " +
+                                                                                  advice + " it with --overwrite")));
+  }
   EXPECT_EQ(Text(path_ / "mine.txt"), "kept");
 }
 

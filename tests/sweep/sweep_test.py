@@ -159,7 +159,7 @@ grid: {sac.learning_rate: [1e-3, 1e-4]}
         result = self.sweep(code=1)
         self.assertIn("Pendulum-v1/plain/seed-0: ended before its end; what it said is in out/output", result.stderr)
         self.assertIn("7 runs finished, 1 failed", result.stderr)
-        self.assertIn("is not the folder of a run", (self.cwd / "out/output/Pendulum-v1/plain/seed-0.txt").read_text())
+        self.assertIn("is not a folder", (self.cwd / "out/output/Pendulum-v1/plain/seed-0.txt").read_text())
         blocked.unlink()
         self.assertIn("8 runs finished, 0 failed", self.sweep().stderr)
 
@@ -239,7 +239,10 @@ class Stopped(Case):
     def test_a_second_sweep_at_the_same_time_is_refused(self):
         process = self.start("--jobs", "2")
         self.wait_for_checkpoints(process)
-        self.assertIn(f"another process is at the sweep in out already (process {process.pid} on ", self.sweep(code=2).stderr)
+        taken = f"another process is at the sweep in out already (process {process.pid} on "
+        self.assertIn(taken, self.sweep(code=2).stderr)
+        self.assertIn(taken, self.sweep("--engine", "slurm", code=2).stderr)
+        self.assertFalse((self.cwd / "out/slurm").exists())
         process.terminate()
         process.wait()
 
@@ -249,7 +252,9 @@ class Broken(Case):
 
     CASES = {
         "no base": (SWEEP.replace("base: base.yaml\n", ""), "s.yaml: base: missing"),
-        "a base that is not there": (SWEEP.replace("base.yaml", "bas.yaml"), "bas.yaml: no such file"),
+        "a base that is not there": (SWEEP.replace("base.yaml", "bas.yaml"), "s.yaml:1: base: no such file: bas.yaml"),
+        "a variant's base that is not there": ("base: base.yaml\nvariants:\n  a: {base: bas.yaml}\n", "s.yaml:3: base: no such file: bas.yaml"),
+        "a task that is not there": ("base: base.yaml\ntasks: [bas.yaml]\n", "s.yaml:2: tasks: no such file: bas.yaml"),
         "unknown key": (SWEEP + "seed: 1\n", "s.yaml:8: seed: no such key; did you mean seeds?"),
         "unknown key of a variant": (SWEEP.replace("hidden", "hiden"), "s.yaml:7: sac.hiden: no such key; did you mean sac.hidden?"),
         "wrong value of a variant": (SWEEP.replace("[24, 24]", "much"), "s.yaml:7: sac.hidden: expected a list of integers, got much"),
@@ -422,7 +427,7 @@ slurm: {cpus: 1, memory: 100M, time: "00:30:00", options: --nice=1}
         self.assertEqual({folder: record["status"] for folder, record in records.items()},
                          {"Pendulum-v1/short/seed-0": "finished", "Pendulum-v1/long/seed-0": "finished"})
         self.assertEqual(len(records["Pendulum-v1/long/seed-0"]["resumed"]), 1)
-        self.assertIn("is not the folder of a run", (self.cwd / f"out/slurm/{job}_1.txt").read_text())
+        self.assertIn("is not a folder", (self.cwd / f"out/slurm/{job}_1.txt").read_text())
         status = self.on_slurm("--status").stdout
         self.assertRegex(status, r"blocked/seed-0 +to do")
         self.assertNotIn("Slurm:", status)

@@ -99,9 +99,9 @@ class Fields {
     return fields;
   }
 
-  // Adds one field. T: bool, int64_t, double, std::string, vectors of int64_t or double, std::array<double, 2>,
-  // std::optional of int64_t, double or such an array ("auto" in YAML where empty), LengthSchedule ([a, b, x, y] or one
-  // number), an enum with EnumNames, or a struct with Visit (a section).
+  // Adds one field. T: bool, int64_t, double, std::string, vectors of int64_t or double, std::array<double, 2>
+  // (from low to high), std::optional of int64_t, double or such an array ("auto" in YAML where empty), LengthSchedule
+  // ([a, b, x, y] or one number), an enum with EnumNames, or a struct with Visit (a section).
   template <class T>
   void operator()(std::string_view name, T& value, std::string_view doc, Range range = {}) {
     list_.push_back({.name = std::string(name), .target = MakeTarget(value), .doc = std::string(doc), .range = range});

@@ -65,7 +65,8 @@ class ConfigDocument {
   //
   // Throws std::invalid_argument "FILE:LINE: KEY: what is wrong" for an unknown key (with the nearest known one), one
   // that is not read with what its own or an earlier layer says, a missing required one, a wrong type, a value out of
-  // range, or a check that does not hold.
+  // range, or a check that does not hold. What a section's check says of one of its keys, "KEY: what is wrong", stands
+  // at that key's line.
   void ReadInto(const Fields& fields) const;
 
   // Every key that is no section, in order.

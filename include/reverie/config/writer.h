@@ -20,9 +20,9 @@ std::string ValueText(const Field& field);
 // Every key: path, type, range, default (the present value), when it is read, meaning.
 std::string ToReference(const Fields& fields);
 
-// Whether a field's text is the name of a file: its key ends in _file. A name with a folder in it is taken from the
-// folder of the config that gives it (on the command line, from the present one) and read in full; there has to be such
-// a file. A bare name is left to whoever opens it.
+// Whether a field's text is the name of a file: its key ends in _file. A name is taken from the folder of the config
+// that gives it (on the command line, from the present one) and read in full. Where no such file is there, one with a
+// folder in it is refused, and a bare one left to whoever opens it, as is a bare one in the config of a run.
 bool NamesAFile(const Field& field);
 
 // The files that the fields name in full (NamesAFile), by key.

@@ -18,6 +18,11 @@ std::vector<std::string> SelfCommand();
 // launcher, which looks there for LibTorch and a GPU's driver.
 std::vector<std::string> LauncherCommand();
 
+// What the user called this program by, as words of a shell, for the commands that it proposes: REVERIE_CALLED_AS,
+// which a script that starts it sets, else the first word of its command line, or LauncherCommand() where that is a
+// loader.
+std::string CalledAs();
+
 }  // namespace reverie
 
 #endif  // REVERIE_CORE_SELF_H_

@@ -20,9 +20,16 @@ struct EnvConfig {
   std::optional<int64_t> max_episode_steps;
   EnvMaker maker;  // of the environment `id` with all that was read
 
+  // A file that an option names has to fit the environment, which is made to see that.
   void Visit(Fields& fields);
 
+  // How observations and actions differ in number from what they are with the environment's own files, as a sentence;
+  // "" where they do not, or no option names another file.
+  std::string UnlikeItsOwn() const;
+
  private:
+  bool NamesAFileOfTheUsers() const;
+
   std::string maker_id_;
   EnvMaker own_;  // of `maker_id_`, without the limit
 };

@@ -83,10 +83,11 @@ enum class Members {
 
 // What a config says of the model that it makes.
 struct ModelCard {
-  int64_t hypotheses = 1;    // M
-  int64_t networks = 1;      // that are trained; the hypotheses are some of them
-  bool has_variance = true;  // its Gaussians have one; else what it predicts is not random
-  bool has_holdout = true;   // a fit holds rows out
+  int64_t hypotheses = 1;                       // M
+  std::string hypotheses_key = "model.elites";  // that says so
+  int64_t networks = 1;                         // that are trained; the hypotheses are some of them
+  bool has_variance = true;                     // its Gaussians have one; else what it predicts is not random
+  bool has_holdout = true;                      // a fit holds rows out
 };
 
 class DynamicsModel {

@@ -26,9 +26,10 @@
 //   def _search(self, obs: Tensor, plan: Tensor, generator: Generator) -> Tensor
 // from `plan` [H, act_dim] to the plan, by self._score(obs, candidates [P, H, act_dim], generator) -> [P].
 //
-// Exported are planners that have one (random shooting, CEM, MPPI) with a learned model and every propagation. Not
-// exported: iCEM and gradient shooting, the simulator as the model, uncertainty.use other than none, and executing a
-// plan open loop. There is no JSON file: a reader without TorchScript would have to be a planner.
+// Exported are planners that have one (random shooting, CEM, MPPI) with a GaussianEnsemble (model.kind: ensemble) and
+// every propagation. Not exported: iCEM and gradient shooting, models of other kinds and the simulator, uncertainty.use
+// other than none, and executing a plan open loop. There is no JSON file: a reader without TorchScript would have to be
+// a planner.
 #ifndef REVERIE_PLANNING_EXPORT_H_
 #define REVERIE_PLANNING_EXPORT_H_
 

@@ -35,8 +35,8 @@ struct PropagationConfig {
 
   void Visit(Fields& fields);
 
-  // What is wrong with it for a model of so many elites, or "": for Fields::Check.
-  std::string MisfitOf(int64_t elites) const;
+  // What is wrong with it for such a model, or "": for Fields::Check.
+  std::string MisfitOf(const ModelCard& card) const;
 };
 
 class ImaginedReturn {

@@ -35,11 +35,13 @@ struct RunData {
   // Columns of train.csv about the model (open-loop errors, hold-out errors) and its disagreement, against env steps.
   std::map<std::string, Series> training;
   std::vector<std::string> remarks;  // what was left out, in words
+  std::string group_folder;          // that tells its group from others of the name; empty where the name does
 
   const std::string& task() const { return record.facts.env; }
-  // The variant's name, or the algorithm's if there is none.
-  const std::string& group() const {
-    return record.facts.variant.empty() ? record.facts.algorithm : record.facts.variant;
+  // The variant's name, or the algorithm's if there is none, and its folder.
+  std::string group() const {
+    const std::string& name = record.facts.variant.empty() ? record.facts.algorithm : record.facts.variant;
+    return group_folder.empty() ? name : name + " in " + group_folder;
   }
   bool finished() const { return record.status == RunStatus::kFinished; }
 };
@@ -58,10 +60,10 @@ std::vector<std::filesystem::path> FindRuns(const std::filesystem::path& path, s
 // the file, so that runs of different versions are compared by what their keys mean.
 using ReadsConfig = std::function<ConfigDocument(const std::filesystem::path& file)>;
 
-// Reads run.json, config.yaml, eval.csv and train.csv. A last line that is not yet whole is left out, which the remarks
-// say. Throws std::invalid_argument naming file and line if a file is missing, a column of eval.csv is missing, a line
-// has another number of fields than the header, a field is no number, steps do not rise, a return is not finite, or a
-// finished run has no evaluation of its end.
+// Reads run.json, config.yaml, eval.csv and train.csv. The variant is the config's, where it has been changed since. A
+// last line that is not yet whole is left out, which the remarks say. Throws std::invalid_argument naming file and line
+// if a file is missing, a column of eval.csv is missing, a line has another number of fields than the header, a field
+// is no number, steps do not rise, a return is not finite, or a finished run has no evaluation of its end.
 RunData ReadRun(const std::filesystem::path& path, const ReadsConfig& read_config);
 
 }  // namespace reverie

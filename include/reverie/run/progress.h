@@ -27,7 +27,8 @@ ProgressOutput StandardProgressOutput();
 // A text such as
 //   12,300 of 125,000 steps (9%)  ETA 1h23m45s  152 env steps/s  3,040 updates/s  return 1234.5
 // Rates are those of the last half minute; exploration, which is much faster than what follows, gives no ETA. On a
-// terminal it is redrawn at most five times a second and wiped before the log writes there (SetBeforeConsoleMessage).
+// terminal it is redrawn at most five times a second and wiped before the log writes there (SetBeforeConsoleMessage);
+// elsewhere it is a plain line where half a minute passed without one.
 class ProgressLine {
  public:
   ProgressLine(int64_t total_steps, int64_t exploration_steps, ProgressOutput output);
@@ -41,6 +42,11 @@ class ProgressLine {
 
   // Writes the text as a plain line; nothing on a terminal.
   void Report();
+
+  // Work of many pieces between two steps: after every half minute of it a plain line, on a terminal too, such as
+  //   step 5,000: fitting the model, 1,240 minibatches, after 1m00s
+  // Cheap; call it after every piece. count: what completes the line with `pieces`, done or left.
+  void Attend(std::string_view work, int64_t count, std::string_view pieces);
 
   // Time passed that was not training: what was measured so far does not count into the rates.
   void Pause() { samples_.clear(); }
@@ -62,6 +68,9 @@ class ProgressLine {
   Sample latest_{};
   std::optional<double> last_return_;
   double drawn_at_ = -std::numeric_limits<double>::infinity();
+  double said_at_;      // the last plain line, or the beginning of the work attended
+  std::string work_;    // attended; empty outside of any
+  double work_at_ = 0;  // when it began
   std::mutex mutex_;    // of what the log's threads use
   bool drawn_ = false;  // a line is on the terminal
 };

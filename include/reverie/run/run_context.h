@@ -61,6 +61,18 @@ class RunContext {
   void NoteUnfinishedStep() { saved_env_steps_ = -1; }
   // For Train: a signal asked to stop.
   bool stopping() const { return StopSignals::Received() != 0; }
+  // For Train: the same amid work of many pieces, of which `count` are done or left; it is said in the log what goes on
+  // where it takes long (ProgressLine::Attend).
+  bool StopsAmid(std::string_view work, int64_t count, std::string_view pieces) {
+    progress_->Attend(work, count, pieces);
+    return stopping();
+  }
+  // For Train: the `stop` of a model's fit, which asks after every minibatch.
+  std::function<bool()> StopOfFit() {
+    return [this, minibatches = int64_t{0}]() mutable {
+      return StopsAmid("fitting the model", ++minibatches, "minibatches");
+    };
+  }
   // For Train: does the work and returns what it returns; its time is counted for that phase (PhaseTimer).
   template <class Work>
   auto Timed(std::string_view phase, const Work& work) {

@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "reverie/config/fields.h"
+#include "reverie/core/file.h"
 #include "reverie/env/registry.h"
 #include "reverie/run/run_directory.h"
 
@@ -77,6 +78,10 @@ Sweep ReadSweep(const std::filesystem::path& file, const std::filesystem::path& 
 // To be called before runs are started: throws std::invalid_argument where a run that is there already was made with
 // another config, naming the keys that differ, or with another model file.
 void RefuseOtherRuns(const Sweep& sweep, const EnvRegistry& envs);
+
+// Makes the folder of the runs and keeps other processes from starting runs of the sweep. Throws std::invalid_argument
+// naming the one that does.
+FolderLock LockSweep(const Sweep& sweep);
 
 // Writes the configs.
 void WriteSweepConfigs(const Sweep& sweep);

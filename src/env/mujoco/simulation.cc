@@ -128,6 +128,20 @@ std::shared_ptr<const mjModel> CompiledModel(const std::filesystem::path& path,
   return model;
 }
 
+std::filesystem::path GymnasiumFolder() {
+  const char* folder = std::getenv("REVERIE_MODEL_DIR");
+  return folder != nullptr && *folder != '\0' ? folder : REVERIE_MODEL_DIR;
+}
+
+// A model of the user's with the name of one of Gymnasium's might have been meant to be that, or the other way round.
+void NoteShadow(const std::filesystem::path& path) {
+  const std::filesystem::path gymnasiums = GymnasiumFolder() / path.filename();
+  std::error_code error;
+  if (std::filesystem::exists(gymnasiums, error) && !std::filesystem::equivalent(path, gymnasiums, error)) {
+    LogInfo("xml_file: " + path.string() + " is taken, which shadows Gymnasium's " + path.filename().string());
+  }
+}
+
 std::shared_ptr<const mjModel> LoadedModel(const std::filesystem::path& file, const std::string& variant,
                                            const std::function<void(mjSpec&)>& edit, const std::string& key,
                                            const std::string& name) {
@@ -143,6 +157,9 @@ std::shared_ptr<const mjModel> LoadedModel(const std::filesystem::path& file, co
     }
     mju_setLogHandler(HandleMessage);
     model = CompiledModel(path, edit, key);
+    if (!key.empty()) {
+      NoteShadow(path);
+    }
   }
   return model;
 }
@@ -163,16 +180,17 @@ void CallMujoco(c10::function_ref<void()> call) {
 }
 
 std::filesystem::path MujocoModelPath(const std::string& xml_file) {
-  std::filesystem::path path = WithHome(xml_file);
-  if (path.has_parent_path()) {
-    return path;
-  }
-  const char* folder = std::getenv("REVERIE_MODEL_DIR");
-  return std::filesystem::path(folder != nullptr && *folder != '\0' ? folder : REVERIE_MODEL_DIR) / path;
+  const std::filesystem::path path = WithHome(xml_file);
+  return path.has_parent_path() ? path : GymnasiumFolder() / path;
 }
 
 std::shared_ptr<const mjModel_> LoadMujocoModel(const std::string& xml_file) {
-  return LoadedModel(MujocoModelPath(xml_file), "", nullptr, "xml_file: ", xml_file);
+  const std::filesystem::path path = MujocoModelPath(xml_file);
+  if (!WithHome(xml_file).has_parent_path() && !std::filesystem::is_regular_file(path)) {
+    throw std::invalid_argument("xml_file: " + xml_file + ": no such file: neither where it was named nor among " +
+                                "Gymnasium's, in " + GymnasiumFolder().string());
+  }
+  return LoadedModel(path, "", nullptr, "xml_file: ", xml_file);
 }
 
 std::shared_ptr<const mjModel_> LoadMujocoModel(const std::filesystem::path& path, const std::string& variant,

@@ -14,7 +14,8 @@
 namespace reverie {
 
 // What the options common to the tasks mean.
-inline constexpr std::string_view kXmlFileDoc = "model file; a bare name is one of Gymnasium's";
+inline constexpr std::string_view kXmlFileDoc =
+    "model file; a bare name is that of a file in the folder of whoever gives it, or one of Gymnasium's";
 inline constexpr std::string_view kFrameSkipDoc = "simulation steps per step";
 inline constexpr std::string_view kForwardRewardDoc = "weight of the forward speed";
 inline constexpr std::string_view kCtrlCostDoc = "weight of the squared action";
