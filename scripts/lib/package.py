@@ -127,6 +127,9 @@ class Bundle:
         for name, path in sorted(found.items()):
             if name in torchs:
                 continue
+            if path.is_relative_to(self.build):
+                self.add_program(path, f"lib/{name}")
+                continue
             target = self.folder / "lib" / name
             shutil.copyfile(path.resolve(), target)
             target.chmod(0o755)
