@@ -1,13 +1,14 @@
 """Time DHMBPO's update and its model's minibatch written in PyTorch, as a careful user of it would, at Hopper-v5's sizes.
 
-usage: dhmbpo_twin.py     Prints a JSON line for each of 1 and 2 threads, eager and compiled: updates and minibatches per
-second. The work is that of src/learners/value_gradient_learner.cc and src/models/homoscedastic_ensemble.cc: five imagined
-steps forwards and backwards, five critics with their targets, actor, alpha; and eight members on 2048 rows. The settings
-are the published ones (Kubo et al. 2025). Compiled is the update's networks and the whole loss of a minibatch by
-torch.compile, where it works.
+usage: dhmbpo_twin.py [cuda]     Prints a JSON line for each of 1 and 2 threads, or for the GPU, eager and compiled: updates
+and minibatches per second. The work is that of src/learners/value_gradient_learner.cc and
+src/models/homoscedastic_ensemble.cc: five imagined steps forwards and backwards, five critics with their targets, actor,
+alpha; and eight members on 2048 rows. The settings are the published ones (Kubo et al. 2025). Compiled is the update's
+networks and the whole loss of a minibatch by torch.compile, where it works.
 """
 import json
 import math
+import sys
 import time
 import warnings
 
@@ -18,6 +19,11 @@ from torch.nn import functional as F
 warnings.filterwarnings("ignore")
 OBS, ACT, HORIZON, BATCH, MEMBERS, CRITICS, DISCOUNT = 11, 3, 5, 256, 8, 5, 0.995
 UPDATES, MINIBATCHES = 20, 4
+CUDA = sys.argv[1:] == ["cuda"]
+if CUDA:
+    torch.set_default_device("cuda")
+    torch.set_float32_matmul_precision("highest")
+    UPDATES, MINIBATCHES = 200, 200
 
 
 class BatchedLinear(nn.Module):
@@ -151,14 +157,17 @@ class Fit:
 def rate(work, count):
     for _ in range(3):
         work()
+    wait = torch.cuda.synchronize if CUDA else lambda: None
+    wait()
     start = time.perf_counter()
     for _ in range(count):
         work()
+    wait()
     return count / (time.perf_counter() - start)
 
 
 for kind, wrap in (("eager", lambda f: f), ("compiled", torch.compile)):
-    for threads in (1, 2):
+    for threads in (1,) if CUDA else (1, 2):
         torch.set_num_threads(threads)
         torch.manual_seed(0)
         try:

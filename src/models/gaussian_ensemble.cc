@@ -423,7 +423,11 @@ std::optional<Metrics> GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng
 
 GaussianPrediction GaussianEnsemble::Predict(const torch::Tensor& obs, const torch::Tensor& action,
                                              Members members) const {
-  const torch::Tensor inputs = standardizer_.Inputs(Inputs(obs, action));
+  return PredictFrom(Inputs(obs, action), members);
+}
+
+GaussianPrediction GaussianEnsemble::PredictFrom(const torch::Tensor& features_and_action, Members members) const {
+  const torch::Tensor inputs = standardizer_.Inputs(features_and_action);
   const bool all = members == Members::kAll;
   const torch::Tensor output = torch::GradMode::is_enabled() ? (all ? mlp_ : elite_networks_.mlp()).Forward(inputs)
                                : all                         ? mlp_.Infer(inputs)

@@ -403,14 +403,15 @@ void CheckModel(torch::jit::Module& module, const GaussianEnsemble& live, const 
   const torch::Tensor& action = rows[3];
   const torch::Tensor exact_action = action.to(torch::kFloat64);
   const torch::AutoGradMode in_float32(true);  // which a differentiable prediction is whatever the model's precision
-  const auto predict = [&](const torch::Tensor& actions) {
-    return live.Predict(obs.to(device), actions.to(device), Members::kElites);
-  };
-  const GaussianPrediction used = predict(action);
-  const GaussianPrediction exact = predict(exact_action);
+  // A task's features are float32 here too, and one device rounds them in another way than another: both see the
+  // file's, which CheckTask holds against the task's.
+  const torch::Tensor features =
+      module.find_method("_features") ? module.get_method("_features")({obs}).toTensor() : obs;
+  const GaussianPrediction used = live.Predict(obs.to(device), action.to(device), Members::kElites);
+  const GaussianPrediction exact =
+      live.PredictFrom(torch::cat({features, exact_action}, -1).to(device), Members::kElites);
   const auto read = module.get_method("predict")({obs, action}).toTuple();
   module.to(torch::kFloat64);
-  // The task's features, which CheckTask holds against the task's, are those of float32 here too.
   const auto read_exact =
       module.get_method("_predicted")({module.get_method("_inputs")({obs, exact_action})}).toTuple();
   for (const auto& [what, index, in_use, scale] :

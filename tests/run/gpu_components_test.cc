@@ -193,6 +193,45 @@ TEST_F(GpuComponents, ReplaysThroughTheModelAreTheWorkItself) {
   unsetenv("REVERIE_CHECK_GRAPHS");
 }
 
+// Along real transitions by their own noise, to targets of temporal difference; and models drawn to what they were.
+TEST_F(GpuComponents, ReplaysAlongRealTransitionsAreTheWorkItself) {
+  setenv("REVERIE_CHECK_GRAPHS", "1", 1);
+  TransitionBatch rows = RandomRows(500);
+  rows.log_weight().zero_();
+  ReplayBuffer buffer(kLayout, 500, gpu_);
+  buffer.Add(OnGpu(rows));
+  MixedSampler sampler(buffer);
+  EnvSpec spec;
+  spec.id = "Made-v0";
+  spec.obs_low.assign(11, -1);
+  spec.obs_high.assign(11, 1);
+  spec.action_low.assign(3, -1);
+  spec.action_high.assign(3, 1);
+  for (const Regularise regularise : {Regularise::kAnchor, Regularise::kPriorFunction}) {
+    GaussianEnsembleConfig small = SmallConfig();
+    small.regularise = regularise;
+    GaussianEnsemble model(small, {.layout = kLayout, .learn_reward = true}, Rng(1), gpu_);
+    const ModelEnv model_env(model, {.terminated = NeverTerminated}, spec, gpu_);
+    ValueGradientConfig config;
+    config.hidden = {32, 32};
+    config.batch_size = 64;
+    config.critics = {.members = 3, .hidden = {32, 32}};
+    config.horizon = 1;
+    config.noise = NoiseSource::kInferred;
+    config.critic_target = ValueTarget::kTd;
+    ValueGradientLearner learner(config, kLayout, Rng(1), gpu_);
+    testing::internal::CaptureStderr();
+    model.Fit(buffer, Rng(2));
+    learner.Update([&](TransitionBatch& into, torch::Generator& generator) { sampler.SampleInto(into, generator); },
+                   &model_env, 10);
+    const std::string said = testing::internal::GetCapturedStderr();
+    for (const char* work : {"the ensemble's minibatch", "the value gradient's update"}) {
+      EXPECT_THAT(said, HasSubstr(std::string(work) + ": captured as a CUDA graph"));
+    }
+  }
+  unsetenv("REVERIE_CHECK_GRAPHS");
+}
+
 TEST_F(GpuComponents, ACapturedDrawSeesRowsThatCameLater) {
   ReplayBuffer buffer(kLayout, 64, gpu_);
   TransitionBatch rows = OnGpu(RandomRows(32));

@@ -105,6 +105,8 @@ class GaussianEnsemble final : public DynamicsModel {
   int64_t noise_dim() const override { return config_.deterministic ? 0 : target_dim_; }
   // Of all members, and where it is differentiable, in the type of `action`: float32 or float64.
   GaussianPrediction Predict(const torch::Tensor& obs, const torch::Tensor& action, Members members) const override;
+  // The same for what the networks see of an observation beside the action, [N, in].
+  GaussianPrediction PredictFrom(const torch::Tensor& features_and_action, Members members) const;
   torch::Tensor DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const override;
   const torch::Tensor& target_std() const override { return standardizer_.target_std(); }
   const torch::Tensor& hypotheses() const override { return elites_; }  // best first
