@@ -39,7 +39,8 @@ std::string Cem::TorchScript(const Options& options) {
   var = torch.full_like(plan, initial_var)
   for i in range(iterations):
     std = torch.sqrt(torch.minimum(var, torch.square((1.0 - torch.abs(mean)) / 2.0)))
-    uniform = plan.new_empty([population, plan.size(0), plan.size(1)]).uniform_(-limit, limit, generator=generator)
+    uniform = plan.new_empty([population, plan.size(0), plan.size(1)], device="cpu")
+    uniform = uniform.uniform_(-limit, limit, generator=generator).to(plan.device)
     candidates = torch.addcmul(mean, std, torch.erfinv(uniform) * sqrt2)
     best_mean, best_var = self._best_of(candidates, self._score(obs, candidates, generator), elites, mean, var)
     mean = torch.lerp(best_mean, mean, alpha)

@@ -91,8 +91,8 @@ std::string ModelSource(const GaussianEnsemble& model, bool has_features) {
   source << "def _drawn(self, output: Tensor, generator: Generator) -> Tensor:\n"
          << "  mean, var = self._gaussian(output)\n";
   if (elites.max_log_var.defined()) {
-    source << "  noise = mean.new_empty(mean.size()).normal_(0.0, 1.0, generator=generator)\n"
-           << "  return mean + torch.sqrt(var) * noise\n";
+    source << "  noise = mean.new_empty(mean.size(), device=\"cpu\").normal_(0.0, 1.0, generator=generator)\n"
+           << "  return mean + torch.sqrt(var) * noise.to(var.device)\n";
   } else {
     source << "  return mean\n";
   }
@@ -112,8 +112,9 @@ std::string MoveSource(Propagation kind) {
     case Propagation::kTs1:  // dealt in a random order, as DrawStep deals them
       return head + R"(
   rows = state.size(0)
-  deal = torch.arange(rows, device=state.device)
-  torch.randperm(rows, generator=generator, out=deal)
+  order = torch.arange(rows)
+  torch.randperm(rows, generator=generator, out=order)
+  deal = order.to(state.device)
   slots = torch.arange(self.elites * ((rows + self.elites - 1) // self.elites), device=state.device)
   dealt = deal.index_select(0, torch.remainder(slots, rows))
   x = self._inputs(state, action).index_select(0, dealt).view([self.elites, -1, self.input_mean.size(0)])
@@ -128,7 +129,7 @@ std::string MoveSource(Propagation kind) {
   spread = means - means.select(0, 0)
   matched_var = var.reshape(by_candidate).mean(0) + torch.var(spread, [0], False, False)
   std = torch.sqrt(matched_var).repeat([self.particles, 1])
-  noise = std.new_empty(std.size()).normal_(0.0, 1.0, generator=generator)
+  noise = std.new_empty(std.size(), device="cpu").normal_(0.0, 1.0, generator=generator).to(std.device)
   return (means.select(0, 0) + spread.mean(0)).repeat([self.particles, 1]) + std * noise
 )";
     case Propagation::kE:
@@ -188,7 +189,7 @@ const char* const kCallsSource = R"(
 def _env_action(self, action: Tensor) -> Tensor:
   return torch.addcmul(self.action_center, self.action_half_range, action)
 def _generator(self, seed: int) -> Generator:
-  generator = torch.Generator(device=self.input_mean.device)
+  generator = torch.Generator()
   generator.manual_seed(seed)
   return generator
 def returns(self, obs: Tensor, actions: Tensor, seed: int = 0) -> Tensor:

@@ -36,7 +36,8 @@ std::string Mppi::TorchScript(const Options& options) {
   filter = sigma * torch.tril(torch.pow(beta, torch.relu(times.unsqueeze(1) - times)))
   filter = torch.where(times == 0.0, filter, filter * fresh)
   for i in range(iterations):
-    xi = plan.new_empty([population, plan.size(0), plan.size(1)]).normal_(0.0, 1.0, generator=generator)
+    xi = plan.new_empty([population, plan.size(0), plan.size(1)], device="cpu")
+    xi = xi.normal_(0.0, 1.0, generator=generator).to(plan.device)
     candidates = torch.clamp(plan + torch.matmul(filter, xi), -1.0, 1.0)
     scores = self._score(obs, candidates, generator)
     finite = torch.isfinite(scores)

@@ -13,7 +13,8 @@ RandomShooting::RandomShooting(const Options& options, const SequenceShape& shap
 
 std::string RandomShooting::TorchScript(const Options& options) {
   return kBestOfSource + kSearchHead + Assignment("population", options.population) + R"(
-  candidates = plan.new_empty([population, plan.size(0), plan.size(1)]).uniform_(-1.0, 1.0, generator=generator)
+  candidates = plan.new_empty([population, plan.size(0), plan.size(1)], device="cpu")
+  candidates = candidates.uniform_(-1.0, 1.0, generator=generator).to(plan.device)
   mean, var = self._best_of(candidates, self._score(obs, candidates, generator), 1, plan, plan)
   return mean
 )";

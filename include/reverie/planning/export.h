@@ -17,9 +17,9 @@
 //
 // Randomness: every call, and in forward every row, draws from a generator of its own with that seed. PyTorch's default
 // generators are left alone, and a row's action depends on its observation and the seed alone: equal seeds give equal
-// actions with one version of PyTorch on one device (on a GPU up to its rounding). A caller who acts again and again
-// gives other seeds from step to step. On the CPU a row is planned as MpcPolicy with one thread plans it with a
-// generator of that seed, up to rounding; under propagation ds with other noise.
+// actions with one version of PyTorch, on every device up to its rounding, since all is drawn on the CPU. A caller who
+// acts again and again gives other seeds from step to step. On the CPU a row is planned as MpcPolicy with one thread
+// plans it with a generator of that seed, up to rounding; under propagation ds with other noise.
 //
 // The task's functions are traced (torch::jit::tracer): they must be tensor operations whose sizes come from their
 // arguments, which is held against the functions themselves. A planner gives its search as a method of that module,
