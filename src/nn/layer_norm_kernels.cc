@@ -9,9 +9,6 @@
 namespace reverie {
 namespace {
 
-// Partial sums of a row, so that its sum is vectors' work.
-constexpr int64_t kPartialSums = 16;
-
 REVERIE_CLONES void ScaledSiluRow(float* __restrict y, const float* __restrict bias, float scale, int64_t n) {
   for (int64_t j = 0; j < n; ++j) {
     y[j] = Silu(scale * (y[j] + bias[j])).value;
@@ -29,33 +26,15 @@ REVERIE_CLONES void ScaledSiluSlopeRow(float* __restrict y, const float* __restr
 
 // Returns 1 / sqrt(var + epsilon).
 REVERIE_CLONES float NormalizeRow(float* __restrict h, float epsilon, int64_t n) {
-  const int64_t whole = n / kPartialSums * kPartialSums;
-  float sums[kPartialSums] = {};
-  for (int64_t j = 0; j < whole; j += kPartialSums) {
-    for (int64_t k = 0; k < kPartialSums; ++k) {
-      sums[k] += h[j + k];
-    }
-  }
   float sum = 0;
-  for (const float s : sums) {
-    sum += s;
-  }
-  for (int64_t j = whole; j < n; ++j) {
+#pragma omp simd reduction(+ : sum)
+  for (int64_t j = 0; j < n; ++j) {
     sum += h[j];
   }
   const float mean = sum / static_cast<float>(n);
-  float squares[kPartialSums] = {};
-  for (int64_t j = 0; j < whole; j += kPartialSums) {
-    for (int64_t k = 0; k < kPartialSums; ++k) {
-      h[j + k] -= mean;
-      squares[k] += h[j + k] * h[j + k];
-    }
-  }
   float square = 0;
-  for (const float s : squares) {
-    square += s;
-  }
-  for (int64_t j = whole; j < n; ++j) {
+#pragma omp simd reduction(+ : square)
+  for (int64_t j = 0; j < n; ++j) {
     h[j] -= mean;
     square += h[j] * h[j];
   }
@@ -69,22 +48,10 @@ REVERIE_CLONES float NormalizeRow(float* __restrict h, float epsilon, int64_t n)
 // By h: inverse_std (g - mean g - n mean(g n)).
 REVERIE_CLONES void NormalizeBackwardRow(float* __restrict grad, const float* __restrict normalized,
                                          const float* __restrict slope, float inverse_std, int64_t n) {
-  const int64_t whole = n / kPartialSums * kPartialSums;
-  float sums[kPartialSums] = {};
-  float products[kPartialSums] = {};
-  for (int64_t j = 0; j < whole; j += kPartialSums) {
-    for (int64_t k = 0; k < kPartialSums; ++k) {
-      sums[k] += grad[j + k];
-      products[k] += grad[j + k] * normalized[j + k];
-    }
-  }
   float sum = 0;
   float product = 0;
-  for (int64_t k = 0; k < kPartialSums; ++k) {
-    sum += sums[k];
-    product += products[k];
-  }
-  for (int64_t j = whole; j < n; ++j) {
+#pragma omp simd reduction(+ : sum, product)
+  for (int64_t j = 0; j < n; ++j) {
     sum += grad[j];
     product += grad[j] * normalized[j];
   }
