@@ -18,11 +18,17 @@ AlgorithmMaker ReadExperiment(const std::filesystem::path& file, const std::vect
                               const EnvRegistry& envs) {
   ConfigDocument document = OpenConfig(file);
   document.Set(sets);
+  for (const std::string& dropped : document.Dropped()) {
+    LogInfo(dropped);
+  }
   return ReadAlgorithm(document, envs);
 }
 
 TrainedRun LoadTrainedRun(const std::filesystem::path& run_directory, const EnvRegistry& envs) {
   const RunDirectory directory = RunDirectory::Open(run_directory);
+  if (RunDirectory::InUse(run_directory) && !CheckpointFolder::HasAny(directory.checkpoint_path())) {
+    throw std::invalid_argument(run_directory.string() + " is being trained and has no checkpoint yet");
+  }
   TrainedRun run{.maker = ReadExperiment(directory.config_path(), {}, envs)};
   if (const std::string changed = ChangedFiles(directory, run.maker); !changed.empty()) {
     LogWarning(changed);

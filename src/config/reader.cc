@@ -35,6 +35,7 @@ struct ConfigDocument::State {
   ConfigOverrides overrides;
   int layers = 0;          // of overrides; the file is layer 0
   std::string written_by;  // the version whose resolved config the file is, if it is one
+  std::vector<std::string> dropped;
 };
 
 namespace {
@@ -721,6 +722,12 @@ void ConfigDocument::Apply(const ConfigAssignment& assignment) {
     } else if (YAML::Dump(before) != YAML::Dump(value)) {
       override.chosen = state_->layers;
       override.instead_of_default = false;
+      if (YAML::Node options = YAML::Clone(node["options"]); options.IsMap() && options.size() > 0) {
+        options.SetStyle(YAML::EmitterStyle::Flow);
+        const std::string of = Join(prefix, "options");
+        state_->dropped.push_back(of + " " + FlowText(options) + " of " + FlowText(before) + " is dropped, as " + path +
+                                  " is now " + FlowText(value) + "; " + of + ".NAME=VALUE gives it its own");
+      }
       node.remove("options");
       forget_below(Join(prefix, "options"));
     }
@@ -740,6 +747,8 @@ void ConfigDocument::Set(std::vector<ConfigAssignment> assignments) {
     Apply(assignment);
   }
 }
+
+const std::vector<std::string>& ConfigDocument::Dropped() const { return state_->dropped; }
 
 void ConfigDocument::WrittenBy(std::string version) { state_->written_by = std::move(version); }
 

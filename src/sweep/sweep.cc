@@ -328,7 +328,8 @@ void RefuseOtherRuns(const Sweep& sweep, const EnvRegistry& envs) {
     const RunDirectory directory = RunDirectory::Open(run.directory);
     const AlgorithmMaker& maker = makers.at(run.config);
     const std::string difference = DifferenceFrom(directory, maker, envs, [](const ConfigDifference& one) {
-      return one.key == "seed" || RunConfig::SaysHow(one.key);
+      // A variant may have been given another name for `compare`.
+      return one.key == "seed" || one.key == "variant" || RunConfig::SaysHow(one.key);
     });
     if (!difference.empty()) {
       throw std::invalid_argument(difference + "; remove it, or name another folder in `out`");

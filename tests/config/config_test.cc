@@ -405,6 +405,16 @@ TEST(ConfigDocument, AnotherKindDropsTheOptionsOfTheOne) {
   // Those that are given with it are its own, in whatever order.
   EXPECT_EQ(AfterSets({{"planner.options.sigma=0.1", ""}, {"planner.kind=mppi", ""}}),
             "planner.kind=mppi planner.horizon=9 planner.options.sigma=0.1 ");
+
+  ConfigDocument document =
+      ConfigDocument::FromText("env:\n  id: a\n  options:\n    repeat: 2\n    skip: 1\n", "c.yaml");
+  document.Set("env.id=a");
+  EXPECT_THAT(document.Dropped(), testing::IsEmpty());
+  document.Set("env.id=b");
+  document.Set("env.id=c");  // of which nothing is left to drop
+  EXPECT_THAT(document.Dropped(),
+              testing::ElementsAre("env.options {repeat: 2, skip: 1} of a is dropped, as env.id is now b; "
+                                   "env.options.NAME=VALUE gives it its own"));
 }
 
 struct NutMaker {

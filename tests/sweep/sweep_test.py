@@ -357,6 +357,11 @@ class Broken(Case):
         result = self.sweep(code=2)
         self.assertIn("out/InvertedPendulum-v5/sac/seed-0 was begun with another config: sac.discount (0.99 there, "
                       "0.9 here); remove it, or name another folder", result.stderr)
+        # Its variant may have another name since.
+        self.write("base: base.yaml\nseeds: [0]\nout: out\n")
+        config = self.cwd / "out/InvertedPendulum-v5/sac/seed-0/config.yaml"
+        config.write_text(re.sub(r"(?m)^variant: .*$", "variant: other", config.read_text()))
+        self.assertIn("1 of them finished before", self.sweep().stderr)
 
     def test_a_variant_of_another_kind_leaves_out_what_the_base_says_of_the_other(self):
         self.write(program.TINY_PETS, "pets.yaml")
@@ -378,6 +383,10 @@ class Broken(Case):
         self.assertGreater(len(files), 0)
         for file in files:
             self.assertGreater(len(self.sweep("--status", file=file).stdout.splitlines()), 1)
+            # Another task of the suite has none of the options of the base's own.
+            base = (file.parent / re.search(r"(?m)^base: (\S+)", file.read_text())[1]).read_text()
+            if repeat := re.search(r"action_repeat: \d+", base):
+                self.assertIn("env.options." + repeat[0], file.read_text())
 
 
 class Slurm(Case):

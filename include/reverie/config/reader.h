@@ -52,6 +52,9 @@ class ConfigDocument {
   // with them.
   void Set(std::vector<ConfigAssignment> assignments);
 
+  // A sentence for each section whose `options` a layer has dropped.
+  const std::vector<std::string>& Dropped() const;
+
   // Says that the file is a resolved config of `version`, "Reverie 0.1.0". ReadInto then leaves out what of the file
   // itself is not read, as the configs of older versions list it, and names the version at a key that there is no more.
   void WrittenBy(std::string version);
