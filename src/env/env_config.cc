@@ -49,7 +49,12 @@ std::string EnvConfig::UnlikeItsOwn() const {
   const EnvMaker own = registry->Find(id).maker();
   CopyAllButFiles(maker.options(), own.options());
   const EnvSpec here = maker.make()->spec();
-  const EnvSpec there = own.make()->spec();
+  EnvSpec there;
+  try {
+    there = own.make()->spec();
+  } catch (const std::invalid_argument&) {
+    return "";  // the options are for the named files alone
+  }
   if (here.obs_dim() == there.obs_dim() && here.act_dim() == there.act_dim()) {
     return "";
   }

@@ -13,6 +13,7 @@
 #include "reverie/config/writer.h"
 #include "reverie/core/rng.h"
 #include "reverie/core/text.h"
+#include "reverie/env/registry.h"
 #include "reverie/run/run_config.h"
 
 namespace reverie {
@@ -478,31 +479,51 @@ void WarnOfRuns(Comparison& comparison) {
 std::string GroupOnTask(const RunData& run) { return run.group() + " on " + run.task(); }
 
 // The folder that a run stands in.
-std::string FolderAround(const RunData& run) {
+std::filesystem::path FolderAround(const RunData& run) {
   const std::filesystem::path path = run.path.lexically_normal();
-  const std::filesystem::path folder = (path.has_filename() ? path : path.parent_path()).parent_path();
-  return folder.empty() ? "." : folder.string();
+  return (path.has_filename() ? path : path.parent_path()).parent_path();
+}
+
+// The same without the folders of its variant and task, as sweeps and train name them: what a group's runs on several
+// tasks have in common.
+std::filesystem::path FolderOfAllTasks(const RunData& run) {
+  const std::string task = NameInPaths(run.task());
+  std::filesystem::path folder = FolderAround(run);
+  for (const std::string& name : {run.group(), run.record.facts.algorithm + "-" + task, task}) {
+    if (folder.filename() == name) {
+      folder = folder.parent_path();
+    }
+  }
+  return folder;
 }
 
 // Runs of one name that were made apart, as a sweep's and those of another place, are groups of their own where a seed
-// is in both: a seed counts once.
+// is in both: a seed counts once. They are so on every task, for what is said over all.
 void DivideByFolders(Comparison& comparison) {
-  std::map<std::string, std::set<int64_t>> seeds;
-  std::map<std::string, std::set<std::string>> divided;  // into these folders
-  for (const RunData& run : comparison.runs) {
-    if (!seeds[GroupOnTask(run)].insert(run.record.facts.seed).second) {
-      divided.try_emplace(GroupOnTask(run));
+  const auto clashes = [&](const auto& folder_of) {
+    std::set<std::string> seen, clashing;
+    for (const RunData& run : comparison.runs) {
+      const std::string where = GroupOnTask(run) + "\n" + folder_of(run).string();
+      if (!seen.insert(where + "\n" + std::to_string(run.record.facts.seed)).second) {
+        clashing.insert(run.group());
+      }
     }
-  }
+    return clashing;
+  };
+  const std::set<std::string> divided = clashes([](const RunData&) { return std::filesystem::path(); });
+  const std::set<std::string> divided_further = clashes(FolderOfAllTasks);
+  std::map<std::string, std::set<std::string>> folders;
   for (RunData& run : comparison.runs) {
-    if (const auto group = divided.find(GroupOnTask(run)); group != divided.end()) {
-      run.group_folder = FolderAround(run);
-      group->second.insert(run.group_folder);
+    const std::string name = run.group();
+    if (divided.contains(name)) {
+      const std::filesystem::path folder = divided_further.contains(name) ? FolderAround(run) : FolderOfAllTasks(run);
+      run.group_folder = folder.empty() ? "." : folder.string();
+      folders[name].insert(run.group_folder);
     }
   }
-  for (const auto& [group, folders] : divided) {
-    comparison.warnings.push_back(group + ": a seed counts once, and some are there more than once; its runs are " +
-                                  "compared as groups by their folders: " + Joined({folders.begin(), folders.end()}) +
+  for (const auto& [name, places] : folders) {
+    comparison.warnings.push_back(name + ": a seed counts once, and some are there more than once; its runs are " +
+                                  "compared as groups by their folders: " + Joined({places.begin(), places.end()}) +
                                   ".");
   }
 }

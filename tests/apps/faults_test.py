@@ -327,6 +327,16 @@ class Files(Case):
         self.assertIn(f"project/c.yaml:6: env.options.xml_file: no such file: {self.model.resolve()}", said)
         self.assertFalse((self.cwd / "new").exists())
 
+    def test_options_may_fit_the_named_file_alone(self):
+        self.write("""<mujoco><worldbody><body name="trunk" pos="0 0 0.75"><freejoint/><geom size="0.2" mass="5"/>
+            <body name="leg"><joint name="hip" type="hinge" axis="0 1 0"/><geom type="capsule" fromto="0 0 0 0 0 -0.4" size="0.05"/>
+            </body></body></worldbody><actuator><motor joint="hip" ctrllimited="true" ctrlrange="-1 1"/></actuator></mujoco>""",
+                   "project/dog.xml")
+        self.write(TINY_SAC.replace("{id: InvertedPendulum-v5}",
+                                    "{id: Ant-v5, options: {xml_file: dog.xml, main_body: trunk}}"), "project/dog.yaml")
+        self.train("project/dog.yaml", "--run-dir", "r")
+        self.train("--resume", "r", "--set", "total_steps=600")
+
     def test_a_bare_name_is_first_that_of_a_file_beside_whoever_gives_it(self):
         self.write(TINY_SAC.replace("-v5}", "-v5, options: {xml_file: inverted_pendulum.xml}}"), "project/own.yaml")
         stock = self.train("project/own.yaml", "--run-dir", "stock").stderr

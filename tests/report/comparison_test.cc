@@ -236,8 +236,28 @@ TEST(Compare, ASeedThatIsThereTwiceDividesItsGroupByFolders) {
     EXPECT_EQ(comparison.runs[group.runs.at(2)].group(), group.name);
   }
   EXPECT_EQ(comparison.tasks[0].groups[2].name, "b");
-  EXPECT_EQ(comparison.tasks.at(1).groups.at(0).name, "a");
-  EXPECT_THAT(comparison.warnings, Contains(HasSubstr("compared as groups by their folders: apart, sweep.")).Times(1));
+  EXPECT_EQ(comparison.tasks.at(1).groups.at(0).name, "a in .");
+  EXPECT_THAT(comparison.warnings,
+              Contains(HasSubstr("compared as groups by their folders: ., apart, sweep.")).Times(1));
+}
+
+TEST(Compare, SweepsOfSeveralTasksAreDividedAlikeOnAll) {
+  std::vector<RunData> runs;
+  for (const std::string sweep : {"old/", "new/"}) {
+    for (const std::string task : {"T", "U"}) {
+      for (int64_t seed = 0; seed < 3; ++seed) {
+        runs.push_back(MakeRun(task, "a", seed, Rising(sweep == "old/" ? 1 : 2)));
+        runs.back().path = sweep + task + "/a/seed-" + std::to_string(seed);
+      }
+    }
+  }
+  const Comparison comparison = Compare(runs, {.reference_returns = {{"T", {0, 20}}, {"U", {0, 20}}}});
+  const OverallReport& overall = comparison.overall.value();
+  ASSERT_EQ(overall.groups.size(), 2);
+  EXPECT_EQ(overall.groups[0].name, "a in old");
+  EXPECT_DOUBLE_EQ(overall.groups[0].iqm.value().value, 0.5);
+  EXPECT_EQ(overall.groups[1].name, "a in new");
+  EXPECT_DOUBLE_EQ(overall.groups[1].iqm.value().value, 1);
 }
 
 TEST(Compare, RefusesASeedTwiceAndNothingAtAll) {

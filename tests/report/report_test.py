@@ -136,7 +136,7 @@ class Numbers(Case):
         for seed in range(2):
             make_run(self.cwd / f"sweep/none-Hopper-v5/seed-{seed}", "Hopper-v5", "none", seed, [1] * 21)
         summary = json.loads(self.compare("sweep", "--json").stdout)
-        names = ["none in sweep/Hopper-v5/none", "penalty", "none in sweep/none-Hopper-v5"]
+        names = ["none in sweep", "penalty", "none in sweep/none-Hopper-v5"]
         self.assertEqual([(group["name"], len(group["runs"])) for group in summary["tasks"][0]["groups"]],
                          list(zip(names, (5, 5, 2))))
         self.assertEqual(sorted({run["group"] for run in summary["runs"] if run["task"] == "Hopper-v5"}), sorted(names))
