@@ -22,6 +22,11 @@ void Svg::Config::Visit(Fields& fields) {
     fields.Check([this] { return RewardMisfit(model.reward, env.id, env.maker.task_functions()); });
     fields.Check([this] { return model.LacksOf(run.exploration_steps, replay_capacity); });
     fields.Check([this] {
+      return model.card().is_coarse
+                 ? "precision is that of steps without derivatives, of which there are none here; expected float32"
+                 : "";
+    });
+    fields.Check([this] {
       const bool known_alone = !learner.HasCritics() && !LearnsReward(model.reward, env.maker.task_functions());
       return known_alone && !RewardHasDerivatives(env.maker)
                  ? "learner.terminal_value: none learns from derivatives of the reward, which the known one of " +

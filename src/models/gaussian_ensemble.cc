@@ -147,7 +147,8 @@ ModelCard GaussianEnsembleConfig::Card() const {
           .hypotheses_key = "model.elites",
           .networks = members,
           .has_variance = !deterministic,
-          .has_holdout = holdout_ratio > 0};
+          .has_holdout = holdout_ratio > 0,
+          .is_coarse = precision != Precision::kFloat32};
 }
 
 GaussianEnsemble::GaussianEnsemble(const GaussianEnsembleConfig& config, const ModelSpec& spec, const Rng& rng,

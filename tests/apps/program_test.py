@@ -166,6 +166,9 @@ class BadInput(Case):
             TINY_SVG.replace("Hopper-v5", "InvertedPendulum-v5").replace(", critics: {hidden: [16, 16]}", ", terminal_value: none"),
             "c.yaml:9: model: learner.terminal_value: none learns from derivatives of the reward, which the known one of "
             "InvertedPendulum-v5 does not have; reward: learned does"),
+        "precision of steps that nobody takes": (
+            TINY_SVG.replace("{members", "{precision: bf16, members"),
+            "c.yaml:9: model: precision is that of steps without derivatives, of which there are none here; expected float32"),
         "another's switch": (TINY_DHMBPO.replace("horizon: 3", "horizon: 3, policy: deterministic"),
                              "c.yaml:12: learner.policy: no such key"),
         "a loss of more steps": (TINY_DHMBPO.replace("horizon: 3", "horizon: 3, actor_horizon: 4"),

@@ -88,6 +88,7 @@ struct ModelCard {
   int64_t networks = 1;                         // that are trained; the hypotheses are some of them
   bool has_variance = true;                     // its Gaussians have one; else what it predicts is not random
   bool has_holdout = true;                      // a fit holds rows out
+  bool is_coarse = false;                       // imagined steps without derivatives may be coarser than float32
 };
 
 class DynamicsModel {
