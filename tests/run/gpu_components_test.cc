@@ -40,6 +40,24 @@ GaussianEnsembleConfig SmallConfig() {
           .max_epochs = 30};
 }
 
+ValueGradientConfig SmallLearnerConfig() {
+  ValueGradientConfig config;
+  config.hidden = {32, 32};
+  config.batch_size = 64;
+  config.critics = {.members = 3, .hidden = {32, 32}};
+  return config;
+}
+
+EnvSpec MadeSpec() {
+  EnvSpec spec;
+  spec.id = "Made-v0";
+  spec.obs_low.assign(11, -1);
+  spec.obs_high.assign(11, 1);
+  spec.action_low.assign(3, -1);
+  spec.action_high.assign(3, 1);
+  return spec;
+}
+
 class GpuComponents : public testing::Test {
  protected:
   void SetUp() override {
@@ -57,6 +75,15 @@ class GpuComponents : public testing::Test {
     batch.truncated().zero_();
     batch.log_weight().uniform_(-1.5, 0.5, generator_);
     return batch;
+  }
+
+  // 500 random rows, each of weight 1.
+  ReplayBuffer FilledBuffer() {
+    TransitionBatch rows = RandomRows(500);
+    rows.log_weight().zero_();
+    ReplayBuffer buffer(kLayout, 500, gpu_);
+    buffer.Add(OnGpu(rows));
+    return buffer;
   }
 
   TransitionBatch OnGpu(const TransitionBatch& batch) const { return {batch.layout, batch.rows.to(gpu_)}; }
@@ -133,10 +160,7 @@ TEST_F(GpuComponents, WorkThatCannotBeCapturedIsDoneAllTheSame) {
 
 TEST_F(GpuComponents, ReplaysOfUpdatesAndFitsAreTheWorkItself) {
   setenv("REVERIE_CHECK_GRAPHS", "1", 1);
-  TransitionBatch rows = RandomRows(500);
-  rows.log_weight().zero_();
-  ReplayBuffer buffer(kLayout, 500, gpu_);
-  buffer.Add(OnGpu(rows));
+  const ReplayBuffer buffer = FilledBuffer();
   MixedSampler sampler(buffer);
   SacLearner learner({}, kLayout, Rng(1), gpu_);
   learner.Update(sampler, 20);
@@ -153,10 +177,7 @@ TEST_F(GpuComponents, ReplaysOfUpdatesAndFitsAreTheWorkItself) {
 
 TEST_F(GpuComponents, ReplaysThroughTheModelAreTheWorkItself) {
   setenv("REVERIE_CHECK_GRAPHS", "1", 1);
-  TransitionBatch rows = RandomRows(500);
-  rows.log_weight().zero_();
-  ReplayBuffer buffer(kLayout, 500, gpu_);
-  buffer.Add(OnGpu(rows));
+  const ReplayBuffer buffer = FilledBuffer();
   HomoscedasticEnsemble model({.members = 4,
                                .hidden = {32, 32},
                                .batch_size = 64,
@@ -165,18 +186,8 @@ TEST_F(GpuComponents, ReplaysThroughTheModelAreTheWorkItself) {
                                .patience = 4,
                                .first_fit = 2},
                               {.layout = kLayout, .learn_reward = true}, Rng(1), gpu_);
-  EnvSpec spec;
-  spec.id = "Made-v0";
-  spec.obs_low.assign(11, -1);
-  spec.obs_high.assign(11, 1);
-  spec.action_low.assign(3, -1);
-  spec.action_high.assign(3, 1);
-  const ModelEnv model_env(model, {.terminated = NeverTerminated}, spec, gpu_);
-  ValueGradientConfig config;
-  config.hidden = {32, 32};
-  config.batch_size = 64;
-  config.critics = {.members = 3, .hidden = {32, 32}};
-  ValueGradientLearner learner(config, kLayout, Rng(1), gpu_);
+  const ModelEnv model_env(model, {.terminated = NeverTerminated}, MadeSpec(), gpu_);
+  ValueGradientLearner learner(SmallLearnerConfig(), kLayout, Rng(1), gpu_);
   const torch::Tensor states = buffer.All().obs();
   const auto starts = [&](TransitionBatch& from, torch::Generator& generator) {
     const auto options = torch::TensorOptions().dtype(torch::kInt64).device(gpu_);
@@ -196,26 +207,14 @@ TEST_F(GpuComponents, ReplaysThroughTheModelAreTheWorkItself) {
 // Along real transitions by their own noise, to targets of temporal difference; and models drawn to what they were.
 TEST_F(GpuComponents, ReplaysAlongRealTransitionsAreTheWorkItself) {
   setenv("REVERIE_CHECK_GRAPHS", "1", 1);
-  TransitionBatch rows = RandomRows(500);
-  rows.log_weight().zero_();
-  ReplayBuffer buffer(kLayout, 500, gpu_);
-  buffer.Add(OnGpu(rows));
+  const ReplayBuffer buffer = FilledBuffer();
   MixedSampler sampler(buffer);
-  EnvSpec spec;
-  spec.id = "Made-v0";
-  spec.obs_low.assign(11, -1);
-  spec.obs_high.assign(11, 1);
-  spec.action_low.assign(3, -1);
-  spec.action_high.assign(3, 1);
   for (const Regularise regularise : {Regularise::kAnchor, Regularise::kPriorFunction}) {
     GaussianEnsembleConfig small = SmallConfig();
     small.regularise = regularise;
     GaussianEnsemble model(small, {.layout = kLayout, .learn_reward = true}, Rng(1), gpu_);
-    const ModelEnv model_env(model, {.terminated = NeverTerminated}, spec, gpu_);
-    ValueGradientConfig config;
-    config.hidden = {32, 32};
-    config.batch_size = 64;
-    config.critics = {.members = 3, .hidden = {32, 32}};
+    const ModelEnv model_env(model, {.terminated = NeverTerminated}, MadeSpec(), gpu_);
+    ValueGradientConfig config = SmallLearnerConfig();
     config.horizon = 1;
     config.noise = NoiseSource::kInferred;
     config.critic_target = ValueTarget::kTd;
@@ -302,10 +301,7 @@ TEST_F(GpuComponents, ReplayedUpdatesOfSacLearn) {
 }
 
 TEST_F(GpuComponents, UpdatesAllocateNothingOnceTheyAreUnderWay) {
-  TransitionBatch rows = RandomRows(500);
-  rows.log_weight().zero_();
-  ReplayBuffer buffer(kLayout, 500, gpu_);
-  buffer.Add(OnGpu(rows));
+  const ReplayBuffer buffer = FilledBuffer();
   MixedSampler sampler(buffer);
   SacLearner learner({}, kLayout, Rng(1), gpu_);
   const auto allocations = [&](int64_t updates) {
