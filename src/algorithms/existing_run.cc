@@ -6,8 +6,19 @@
 #include "reverie/config/writer.h"
 #include "reverie/core/file.h"
 #include "reverie/core/text.h"
+#include "reverie/env/mujoco/simulation.h"
 
 namespace reverie {
+namespace {
+
+// FileDigest of what a bare name means that no file of the user's has: one of Gymnasium's; "" where it has none either.
+std::string DigestOfTasksOwn(const std::string& bare) {
+  const std::filesystem::path file = MujocoModelPath(bare);
+  std::error_code error;
+  return std::filesystem::is_regular_file(file, error) ? FileDigest(file) : "";
+}
+
+}  // namespace
 
 std::map<std::string, std::string> FileDigests(const AlgorithmMaker& maker) {
   std::map<std::string, std::string> digests;
@@ -44,7 +55,8 @@ std::string DifferenceFrom(const RunDirectory& run, const AlgorithmMaker& maker,
     }
     const std::filesystem::path place = WithHome(there);  // a bare name is another's, whatever lies here
     const bool is_it = run.record().facts.files.contains(key) ||
-                       (place.has_parent_path() && std::filesystem::absolute(place).lexically_normal() == file);
+                       (place.has_parent_path() ? std::filesystem::absolute(place).lexically_normal() == file
+                                                : DigestOfTasksOwn(there) == FileDigest(file));
     if (!is_it) {
       differences.push_back({.key = key, .there = there, .here = file.string()});
     }
@@ -52,7 +64,9 @@ std::string DifferenceFrom(const RunDirectory& run, const AlgorithmMaker& maker,
   }
   for (const auto& [key, digest] : run.record().facts.files) {
     if (const std::string bare = now.TextAt(key); !files.contains(key) && !bare.empty()) {  // one of the task's own
-      differences.push_back({.key = key, .there = before.TextAt(key), .here = bare});
+      if (DigestOfTasksOwn(bare) != digest) {
+        differences.push_back({.key = key, .there = before.TextAt(key), .here = bare});
+      }
       before.Set(key + "=" + YamlText(bare), run.config_path().string());
     }
   }

@@ -55,28 +55,46 @@ void TurnSignalsIntoWriteErrors() {
   }
 }
 
+std::vector<std::string> LongOptions(const CLI::App& app) {
+  std::vector<std::string> options;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) {
+      options.push_back("--" + name);
+    }
+  }
+  return options;
+}
+
 // What is wrong with a command line, whose words after the program's name are given, in one sentence.
 std::string Complaint(const CLI::ParseError& error, const CLI::App& program, const std::vector<std::string>& words) {
   const auto hint = [](const std::string& word, const std::vector<std::string>& known) {
     const std::string nearest = NearestName(word, known);
     return nearest.empty() ? "; known: " + Joined(known) : "; did you mean " + nearest + "?";
   };
+  std::vector<std::string> names;
+  for (const CLI::App* command : program.get_subcommands([](const CLI::App* /*any*/) { return true; })) {
+    names.push_back(command->get_name());
+  }
+  if (words.empty()) {
+    return "expected a command; known: " + Joined(names);
+  }
+  const std::string first = words.front().substr(0, words.front().find('='));
+  if (first.starts_with('-')) {
+    for (const CLI::App* command : program.get_subcommands([](const CLI::App* /*any*/) { return true; })) {
+      const std::vector<std::string> options = LongOptions(*command);
+      if (std::find(options.begin(), options.end(), first) != options.end()) {
+        return first + ": the options of a command follow it, as in " + program.get_name() + " " +
+               command->get_name() + " " + first;
+      }
+    }
+    return first + ": no such option" + hint(first, LongOptions(program));
+  }
   const std::vector<CLI::App*> chosen = program.get_subcommands();
   if (chosen.empty()) {
-    std::vector<std::string> names;
-    for (const CLI::App* command : program.get_subcommands([](const CLI::App* /*any*/) { return true; })) {
-      names.push_back(command->get_name());
-    }
-    return words.empty() ? "expected a command; known: " + Joined(names)
-                         : words.front() + ": no such command" + hint(words.front(), names);
+    return first + ": no such command" + hint(first, names);
   }
   const CLI::App& command = *chosen.front();
-  std::vector<std::string> options;
-  for (const CLI::Option* option : command.get_options()) {
-    if (option->get_name().starts_with("--")) {
-      options.push_back(option->get_name());
-    }
-  }
+  const std::vector<std::string> options = LongOptions(command);
   for (const std::string& word : words) {
     const std::string option = word.substr(0, word.find('='));
     if (option.starts_with("--") && std::find(options.begin(), options.end(), option) == options.end()) {

@@ -28,15 +28,19 @@ struct TrainArguments {
   bool auto_resume = false;
 };
 
-// A run goes on as it began: only where it is computed and where its files lie may change, and how long it is.
+// A run goes on as it began: only its name, where it is computed and where its files lie may change, and how long it is.
 void RefuseChanges(const std::filesystem::path& run, const AlgorithmMaker& maker, const EnvRegistry& envs) {
   const RunDirectory directory = RunDirectory::Open(run);
   const std::string difference = DifferenceFrom(directory, maker, envs, [](const ConfigDifference& one) {
     const bool longer = one.key == "total_steps" && ParseNumber<int64_t>(one.here) > ParseNumber<int64_t>(one.there);
-    return RunConfig::SaysHow(one.key) || longer;
+    return one.key == "variant" || RunConfig::SaysHow(one.key) || longer;
   });
   if (!difference.empty()) {
-    throw std::invalid_argument(difference + "; only total_steps may grow, and device and threads change");
+    std::string what_may = "; only total_steps may grow, and variant, device and threads change";
+    if (ChangedFiles(directory, maker).empty()) {
+      what_may += "; train --resume " + run.string() + " goes on as it began";
+    }
+    throw std::invalid_argument(difference + what_may);
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <utility>
 
 #include "reverie/core/log.h"
 #include "reverie/core/text.h"
@@ -99,9 +100,14 @@ void ProgressLine::Update(int64_t env_steps, int64_t updates) {
 
 void ProgressLine::Report() {
   said_at_ = latest_.time;
-  if (!output_.terminal) {
+  if (!output_.terminal && std::exchange(reported_, latest_.env_steps) != latest_.env_steps) {
     output_.message(Text());
   }
+}
+
+void ProgressLine::EndPause() {
+  samples_.clear();
+  said_at_ = output_.now();
 }
 
 void ProgressLine::Attend(std::string_view work, int64_t count, std::string_view pieces) {

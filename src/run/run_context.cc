@@ -135,7 +135,6 @@ void RunContext::WriteTrainRow(std::string_view prefix, const Metrics& learner_m
 void RunContext::Evaluate() {
   const double wall_s = TrainingSeconds();
   const Stopwatch pause;
-  progress_->Pause();
   const std::optional<EvalResult> result = [&] {
     const auto timing = timer_.Measure("evaluate");
     return hooks_.evaluate(env_steps_);
@@ -164,6 +163,7 @@ void RunContext::Evaluate() {
                 static_cast<long>(env_steps_), result->return_mean(), result->return_std(),
                 static_cast<long>(result->episodes()), DurationText(wall_s).c_str());
   LogInfo(text.data());
+  progress_->EndPause();
 }
 
 void RunContext::VisitState(StateVisitor& state) {

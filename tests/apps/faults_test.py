@@ -340,10 +340,10 @@ class Files(Case):
     def test_a_bare_name_is_first_that_of_a_file_beside_whoever_gives_it(self):
         self.write(TINY_SAC.replace("-v5}", "-v5, options: {xml_file: inverted_pendulum.xml}}"), "project/own.yaml")
         stock = self.train("project/own.yaml", "--run-dir", "stock").stderr
-        self.assertNotIn("shadows", stock)
+        self.assertNotIn("is taken, not", stock)
         ours = self.add_model("project/inverted_pendulum.xml", 1)
         here = self.add_model("inverted_pendulum.xml", 50)
-        says = f"xml_file: {ours.resolve()} is taken, which shadows Gymnasium's inverted_pendulum.xml\n"
+        says = f"xml_file: {ours.resolve()} is taken, not Gymnasium's inverted_pendulum.xml\n"
         self.assertIn(f"info: {says}", self.train("project/own.yaml", "--run-dir", "r").stderr)
         self.assertIn(says, (self.cwd / "r/log.txt").read_text())
         self.assertEqual(self.xml_file("r"), str(ours.resolve()))
@@ -352,18 +352,36 @@ class Files(Case):
         self.assertEqual(len({str(comparable(self.cwd / run / "train.csv")) for run in ("stock", "r", "set")}), 3)
         # Runs go on with what they began with, whatever lies beside them or where they are called from.
         shutil.copy(here, self.cwd / "stock/inverted_pendulum.xml")
-        self.assertNotIn("shadows", self.call("train", "--resume", "stock", "--set", "total_steps=600").stderr)
+        self.assertNotIn("is taken, not", self.call("train", "--resume", "stock", "--set", "total_steps=600").stderr)
         self.assertEqual(self.xml_file("stock"), "inverted_pendulum.xml")
         self.assertIn(says, self.call("train", "--resume", "r", "--set", "total_steps=600").stderr)
+        self.write(TINY_SAC.replace("-v5}", "-v5, options: {xml_file: inverted_pendulum.xml}}").replace("500", "600"), "project/own.yaml")
+        said = self.call("train", "project/own.yaml", "--run-dir", "stock", "--auto-resume", code=2).stderr
+        self.assertIn(f"xml_file (inverted_pendulum.xml there, {ours.resolve()} here); only total_steps may grow, and variant, "
+                      "device and threads change; train --resume stock goes on as it began", said)
         described = self.call("envs", "InvertedPendulum-v5").stdout
         self.assertIn("a bare name is that of a file in the folder of whoever gives it, or one of Gymnasium's", described)
+
+    def test_a_copy_of_the_tasks_own_file_is_the_tasks_own(self):
+        config = TINY_SAC.replace("-v5}", "-v5, options: {xml_file: inverted_pendulum.xml}}")
+        self.write(config, "project/own.yaml")
+        self.train("project/own.yaml", "--run-dir", "r")
+        nowhere = self.call("train", "project/c.yaml", "--set", "env.options.xml_file=none.xml", code=2).stderr
+        own = pathlib.Path(re.search("none of that name in (.*);", nowhere)[1]) / "inverted_pendulum.xml"
+        shutil.copy(own, self.cwd / "project")
+        said = self.train("project/own.yaml", "--run-dir", "r", "--auto-resume", "--set", "total_steps=600").stderr
+        self.assertIn("going on from", said)
+        self.assertNotIn("is taken, not", said)
+        (self.cwd / "project/inverted_pendulum.xml").unlink()
+        self.assertIn("going on from", self.train("project/own.yaml", "--run-dir", "r", "--auto-resume", "--set", "total_steps=700").stderr)
+        self.assertEqual(self.xml_file("r"), "inverted_pendulum.xml")
 
     def test_a_name_that_leads_nowhere_is_named_where_it_was_given(self):
         self.train("project/c.yaml", "--run-dir", "r")
         self.model.rename(self.cwd / "moved.xml")
         resume = ("train", "--resume", "r", "--set", "total_steps=600")
         self.assertRegex(self.call(*resume, code=2).stderr, r"error: r/config.yaml:\d+: env.options.xml_file: no such file: /")
-        for name, says in (("none.xml", "none.xml: no such file: neither where it was named nor among Gymnasium's, in /"),
+        for name, says in (("none.xml", "none.xml: Gymnasium has none of that name in /"),
                            ("./none.xml", f"no such file: {self.cwd.resolve()}/none.xml\n")):
             given = f"--set env.options.xml_file={name}"
             self.assertIn(f"error: {given}: env.options.xml_file: {says}", self.call(*resume, *given.split(), code=2).stderr)
@@ -379,7 +397,7 @@ class Files(Case):
         self.model.write_text(text.replace("0.6", "0.7"))
         says = f"env.options.xml_file: {self.model.resolve()} is not what it was when r was begun"
         self.assertEqual(self.call("train", "--resume", "r", "--set", "total_steps=600", code=2).stderr,
-                         f"error: {says}; only total_steps may grow, and device and threads change\n")
+                         f"error: {says}; only total_steps may grow, and variant, device and threads change\n")
         self.assertIn(says, self.call("train", "project/c.yaml", "--run-dir", "r", "--auto-resume", code=2).stderr)
         self.assertIn(f"warning: {says}\n", self.call("eval", "r", "--episodes", 1).stderr)
         self.train("project/c.yaml", "--run-dir", "longer", "--seed", 1)

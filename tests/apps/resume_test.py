@@ -129,6 +129,27 @@ class AutoResume(ResumeCase):
         self.assertIn("r is finished", self.again().stderr)
         self.assertEqual(before, {path: path.stat().st_mtime_ns for path in (self.cwd / "r").rglob("*")})
 
+    def test_the_name_of_a_variant_may_change(self):
+        self.write(TINY_SAC)
+        self.again("--set", "variant=before")
+        self.assertIn("going on from", self.again("--set", "variant=after", "--set", "total_steps=600").stderr)
+        self.assertEqual(json.loads((self.cwd / "r/run.json").read_text())["variant"], "after")
+
+    def test_a_run_that_is_trained_and_has_no_checkpoint_yet_is_said_to_be(self):
+        self.write(TINY_SAC.replace("500", "1000000").replace("150", "900000"))
+        process = subprocess.Popen([PROGRAM, "train", "c.yaml", "--run-dir", "r"], cwd=self.cwd, stderr=subprocess.DEVNULL)
+        try:
+            while not (self.cwd / "r/eval.csv").exists():
+                self.assertIsNone(process.poll(), "ended before it was looked at")
+                time.sleep(0.002)
+            for command in (["eval", "r"], ["export", "r", "--out", "p.pt"], ["record", "r", "--out", "v.mp4"]):
+                said = run(*command, cwd=self.cwd)
+                self.assertEqual((said.returncode, said.stderr),
+                                 (2, "error: r is being trained and has no checkpoint yet\n"))
+        finally:
+            process.kill()
+            process.wait()
+
     def test_what_has_no_checkpoint_yet_is_begun_anew(self):
         self.write(TINY_SAC)
         (self.cwd / "r").mkdir()  # killed before its first file

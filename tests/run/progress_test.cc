@@ -90,8 +90,8 @@ TEST(ProgressLine, APauseIsNotPartOfTheRates) {
   line.Update(0, 0);
   screen.now = 1;
   line.Update(100, 0);
-  line.Pause();
   screen.now = 1000;
+  line.EndPause();
   line.Update(101, 0);
   screen.now = 1001;
   line.Update(201, 0);
@@ -111,6 +111,32 @@ TEST(ProgressLine, StepsWithoutAReportAreToldEveryHalfMinute) {
   }
   EXPECT_THAT(screen.messages, ElementsAre(HasSubstr("10 of 1,000 steps"), HasSubstr("15 of 1,000 steps"),
                                            HasSubstr("25 of 1,000 steps")));
+}
+
+TEST(ProgressLine, AfterAPauseThatTheLogToldOfHalfAMinuteBeginsAnew) {
+  Screen screen;
+  ProgressLine line(1000, 0, screen.Output(false));
+  line.Update(100, 0);
+  screen.now = 45;
+  line.EndPause();
+  screen.now = 46;
+  line.Update(101, 0);
+  EXPECT_THAT(screen.messages, IsEmpty());
+  screen.now = 75;
+  line.Update(102, 0);
+  EXPECT_THAT(screen.messages, ElementsAre(HasSubstr("102 of 1,000 steps")));
+}
+
+TEST(ProgressLine, AStepIsReportedOnce) {
+  Screen screen;
+  ProgressLine line(1000, 0, screen.Output(false));
+  screen.now = 31;
+  line.Update(100, 0);  // half a minute of silence
+  line.Report();        // and the step's own report
+  EXPECT_EQ(screen.messages.size(), 1U);
+  line.Update(101, 0);
+  line.Report();
+  EXPECT_EQ(screen.messages.size(), 2U);
 }
 
 TEST(ProgressLine, LongWorkBetweenTwoStepsIsToldEveryHalfMinute) {

@@ -40,7 +40,7 @@ class ProgressLine {
   void Update(int64_t env_steps, int64_t updates);
   void SetLastReturn(double episode_return) { last_return_ = episode_return; }
 
-  // Writes the text as a plain line; nothing on a terminal.
+  // Writes the text as a plain line; nothing on a terminal, or where this step's is written already.
   void Report();
 
   // Work of many pieces between two steps: after every half minute of it a plain line, on a terminal too, such as
@@ -48,8 +48,9 @@ class ProgressLine {
   // Cheap; call it after every piece. count: what completes the line with `pieces`, done or left.
   void Attend(std::string_view work, int64_t count, std::string_view pieces);
 
-  // Time passed that was not training: what was measured so far does not count into the rates.
-  void Pause() { samples_.clear(); }
+  // Time passed that was not training, of which the log told: what was measured so far does not count into the rates,
+  // and half a minute of silence begins now.
+  void EndPause();
 
  private:
   struct Sample {
@@ -69,6 +70,7 @@ class ProgressLine {
   std::optional<double> last_return_;
   double drawn_at_ = -std::numeric_limits<double>::infinity();
   double said_at_;      // the last plain line, or the beginning of the work attended
+  int64_t reported_ = -1;  // the step of the last plain line of Report
   std::string work_;    // attended; empty outside of any
   double work_at_ = 0;  // when it began
   std::mutex mutex_;    // of what the log's threads use

@@ -134,11 +134,11 @@ std::filesystem::path GymnasiumFolder() {
 }
 
 // A model of the user's with the name of one of Gymnasium's might have been meant to be that, or the other way round.
-void NoteShadow(const std::filesystem::path& path) {
+void NoteNamesake(const std::filesystem::path& path) {
   const std::filesystem::path gymnasiums = GymnasiumFolder() / path.filename();
   std::error_code error;
-  if (std::filesystem::exists(gymnasiums, error) && !std::filesystem::equivalent(path, gymnasiums, error)) {
-    LogInfo("xml_file: " + path.string() + " is taken, which shadows Gymnasium's " + path.filename().string());
+  if (std::filesystem::is_regular_file(gymnasiums, error) && FileDigest(path) != FileDigest(gymnasiums)) {
+    LogInfo("xml_file: " + path.string() + " is taken, not Gymnasium's " + path.filename().string());
   }
 }
 
@@ -158,7 +158,7 @@ std::shared_ptr<const mjModel> LoadedModel(const std::filesystem::path& file, co
     mju_setLogHandler(HandleMessage);
     model = CompiledModel(path, edit, key);
     if (!key.empty()) {
-      NoteShadow(path);
+      NoteNamesake(path);
     }
   }
   return model;
@@ -187,8 +187,8 @@ std::filesystem::path MujocoModelPath(const std::string& xml_file) {
 std::shared_ptr<const mjModel_> LoadMujocoModel(const std::string& xml_file) {
   const std::filesystem::path path = MujocoModelPath(xml_file);
   if (!WithHome(xml_file).has_parent_path() && !std::filesystem::is_regular_file(path)) {
-    throw std::invalid_argument("xml_file: " + xml_file + ": no such file: neither where it was named nor among " +
-                                "Gymnasium's, in " + GymnasiumFolder().string());
+    throw std::invalid_argument("xml_file: " + xml_file + ": Gymnasium has none of that name in " +
+                                GymnasiumFolder().string() + "; one of yours is named with its folder, ./" + xml_file);
   }
   return LoadedModel(path, "", nullptr, "xml_file: ", xml_file);
 }
