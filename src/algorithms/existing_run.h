@@ -20,7 +20,8 @@ std::string ChangedFiles(const RunDirectory& run, const AlgorithmMaker& maker);
 
 // What the config says otherwise than the one that the run was begun with, as a sentence; "" where nothing, or only
 // what `may_change` lets pass. Files come first, as ChangedFiles says it; those whose digests the run does not have are
-// compared by their places. A copy of the task's own file is the task's own. Throws std::invalid_argument where the run's own config cannot be read.
+// compared by their places. A copy of the task's own file is the task's own. Throws std::invalid_argument where the
+// run's own config cannot be read.
 std::string DifferenceFrom(const RunDirectory& run, const AlgorithmMaker& maker, const EnvRegistry& envs,
                            const std::function<bool(const ConfigDifference&)>& may_change);
 

@@ -83,8 +83,8 @@ std::string Complaint(const CLI::ParseError& error, const CLI::App& program, con
     for (const CLI::App* command : program.get_subcommands([](const CLI::App* /*any*/) { return true; })) {
       const std::vector<std::string> options = LongOptions(*command);
       if (std::find(options.begin(), options.end(), first) != options.end()) {
-        return first + ": the options of a command follow it, as in " + program.get_name() + " " +
-               command->get_name() + " " + first;
+        return first + ": the options of a command follow it, as in " + program.get_name() + " " + command->get_name() +
+               " " + first;
       }
     }
     return first + ": no such option" + hint(first, LongOptions(program));

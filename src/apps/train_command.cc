@@ -28,7 +28,7 @@ struct TrainArguments {
   bool auto_resume = false;
 };
 
-// A run goes on as it began: only its name, where it is computed and where its files lie may change, and how long it is.
+// A run goes on as it began: only its name, where it is computed, where its files lie and how long it is may change.
 void RefuseChanges(const std::filesystem::path& run, const AlgorithmMaker& maker, const EnvRegistry& envs) {
   const RunDirectory directory = RunDirectory::Open(run);
   const std::string difference = DifferenceFrom(directory, maker, envs, [](const ConfigDifference& one) {

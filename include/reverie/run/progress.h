@@ -69,12 +69,12 @@ class ProgressLine {
   Sample latest_{};
   std::optional<double> last_return_;
   double drawn_at_ = -std::numeric_limits<double>::infinity();
-  double said_at_;      // the last plain line, or the beginning of the work attended
+  double said_at_;         // the last plain line, or the beginning of the work attended
   int64_t reported_ = -1;  // the step of the last plain line of Report
-  std::string work_;    // attended; empty outside of any
-  double work_at_ = 0;  // when it began
-  std::mutex mutex_;    // of what the log's threads use
-  bool drawn_ = false;  // a line is on the terminal
+  std::string work_;       // attended; empty outside of any
+  double work_at_ = 0;     // when it began
+  std::mutex mutex_;       // of what the log's threads use
+  bool drawn_ = false;     // a line is on the terminal
 };
 
 }  // namespace reverie
