@@ -23,7 +23,7 @@ void Svg::Config::Visit(Fields& fields) {
     fields.Check([this] { return model.LacksOf(run.exploration_steps, replay_capacity); });
     fields.Check([this] {
       return model.card().is_coarse
-                 ? "precision is that of steps without derivatives, of which there are none here; expected float32"
+                 ? "precision: expected float32, as what is learned goes through derivatives of the steps"
                  : "";
     });
     fields.Check([this] {

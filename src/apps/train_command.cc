@@ -9,6 +9,8 @@
 #include "reverie/config/writer.h"
 #include "reverie/core/cores.h"
 #include "reverie/core/log.h"
+#include "reverie/core/self.h"
+#include "reverie/core/shell.h"
 #include "reverie/core/text.h"
 #include "reverie/run/checkpoint_folder.h"
 #include "reverie/run/device.h"
@@ -29,18 +31,17 @@ struct TrainArguments {
 };
 
 // A run goes on as it began: only its name, where it is computed, where its files lie and how long it is may change.
-void RefuseChanges(const std::filesystem::path& run, const AlgorithmMaker& maker, const EnvRegistry& envs) {
+// `other_way`: how it goes on nevertheless.
+void RefuseChanges(const std::filesystem::path& run, const AlgorithmMaker& maker, const EnvRegistry& envs,
+                   const std::string& other_way = "") {
   const RunDirectory directory = RunDirectory::Open(run);
   const std::string difference = DifferenceFrom(directory, maker, envs, [](const ConfigDifference& one) {
     const bool longer = one.key == "total_steps" && ParseNumber<int64_t>(one.here) > ParseNumber<int64_t>(one.there);
     return one.key == "variant" || RunConfig::SaysHow(one.key) || longer;
   });
   if (!difference.empty()) {
-    std::string what_may = "; only total_steps may grow, and variant, device and threads change";
-    if (ChangedFiles(directory, maker).empty()) {
-      what_may += "; train --resume " + run.string() + " goes on as it began";
-    }
-    throw std::invalid_argument(difference + what_may);
+    throw std::invalid_argument(difference + "; only total_steps may grow, and variant, device and threads change" +
+                                other_way);
   }
 }
 
@@ -73,8 +74,13 @@ Start NextStart(const std::filesystem::path& path, const AlgorithmMaker& maker, 
   if (running && !std::filesystem::exists(run.config_path()) && !has_checkpoint()) {
     return Start::kBeginAnew;  // killed while it was created
   }
-  RefuseChanges(path, maker, envs);
-  if (record.status == RunStatus::kFinished && record.env_steps >= maker.run().total_steps) {
+  const bool finished = record.status == RunStatus::kFinished;
+  const bool goes_on_by_itself = !finished && has_checkpoint() && !RunDirectory::InUse(path);
+  RefuseChanges(path, maker, envs,
+                goes_on_by_itself ? "; by its own config it goes on with: " + CalledAs() + " train --resume " +
+                                        ShellQuoted(path.string())
+                                  : "");
+  if (finished && record.env_steps >= maker.run().total_steps && record.facts.variant == maker.run().variant) {
     return Start::kNothingToDo;
   }
   if (has_checkpoint()) {

@@ -53,7 +53,7 @@ std::string EnvConfig::UnlikeItsOwn() const {
   try {
     there = own.make()->spec();
   } catch (const std::invalid_argument&) {
-    return "";  // the options are for the named files alone
+    there = registry->Find(id).maker().make()->spec();  // the options are for the named files alone
   }
   if (here.obs_dim() == there.obs_dim() && here.act_dim() == there.act_dim()) {
     return "";

@@ -485,10 +485,16 @@ std::filesystem::path FolderAround(const RunData& run) {
 }
 
 // The same without the folders of its variant and task, as sweeps and train name them: what a group's runs on several
-// tasks have in common.
+// tasks have in common. A sweep keeps the config of every TASK/VARIANT, whatever became of its variants' names.
 std::filesystem::path FolderOfAllTasks(const RunData& run) {
   const std::string task = NameInPaths(run.task());
   std::filesystem::path folder = FolderAround(run);
+  const std::filesystem::path sweep = folder.parent_path().parent_path();
+  std::error_code error;
+  if (std::filesystem::exists(
+          sweep / "configs" / folder.parent_path().filename() / (folder.filename().string() + ".yaml"), error)) {
+    return sweep;
+  }
   for (const std::string& name : {run.group(), run.record.facts.algorithm + "-" + task, task}) {
     if (folder.filename() == name) {
       folder = folder.parent_path();

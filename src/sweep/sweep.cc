@@ -331,6 +331,11 @@ void RefuseOtherRuns(const Sweep& sweep, const EnvRegistry& envs) {
       // A variant may have been given another name for `compare`.
       return one.key == "seed" || one.key == "variant" || RunConfig::SaysHow(one.key);
     });
+    const RunRecord& record = directory.record();
+    if (record.status != RunStatus::kFinished && record.facts.variant != maker.run().variant) {
+      LogInfo(run.directory.string() + " is not finished: its variant, " + record.facts.variant + ", becomes " +
+              maker.run().variant + " again");
+    }
     if (!difference.empty()) {
       throw std::invalid_argument(difference + "; remove it, or name another folder in `out`");
     }

@@ -334,7 +334,7 @@ class Files(Case):
                    "project/dog.xml")
         self.write(TINY_SAC.replace("{id: InvertedPendulum-v5}",
                                     "{id: Ant-v5, options: {xml_file: dog.xml, main_body: trunk}}"), "project/dog.yaml")
-        self.train("project/dog.yaml", "--run-dir", "r")
+        self.assertIn("warning: Ant-v5 has observations of ", self.train("project/dog.yaml", "--run-dir", "r").stderr)
         self.train("--resume", "r", "--set", "total_steps=600")
 
     def test_a_bare_name_is_first_that_of_a_file_beside_whoever_gives_it(self):
@@ -358,7 +358,7 @@ class Files(Case):
         self.write(TINY_SAC.replace("-v5}", "-v5, options: {xml_file: inverted_pendulum.xml}}").replace("500", "600"), "project/own.yaml")
         said = self.call("train", "project/own.yaml", "--run-dir", "stock", "--auto-resume", code=2).stderr
         self.assertIn(f"xml_file (inverted_pendulum.xml there, {ours.resolve()} here); only total_steps may grow, and variant, "
-                      "device and threads change; train --resume stock goes on as it began", said)
+                      "device and threads change\n", said)  # finished: nothing goes on
         described = self.call("envs", "InvertedPendulum-v5").stdout
         self.assertIn("a bare name is that of a file in the folder of whoever gives it, or one of Gymnasium's", described)
 

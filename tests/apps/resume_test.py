@@ -132,8 +132,19 @@ class AutoResume(ResumeCase):
     def test_the_name_of_a_variant_may_change(self):
         self.write(TINY_SAC)
         self.again("--set", "variant=before")
-        self.assertIn("going on from", self.again("--set", "variant=after", "--set", "total_steps=600").stderr)
-        self.assertEqual(json.loads((self.cwd / "r/run.json").read_text())["variant"], "after")
+        for name in ("after", "at last"):  # the last of a run that is finished
+            self.assertIn("going on from", self.again("--set", f"variant={name}", "--set", "total_steps=600").stderr)
+            self.assertEqual(json.loads((self.cwd / "r/run.json").read_text())["variant"], name)
+        self.assertIn("r is finished", self.again("--set", "variant=at last", "--set", "total_steps=600").stderr)
+
+    def test_another_config_is_told_how_the_run_goes_on(self):
+        self.write(TINY_SAC.replace("500", "100000"))
+        self.kill_at_checkpoint("my run", "c.yaml", "--auto-resume")
+        said = self.train("c.yaml", "--run-dir", "my run", "--auto-resume", "--set", "sac.discount=0.9", code=2).stderr
+        self.assertRegex(said, "sac.discount .*; by its own config it goes on with: .*reverie train --resume 'my run'\n$")
+        shutil.rmtree(self.cwd / "my run/checkpoints")
+        said = self.train("c.yaml", "--run-dir", "my run", "--auto-resume", "--set", "sac.discount=0.9", code=2).stderr
+        self.assertTrue(said.endswith("device and threads change\n"), said)
 
     def test_a_run_that_is_trained_and_has_no_checkpoint_yet_is_said_to_be(self):
         self.write(TINY_SAC.replace("500", "1000000").replace("150", "900000"))

@@ -260,6 +260,28 @@ TEST(Compare, SweepsOfSeveralTasksAreDividedAlikeOnAll) {
   EXPECT_DOUBLE_EQ(overall.groups[1].iqm.value().value, 1);
 }
 
+TEST(Compare, SweepsAreDividedAlikeWhateverTheirTasksAndVariantsAreNamed) {
+  const TemporaryFolder folder;
+  std::vector<RunData> runs;
+  for (const std::string sweep : {"old", "new"}) {
+    for (const std::string task : {"T", "U"}) {
+      const std::filesystem::path out = folder.path() / sweep;
+      const std::string file = "task-" + task;  // a config's
+      std::filesystem::create_directories(out / "configs" / file);
+      std::ofstream(out / "configs" / file / "before.yaml") << "\n";
+      for (int64_t seed = 0; seed < 3; ++seed) {
+        runs.push_back(MakeRun(task, "renamed", seed, Rising(sweep == "old" ? 1 : 2)));
+        runs.back().path = out / file / "before" / ("seed-" + std::to_string(seed));
+      }
+    }
+  }
+  const Comparison comparison = Compare(runs, {.reference_returns = {{"T", {0, 20}}, {"U", {0, 20}}}});
+  const OverallReport& overall = comparison.overall.value();
+  ASSERT_EQ(overall.groups.size(), 2);
+  EXPECT_EQ(overall.groups[0].name, "renamed in " + (folder.path() / "old").string());
+  EXPECT_EQ(overall.groups[1].name, "renamed in " + (folder.path() / "new").string());
+}
+
 TEST(Compare, RefusesASeedTwiceAndNothingAtAll) {
   EXPECT_THAT(
       [] {

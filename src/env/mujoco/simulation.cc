@@ -188,7 +188,8 @@ std::shared_ptr<const mjModel_> LoadMujocoModel(const std::string& xml_file) {
   const std::filesystem::path path = MujocoModelPath(xml_file);
   if (!WithHome(xml_file).has_parent_path() && !std::filesystem::is_regular_file(path)) {
     throw std::invalid_argument("xml_file: " + xml_file + ": Gymnasium has none of that name in " +
-                                GymnasiumFolder().string() + "; one of yours is named with its folder, ./" + xml_file);
+                                GymnasiumFolder().string() +
+                                "; one of yours lies beside your config or is named with its folder");
   }
   return LoadedModel(path, "", nullptr, "xml_file: ", xml_file);
 }
