@@ -16,8 +16,8 @@ import tempfile
 ROWS = [
     ["core"],
     ["config"],
-    ["env", "data", "nn"],
-    ["models", "policies", "control", "render"],
+    ["env", "data", "nn", "control"],
+    ["models", "policies", "render"],
     ["rollout", "planning", "learners"],
     ["run"],
     ["report"],

@@ -13,7 +13,7 @@ import time
 
 import tables
 
-PARTS = ["learning", "planning", "env", "mbpo", "phases", "start", "threads"]
+PARTS = ["learning", "planning", "control", "env", "mbpo", "phases", "start", "threads"]
 BUSY = 4  # programs beside a run
 THREADS = sorted({1, 2, len(os.sched_getaffinity(0))})
 PHASES = ["model_fit", "rollout", "env", "updates"]
@@ -22,6 +22,7 @@ TASKS = ["HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5", "Humanoid-v5"]
 TWINS = ["eager PyTorch", "compiled PyTorch"]
 SUITE_TASKS = ["dm_control/walker-walk", "dm_control/cheetah-run"]
 PLANNED_SIZES = [(400, 20), (100, 5)]  # population, particles
+RICCATI_SIZES = ["n:4/m:1/T:50", "n:8/m:2/T:50", "n:18/m:6/T:30", "n:37/m:12/T:100"]
 PLANNED_TASKS = ["HalfCheetah-v5", "Reacher-v5"]
 
 # Floating-point operations of one update or row at HalfCheetah's sizes: every matrix product of
@@ -111,6 +112,11 @@ class Bench:
             for work in ("SimulatorPlan", "SimulatorPhysics"):
                 one, two = (self.samples[f"{work}/{task}/threads:{threads}"][-1] for threads in (1, 2))
                 self.add(f"{work}/{task}/speedup", two / one)
+
+    def control(self):
+        self.ours("^(BackwardPass|Linearisation)")
+        for row in self.peer("crocoddyl_lqr.py", python=self.args.control):
+            self.add(f"crocoddyl/BackwardPass/n:{row['n']}/m:{row['m']}/T:{row['T']}", row["backward_passes_per_s"])
 
     def env(self):
         self.ours("^(EnvSteps|PhysicsSteps|VectorSteps|VectorPhysics|SuiteSteps|SuiteVectorSteps)")
@@ -242,6 +248,12 @@ class Bench:
                     [], self.ratio(f"SimulatorPlan/{task}/threads:{threads}", f"SimulatorPhysics/{task}/threads:{threads}"))
             row(f"{task} speed-up of CEM decisions by a second thread", f"SimulatorPlan/{task}/speedup",
                 [], self.ratio(f"SimulatorPlan/{task}/speedup", f"SimulatorPhysics/{task}/speedup"), "0.9 of limit")
+        for size in RICCATI_SIZES:
+            row(f"backward passes of LQR/s, {size.replace('/', ', ').replace(':', ' ')}", f"BackwardPass/{size}", ["crocoddyl"],
+                None, "1x")
+        for threads in (1, 2):
+            row(f"linearisations/s of HalfCheetah-v5 along 30 steps, {threads} thread{'s' * (threads - 1)}",
+                f"Linearisation/threads:{threads}", [], None, "40" if threads == 2 else None)
         for task in TASKS:
             row(f"{task} steps/s, 1 thread", f"EnvSteps/{task}", ["gymnasium", "envpool"],
                 self.ratio(f"EnvSteps/{task}", f"PhysicsSteps/{task}"), "0.92 of limit, ahead")
@@ -285,6 +297,7 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, required=True)
     parser.add_argument("--root", type=pathlib.Path, required=True)
     parser.add_argument("--envpool", required=True)
+    parser.add_argument("--control", required=True)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--only", choices=PARTS, action="append")
     parser.add_argument("--steps", type=int, default=125, help="of learning, in the part threads")

@@ -130,6 +130,7 @@ ensure_packages() {
   command -v "${CXX:-c++}" >/dev/null || missing+=(g++)
   have_header yaml-cpp/yaml.h || missing+=(libyaml-cpp-dev)
   have_header spdlog/spdlog.h || missing+=(libspdlog-dev)
+  have_header Eigen/Core || have_header eigen3/Eigen/Core || missing+=(libeigen3-dev)
   have_header xxhash.h || missing+=(libxxhash-dev)
   have_header microhttpd.h || missing+=(libmicrohttpd-dev)
   have_header CLI/CLI.hpp || missing+=(libcli11-dev)

@@ -38,6 +38,9 @@ void AddSweepCommand(CLI::App& program, const EnvRegistry& envs);
 // reverie record RUN_DIR --out FILE
 void AddRecordCommand(CLI::App& program, const EnvRegistry& envs);
 
+// reverie control lqr --env ENV_ID [--state A,B,...] [--state-weights ...] [--action-weights ...] [--json]
+void AddControlCommand(CLI::App& program, const EnvRegistry& envs);
+
 // Thrown by a callback that a signal ended cleanly.
 struct StoppedBySignal {
   int signal;

@@ -65,44 +65,80 @@ std::vector<std::string> LongOptions(const CLI::App& app) {
   return options;
 }
 
+std::vector<std::string> CommandNames(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App* /*any*/) { return true; })) {
+    names.push_back(command->get_name());
+  }
+  return names;
+}
+
+const CLI::App* CommandNamed(const std::string& name, const CLI::App& app) {
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App* /*any*/) { return true; })) {
+    if (command->get_name() == name) {
+      return command;
+    }
+  }
+  return nullptr;
+}
+
+bool Contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+struct Leaf {
+  std::string name;  // "control lqr"
+  const CLI::App* command = nullptr;
+};
+
+// The command inside `app` that the words, some of which are options and values, name; null where they name none.
+Leaf LeafIn(const std::vector<std::string>& words, const CLI::App& app) {
+  Leaf leaf{.command = &app};
+  for (const std::string& word : words) {
+    if (const CLI::App* inner = CommandNamed(word, *leaf.command)) {
+      leaf = {.name = leaf.name + (leaf.name.empty() ? "" : " ") + word, .command = inner};
+    }
+  }
+  return leaf.name.empty() ? Leaf{} : leaf;
+}
+
 // What is wrong with a command line, whose words after the program's name are given, in one sentence.
 std::string Complaint(const CLI::ParseError& error, const CLI::App& program, const std::vector<std::string>& words) {
   const auto hint = [](const std::string& word, const std::vector<std::string>& known) {
     const std::string nearest = NearestName(word, known);
     return nearest.empty() ? "; known: " + Joined(known) : "; did you mean " + nearest + "?";
   };
-  std::vector<std::string> names;
-  for (const CLI::App* command : program.get_subcommands([](const CLI::App* /*any*/) { return true; })) {
-    names.push_back(command->get_name());
-  }
-  if (words.empty()) {
-    return "expected a command; known: " + Joined(names);
-  }
-  const std::string first = words.front().substr(0, words.front().find('='));
-  if (first.starts_with('-')) {
-    for (const CLI::App* command : program.get_subcommands([](const CLI::App* /*any*/) { return true; })) {
-      const std::vector<std::string> options = LongOptions(*command);
-      if (std::find(options.begin(), options.end(), first) != options.end()) {
-        return first + ": the options of a command follow it, as in " + program.get_name() + " " + command->get_name() +
-               " " + first;
-      }
+  const CLI::App* command = &program;
+  std::string name;
+  for (size_t at = 0; !CommandNames(*command).empty(); ++at) {
+    const std::vector<std::string> names = CommandNames(*command);
+    if (at == words.size()) {
+      return (name.empty() ? "" : name + ": ") + "expected a command; known: " + Joined(names);
     }
-    return first + ": no such option" + hint(first, LongOptions(program));
+    if (words[at].starts_with('-')) {
+      const std::string option = words[at].substr(0, words[at].find('='));
+      const Leaf leaf = LeafIn({words.begin() + static_cast<std::ptrdiff_t>(at), words.end()}, *command);
+      return leaf.command != nullptr && Contains(LongOptions(*leaf.command), option)
+                 ? option + ": expected after the command, as in " + program.get_name() + " " +
+                       (name.empty() ? "" : name + " ") + leaf.name + " " + option
+                 : option + ": no such option" + hint(option, LongOptions(*command));
+    }
+    const CLI::App* inner = CommandNamed(words[at], *command);
+    if (inner == nullptr) {
+      return words[at] + ": no such command" + (name.empty() ? "" : " of " + name) + hint(words[at], names);
+    }
+    command = inner;
+    name += (name.empty() ? "" : " ") + words[at];
   }
-  const std::vector<CLI::App*> chosen = program.get_subcommands();
-  if (chosen.empty()) {
-    return first + ": no such command" + hint(first, names);
-  }
-  const CLI::App& command = *chosen.front();
-  const std::vector<std::string> options = LongOptions(command);
+  const std::vector<std::string> options = LongOptions(*command);
   for (const std::string& word : words) {
     const std::string option = word.substr(0, word.find('='));
-    if (option.starts_with("--") && std::find(options.begin(), options.end(), option) == options.end()) {
-      return option + ": no such option of " + command.get_name() + hint(option, options);
+    if (option.starts_with("--") && !Contains(options, option)) {
+      return option + ": no such option of " + name + hint(option, options);
     }
   }
-  const std::vector<std::string> unexpected = command.remaining();
-  return command.get_name() + ": " + (unexpected.empty() ? error.what() : Joined(unexpected) + ": not expected");
+  const std::vector<std::string> unexpected = command->remaining();
+  return name + ": " + (unexpected.empty() ? error.what() : Joined(unexpected) + ": not expected");
 }
 
 int RunCommand(int argc, char** argv, const EnvRegistry& envs) {
@@ -118,6 +154,7 @@ int RunCommand(int argc, char** argv, const EnvRegistry& envs) {
   AddConfigCommand(program, envs);
   AddEnvsCommand(program, envs);
   AddTraceCommand(program, envs);
+  AddControlCommand(program, envs);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

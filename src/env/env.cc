@@ -69,6 +69,17 @@ void Env::SetState(std::span<const double> state, std::span<double> obs) {
   DoSetState(state, obs);
 }
 
+std::vector<double> Env::GetState() const {
+  std::vector<double> state = DoState();
+  if (state.size() != spec().state_names.size()) {
+    throw std::logic_error(spec().id + ": a state of " + std::to_string(state.size()) + " numbers, expected " +
+                           std::to_string(spec().state_names.size()));
+  }
+  return state;
+}
+
+std::vector<double> Env::DoState() const { throw std::logic_error(spec().id + " does not tell its state"); }
+
 void Env::CheckObsSize(size_t size) const {
   if (size != spec().obs_low.size()) {
     throw std::logic_error(spec().id + ": room for an observation of " + std::to_string(size) + " numbers, expected " +

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "core/gpu.h"
+#include "core/vectorize.h"
 #include "imagination_cuda.h"
 #include "imagination_math.h"
-#include "nn/vectorize.h"
 
 namespace reverie {
 namespace {

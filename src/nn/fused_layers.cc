@@ -11,7 +11,7 @@
 #include <tuple>
 #include <utility>
 
-#include "vectorize.h"
+#include "core/vectorize.h"
 
 namespace reverie {
 namespace {

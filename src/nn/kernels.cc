@@ -10,9 +10,9 @@
 
 #include "block.h"
 #include "core/gpu.h"
+#include "core/vectorize.h"
 #include "kernels_cuda.h"
 #include "kernels_math.h"
-#include "vectorize.h"
 
 namespace reverie {
 namespace {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/vectorize.h"
 #include "kernels_math.h"
-#include "vectorize.h"
 
 namespace reverie {
 namespace {

@@ -9,9 +9,9 @@
 #include <stdexcept>
 
 #include "core/gpu.h"
+#include "core/vectorize.h"
 #include "squashed_gaussian_cuda.h"
 #include "squashed_gaussian_math.h"
-#include "vectorize.h"
 
 namespace reverie {
 namespace {

@@ -167,8 +167,8 @@ class BadInput(Case):
             "c.yaml:9: model: learner.terminal_value: none learns from derivatives of the reward, which the known one of "
             "InvertedPendulum-v5 does not have; reward: learned does"),
         "precision of steps that nobody takes": (
-            TINY_SVG.replace("{members", "{precision: bf16, members"),
-            "c.yaml:9: model: precision is that of steps without derivatives, of which there are none here; expected float32"),
+            TINY_SVG.replace("weight_decay", "\n  precision: bf16, weight_decay"),
+            "c.yaml:10: model.precision: expected float32, as what is learned goes through derivatives of the steps"),
         "another's switch": (TINY_DHMBPO.replace("horizon: 3", "horizon: 3, policy: deterministic"),
                              "c.yaml:12: learner.policy: no such key"),
         "a loss of more steps": (TINY_DHMBPO.replace("horizon: 3", "horizon: 3, actor_horizon: 4"),
@@ -278,7 +278,7 @@ class BadInput(Case):
 
     def test_broken_command_lines(self):
         self.write(TINY_SAC)
-        known = "train, sweep, compare, eval, export, record, config, envs, trace"
+        known = "train, sweep, compare, eval, export, record, config, envs, trace, control"
         for words, expected in (
                 ("", f"expected a command; known: {known}"),
                 ("trian c.yaml", "trian: no such command; did you mean train?"),
@@ -286,10 +286,19 @@ class BadInput(Case):
                 ("train c.yaml --seeed 3", "--seeed: no such option of train; did you mean --seed?"),
                 ("train c.yaml --seeed=3", "--seeed: no such option of train; did you mean --seed?"),
                 ("train c.yaml d.yaml", "train: d.yaml: not expected"),
-                ("--seed 3 train c.yaml", "--seed: the options of a command follow it, as in reverie train --seed\n"),
-                ("--run-dir=r train c.yaml", "--run-dir: the options of a command follow it, as in reverie train --run-dir\n"),
+                ("control", "control: expected a command; known: lqr"),
+                ("control lqrr", "lqrr: no such command of control; did you mean lqr?"),
+                ("control --env X lqr", "--env: expected after the command, as in reverie control lqr --env\n"),
+                ("--episodes 3 control lqr", "--episodes: expected after the command, as in reverie control lqr --episodes\n"),
+                ("--versio control lqr", "--versio: no such option; did you mean --version?"),
+                ("control lqr", "control lqr: --env is required"),
+                ("control lqr --env Pendulum-v1 --stat 0", "--stat: no such option of control lqr; did you mean --state?"),
+                ("train=3", "train=3: no such command"),
+                ("--seed 3 train c.yaml", "--seed: expected after the command, as in reverie train --seed\n"),
+                ("--run-dir=r train c.yaml", "--run-dir: expected after the command, as in reverie train --run-dir\n"),
+                ("--episodes 5 record r", "--episodes: expected after the command, as in reverie record --episodes\n"),
                 ("--versio", "--versio: no such option; did you mean --version?"),
-                ("--zzzzzzz train c.yaml", "--zzzzzzz: no such option; known: --help, --version"),
+                ("--zzzzzzz", "--zzzzzzz: no such option; known: --help, --version"),
                 ("eval", "eval: run_dir is required"),
                 ("train c.yaml --seed", "train: --seed: "),
                 ("train --resume r --overwrite", ("train: --resume excludes --overwrite", "train: --overwrite excludes --resume")),
@@ -303,6 +312,21 @@ class BadInput(Case):
         self.assertIn("train", run("--help", cwd=self.cwd).stdout)
         self.assertNotIn("->", run("sweep", "--help", cwd=self.cwd).stdout)
 
+    def test_regulators_that_cannot_be(self):
+        for words, expected in (
+                ("--env Pendulum-v2", "no environment named Pendulum-v2; did you mean Pendulum-v1?"),
+                ("--env Pendulum-v1 --state 1", "Pendulum-v1: a state has 2 numbers, got 1"),
+                ("--env Pendulum-v1 --state 1,x", "--state [1,x]: state: expected a number, got x"),
+                ("--env Pendulum-v1 --state-weights 1,2,3", "--state-weights: expected 2 numbers, or one for all, got 3"),
+                ("--env Pendulum-v1 --action-weights 0", "--action-weights: expected numbers above 0"),
+                ("--env Pendulum-v1 --action 1.5", "--action: expected numbers in [-1, 1]"),
+                ("--env Pendulum-v1 --set env.options.q=1", "--set env.options.q=1: env.options.q: no such key"),
+                ("--env Reacher-v5", "Reacher-v5 about that state: no controller that this cost asks for brings every state to rest (a direction")):
+            with self.subTest(words):
+                result = run("control", "lqr", *words.split(), cwd=self.cwd)
+                self.assertEqual((result.returncode, result.stdout), (2, ""), result.stderr)
+                self.assertIn(f"error: {expected}", result.stderr)
+
     @unittest.skipIf(pathlib.Path("/dev/nvidia0").exists(), "there is a GPU")
     def test_cuda_without_a_gpu(self):
         self.write(TINY_SAC)
@@ -311,6 +335,21 @@ class BadInput(Case):
 
 class Runs(Case):
     """What a run leaves behind, repeats, survives."""
+
+    def test_a_regulator_balances(self):
+        words = "control lqr --env InvertedPendulum-v5 --state-weights 1,10,0.1,0.1 --action-weights 0.9 --episodes 3"
+        found = json.loads(run(*words.split(), "--json", cwd=self.cwd).stdout)
+        self.assertEqual((found["returns"], found["names"]), ([1000] * 3, ["slider", "hinge", "d slider/dt", "d hinge/dt"]))
+        self.assertTrue(all(abs(3 * a - b) < 1e-4 for a, b in zip(found["gains"][0], (1.71887, 12.14529, 2.01463, 1.9015))), found)
+        self.assertGreater(max(found["open_loop_moduli"]), 1.19)
+        self.assertLess(max(found["closed_loop_moduli"]), 1)
+        said = run(*words.split(), cwd=self.cwd)
+        self.assertIn("3 episodes: return 1000.00 +- 0.00 (min 1000.00, max 1000.00), length 1000.0", said.stdout)
+        self.assertIn("warning: that state is no rest: in one step d hinge/dt changes by 0.0019", said.stderr)  # a bent pole
+        upright = run("control", "lqr", "--env", "CartPoleSwingUp-v0", "--state", "0,3.14159265358979,0,0", "--episodes", "1", cwd=self.cwd)
+        self.assertEqual((upright.returncode, upright.stderr), (0, ""))
+        leaning = run("control", "lqr", "--env", "CartPoleSwingUp-v0", "--state", "0,3,0,0", "--episodes", "1", cwd=self.cwd)
+        self.assertIn("warning: that state is no rest: in one step theta_dot changes by ", leaning.stderr)
 
     def test_a_run_directory_is_whole(self):
         self.write(TINY_MBPO)

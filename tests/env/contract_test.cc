@@ -184,6 +184,9 @@ TEST_P(EnvContract, SetStateDecidesTheFuture) {
   EXPECT_EQ(obs_a, obs_b);
   RandomEngine same = actions;
   EXPECT_EQ(Roll(*a, 30, actions), Roll(*b, 30, same));
+  state = a->GetState();
+  b->SetState(state, obs_b);
+  EXPECT_EQ(b->GetState(), state);
   state.push_back(0);
   EXPECT_THROW(a->SetState(state, obs_a), std::invalid_argument);
 }

@@ -12,7 +12,7 @@ import tempfile
 PROGRAM = """
 #include <cstdint>
 #include <cstdio>
-#include "nn/vectorize.h"
+#include "core/vectorize.h"
 namespace {
 REVERIE_CLONES void Inside(float* __restrict y, const float* __restrict x, int64_t n) {
   for (int64_t i = 0; i < n; ++i) y[i] += 3.0F * x[i];

@@ -64,6 +64,9 @@ class Env {
   // Puts the env at the beginning of an episode in that state: state [state_names.size()]. Writes its observation.
   void SetState(std::span<const double> state, std::span<double> obs);
 
+  // What SetState takes, of the present state. Throws std::logic_error where the environment does not tell.
+  std::vector<double> GetState() const;
+
   // Everything that the future depends on, time limit and lagging quantities included; Restore continues bit for bit.
   // A snapshot fits only an env of the same id and options; throws std::runtime_error where its size differs.
   std::vector<double> Snapshot() const;
@@ -81,6 +84,7 @@ class Env {
   // Step adds the time limit's own `truncated`.
   virtual StepResult DoStep(std::span<const double> action, std::span<double> obs) = 0;
   virtual void DoSetState(std::span<const double> state, std::span<double> obs) = 0;
+  virtual std::vector<double> DoState() const;
   virtual std::vector<double> DoSnapshot() const = 0;
   virtual void DoRestore(std::span<const double> snapshot) = 0;
 

@@ -144,6 +144,7 @@ class DmControlEnv final : public Env {
     task_.Observe(simulation_, obs);
   }
 
+  std::vector<double> DoState() const override { return simulation_.State(); }
   std::vector<double> DoSnapshot() const override { return simulation_.Snapshot(); }
   void DoRestore(std::span<const double> snapshot) override {
     SayingWhose("", [&] { simulation_.Restore(snapshot); });

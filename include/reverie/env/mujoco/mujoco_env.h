@@ -80,6 +80,7 @@ class MujocoEnv final : public Env {
     task_.Observe(simulation_, obs);
   }
 
+  std::vector<double> DoState() const override { return simulation_.State(); }
   std::vector<double> DoSnapshot() const override { return simulation_.Snapshot(); }
   void DoRestore(std::span<const double> snapshot) override {
     try {

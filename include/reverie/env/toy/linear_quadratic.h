@@ -60,6 +60,7 @@ class LinearQuadratic final : public Env {
   void DoReset(RandomEngine& rng, std::span<double> obs) override;
   StepResult DoStep(std::span<const double> action, std::span<double> obs) override;
   void DoSetState(std::span<const double> state, std::span<double> obs) override;
+  std::vector<double> DoState() const override { return {state_.begin(), state_.end()}; }
   std::vector<double> DoSnapshot() const override { return {state_.begin(), state_.end()}; }
   void DoRestore(std::span<const double> snapshot) override;
 

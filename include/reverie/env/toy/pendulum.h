@@ -36,6 +36,7 @@ class Pendulum final : public Env {
   void DoReset(RandomEngine& rng, std::span<double> obs) override;
   StepResult DoStep(std::span<const double> action, std::span<double> obs) override;
   void DoSetState(std::span<const double> state, std::span<double> obs) override;
+  std::vector<double> DoState() const override { return {theta_, theta_dot_}; }
   std::vector<double> DoSnapshot() const override { return {theta_, theta_dot_}; }
   void DoRestore(std::span<const double> snapshot) override;
   void Observe(std::span<double> obs) const;

@@ -1,6 +1,6 @@
 // For loops that the compiler vectorises.
-#ifndef REVERIE_SRC_NN_VECTORIZE_H_
-#define REVERIE_SRC_NN_VECTORIZE_H_
+#ifndef REVERIE_SRC_CORE_VECTORIZE_H_
+#define REVERIE_SRC_CORE_VECTORIZE_H_
 
 #include "core/sanitized.h"
 
@@ -48,4 +48,4 @@ class FlushSubnormals {
 
 }  // namespace reverie
 
-#endif  // REVERIE_SRC_NN_VECTORIZE_H_
+#endif  // REVERIE_SRC_CORE_VECTORIZE_H_

@@ -1,0 +1,71 @@
+// Optimal control: the backward recursion of LQR, and derivatives of the simulator. scripts/peers/crocoddyl_lqr.py
+// times Crocoddyl's recursion on as large problems.
+#include <benchmark/benchmark.h>
+
+#include <cmath>
+#include <memory>
+#include <vector>
+
+#include "reverie/control/lqr.h"
+#include "reverie/env/registry.h"
+#include "reverie/planning/simulator_dynamics.h"
+
+namespace reverie {
+namespace {
+
+void BackwardPass(benchmark::State& state) {
+  const int64_t n = state.range(0);
+  const int64_t m = state.range(1);
+  const int64_t horizon = state.range(2);
+  LinearDynamics dynamics = LinearDynamics::Of(horizon, n, m);
+  dynamics.a = torch::randn({horizon, n, n}, torch::kFloat64) / std::sqrt(static_cast<double>(n));
+  dynamics.b = torch::randn({horizon, n, m}, torch::kFloat64);
+  QuadraticCost cost = QuadraticCost::Of(horizon, n, m);
+  cost.xx.copy_(torch::eye(n, torch::kFloat64).expand({horizon + 1, n, n}));
+  cost.uu.copy_(torch::eye(m, torch::kFloat64).expand({horizon, m, m}));
+  cost.x = torch::randn({horizon + 1, n}, torch::kFloat64);
+  cost.u = torch::randn({horizon, m}, torch::kFloat64);
+  LqrSolver solver;
+  LqrResult result;
+  for (auto _ : state) {
+    solver.Solve(dynamics, cost, {.control_regularisation = 1e-9}, &result);
+    if (result.status != LqrStatus::kSolved) {
+      state.SkipWithError(Text(result.status));
+    }
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(BackwardPass)
+    ->ArgNames({"n", "m", "T"})
+    ->Args({4, 1, 50})
+    ->Args({8, 2, 50})
+    ->Args({18, 6, 30})
+    ->Args({37, 12, 100})
+    ->UseRealTime();
+
+// HalfCheetah-v5 about thirty steps of random actions, on its feet.
+void Linearisation(benchmark::State& state) {
+  constexpr int64_t kHorizon = 30;
+  const EnvMaker maker = BuiltinEnvs().Find("HalfCheetah-v5").maker();
+  const std::unique_ptr<Env> env = maker.make();
+  std::vector<double> obs(env->spec().obs_low.size());
+  RandomEngine rng = Rng(0).Engine();
+  env->Reset(rng, obs);
+  SimulatorDynamics dynamics(maker, state.range(0));
+  const torch::Tensor u = 2 * torch::rand({kHorizon, dynamics.controls()}, torch::kFloat64) - 1;
+  torch::Tensor x = torch::zeros({kHorizon + 1, dynamics.state_size()}, torch::kFloat64);
+  x[0] = dynamics.Follow(*env);
+  for (int64_t t = 0; t < kHorizon; ++t) {
+    torch::Tensor next = x.slice(0, t + 1, t + 2);
+    dynamics.Step(x.slice(0, t, t + 1), u.slice(0, t, t + 1), next);
+  }
+  LinearDynamics linear = LinearDynamics::Of(kHorizon, dynamics.tangent_size(), dynamics.controls());
+  for (auto _ : state) {
+    dynamics.Linearise(x, u, &linear);
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(Linearisation)->ArgName("threads")->Arg(1)->Arg(2)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+}  // namespace
+}  // namespace reverie

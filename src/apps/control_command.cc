@@ -1,0 +1,232 @@
+#include <cmath>
+#include <cstdio>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "commands.h"
+#include "options.h"
+#include "reverie/config/writer.h"
+#include "reverie/control/lqr.h"
+#include "reverie/core/log.h"
+#include "reverie/core/text.h"
+#include "reverie/env/env_config.h"
+#include "reverie/env/mujoco/simulation.h"
+#include "reverie/planning/simulator_dynamics.h"
+#include "reverie/planning/state_feedback_policy.h"
+#include "reverie/run/evaluator.h"
+
+namespace reverie {
+namespace {
+
+constexpr double kDrift = 1e-4;  // a state that moves further in a step is no rest
+
+struct LqrArguments {
+  std::string env_id;
+  std::vector<ConfigAssignment> sets;
+  std::vector<double> state;  // as Env::SetState takes it
+  std::vector<double> action;
+  std::vector<double> state_weights{1};
+  std::vector<double> action_weights{1};
+  int64_t episodes = 10;
+  int64_t seed = 0;
+  bool json = false;
+};
+
+// What --set may name.
+struct LqrConfig {
+  EnvConfig env;
+  void Visit(Fields& fields) { fields("env", env, "the environment"); }
+};
+
+// As many numbers as expected: one is said for all of them.
+torch::Tensor Numbers(const std::string& name, const std::vector<double>& given, int64_t expected) {
+  if (given.size() == 1) {
+    return torch::full({expected}, given[0], torch::kFloat64);
+  }
+  if (static_cast<int64_t>(given.size()) != expected) {
+    throw std::invalid_argument(Text(name, ": expected ", expected,
+                                     expected == 1 ? " number" : " numbers, or one for all", ", got ", given.size()));
+  }
+  return torch::tensor(given, torch::kFloat64);
+}
+
+torch::Tensor Weights(const std::string& name, const std::vector<double>& given, int64_t expected, bool may_be_zero) {
+  torch::Tensor weights = Numbers(name, given, expected);
+  if (weights.min().item<double>() < 0 || (!may_be_zero && weights.min().item<double>() == 0)) {
+    throw std::invalid_argument(name + ": expected numbers " + (may_be_zero ? "at least 0" : "above 0"));
+  }
+  return torch::diag(weights);
+}
+
+// The model's own rest, and what a reset draws for an episode beside it.
+std::vector<double> RestOf(const Env& env) {
+  std::vector<double> state = env.GetState();
+  if (const MujocoSimulation* simulation = env.mujoco()) {
+    const auto velocities =
+        std::copy(simulation->initial_qpos().begin(), simulation->initial_qpos().end(), state.begin());
+    std::fill_n(velocities, simulation->qvel().size(), 0.0);
+  } else {
+    std::fill(state.begin(), state.end(), 0.0);
+  }
+  return state;
+}
+
+// Everything that the command finds.
+struct LqrAbout {
+  torch::Tensor x, u, drift;  // [nx], [m]; [n] in one step
+  torch::Tensor a;
+  DareResult solution;
+};
+
+LqrAbout SolveAbout(SimulatorDynamics& dynamics, const Env& env, const LqrArguments& arguments) {
+  const int64_t n = dynamics.tangent_size();
+  const int64_t m = dynamics.controls();
+  LqrAbout about{.x = dynamics.Follow(env), .u = Numbers("--action", arguments.action, m)};
+  if (about.u.abs().max().item<double>() > 1) {
+    throw std::invalid_argument("--action: expected numbers in [-1, 1]");
+  }
+  const torch::Tensor q = Weights("--state-weights", arguments.state_weights, n, true);
+  const torch::Tensor r = Weights("--action-weights", arguments.action_weights, m, false);
+  torch::Tensor next = torch::empty({1, about.x.numel()}, torch::kFloat64);
+  about.drift = torch::empty({1, n}, torch::kFloat64);
+  dynamics.Step(about.x.unsqueeze(0), about.u.unsqueeze(0), next);
+  dynamics.Difference(next, about.x.unsqueeze(0), about.drift);
+  LinearDynamics linear = LinearDynamics::Of(1, n, m);
+  dynamics.Linearise(torch::stack({about.x, about.x}), about.u.unsqueeze(0), &linear);
+  about.a = linear.a[0];
+  about.solution = SolveDare(linear.a[0], linear.b[0], q, r);
+  if (about.solution.status != LqrStatus::kSolved) {
+    throw std::invalid_argument(
+        env.spec().id + " about that state: " + Text(about.solution.status) +
+        (about.solution.status == LqrStatus::kNotStabilisable
+             ? " (a direction that no action reaches, or one with weight 0 that moves by itself)"
+             : ""));
+  }
+  return about;
+}
+
+std::vector<double> Values(const torch::Tensor& tensor) {
+  const torch::Tensor flat = tensor.contiguous().flatten();
+  return {flat.data_ptr<double>(), flat.data_ptr<double>() + flat.numel()};
+}
+
+std::vector<std::vector<double>> Rows(const torch::Tensor& matrix) {
+  std::vector<std::vector<double>> rows;
+  for (int64_t i = 0; i < matrix.size(0); ++i) {
+    rows.push_back(Values(matrix[i]));
+  }
+  return rows;
+}
+
+std::vector<double> Moduli(const torch::Tensor& matrix) {
+  return Values(std::get<0>(torch::linalg_eigvals(matrix).abs().sort(-1, true)));
+}
+
+std::string NumbersText(const std::vector<double>& numbers) {
+  std::vector<std::string> texts;
+  for (const double number : numbers) {
+    texts.push_back(FixedText(number, 5));
+  }
+  return Joined(texts);
+}
+
+void ControlByLqr(const LqrArguments& arguments, const EnvRegistry& envs) {
+  ConfigDocument document =
+      ConfigDocument::FromText("env: {id: \"" + envs.Find(arguments.env_id).id + "\"}", arguments.env_id);
+  document.Set(arguments.sets);
+  LqrConfig config{EnvConfig(envs)};
+  document.ReadInto(Fields::Of(config));
+  const EnvMaker& maker = config.env.maker;
+
+  const std::unique_ptr<Env> env = maker.make();
+  std::vector<double> obs(env->spec().obs_low.size());
+  RandomEngine rng = Rng(static_cast<uint64_t>(arguments.seed)).Split("lqr command").Engine();
+  env->Reset(rng, obs);
+  std::vector<double> state = arguments.state.empty() ? RestOf(*env) : arguments.state;
+  env->SetState(state, obs);
+
+  const auto dynamics = std::make_shared<SimulatorDynamics>(maker, 1);
+  const LqrAbout about = SolveAbout(*dynamics, *env, arguments);
+  const std::vector<std::string>& names = dynamics->tangent_names();
+  const torch::Tensor drift = about.drift.abs().flatten();
+  const auto most = drift.argmax().item<int64_t>();
+  if (drift[most].item<double>() > kDrift) {
+    LogWarning(Text("that state is no rest: in one step ", names[static_cast<size_t>(most)], " changes by ",
+                    ShortestDouble(about.drift.flatten()[most].item<double>()),
+                    "; the gains are those about it all the same"));
+  }
+  const StateFeedbackPolicy policy(dynamics, about.x, about.u, about.solution.k);
+  const EvalResult result =
+      Evaluate(policy, maker, Rng(static_cast<uint64_t>(arguments.seed)).Split("lqr episodes"), arguments.episodes);
+  const std::vector<double> open = Moduli(about.a);
+  const std::vector<double> closed = Values(about.solution.moduli);
+  if (arguments.json) {
+    const nlohmann::ordered_json json{{"env", env->spec().id},
+                                      {"state", state},
+                                      {"action", Values(about.u)},
+                                      {"drift", Values(about.drift)},
+                                      {"names", names},
+                                      {"gains", Rows(about.solution.k)},
+                                      {"value", Rows(about.solution.p)},
+                                      {"open_loop_moduli", open},
+                                      {"closed_loop_moduli", closed},
+                                      {"episodes", result.episodes()},
+                                      {"return_mean", result.return_mean()},
+                                      {"return_std", result.return_std()},
+                                      {"return_min", result.return_min()},
+                                      {"return_max", result.return_max()},
+                                      {"length_mean", result.length_mean()},
+                                      {"returns", result.returns}};
+    std::cout << json.dump() << "\n";
+    return;
+  }
+  std::cout << env->spec().id << ", actions in [-1, 1]: u = u* + K (x - x*)\n"
+            << "x* of " << Joined(env->spec().state_names) << ":\n  " << NumbersText(state) << "\n"
+            << "u*: " << NumbersText(Values(about.u)) << "\n"
+            << "K by " << Joined(names) << ":\n";
+  for (const std::vector<double>& row : Rows(about.solution.k)) {
+    std::cout << "  " << NumbersText(row) << "\n";
+  }
+  std::cout << "moduli of the poles without control: " << NumbersText(open) << "\n"
+            << "moduli of the poles with it:         " << NumbersText(closed) << "\n";
+  std::printf("%ld episodes: return %.2f +- %.2f (min %.2f, max %.2f), length %.1f\n",
+              static_cast<long>(result.episodes()), result.return_mean(), result.return_std(), result.return_min(),
+              result.return_max(), result.length_mean());
+}
+
+}  // namespace
+
+void AddControlCommand(CLI::App& program, const EnvRegistry& envs) {
+  CLI::App* command = program.add_subcommand("control", "Optimal control of an environment's own simulator");
+  command->require_subcommand(1);
+  CLI::App* lqr = command->add_subcommand(
+      "lqr", "Gains, poles and return of the linear-quadratic regulator about a state: the least sum of x'Qx + u'Ru");
+  auto arguments = std::make_shared<LqrArguments>();
+  lqr->add_option("--env", arguments->env_id, "The environment")->required();
+  AddSets(*lqr, arguments->sets, "env.options.NAME=VALUE or env.max_episode_steps=N; may be repeated");
+  const auto add_numbers = [lqr](const std::string& name, std::vector<double>& values, const std::string& doc) {
+    lqr->add_option_function<std::string>(
+        name,
+        [&values, name](const std::string& text) {
+          values = ReadOption<std::vector<double>>(name, "[" + text + "]", Range());
+        },
+        doc);
+  };
+  add_numbers("--state", arguments->state,
+              "Comma-separated, as `reverie envs ENV` names them; default: the model's rest, or zeros");
+  add_numbers("--action", arguments->action, "What holds it there, in [-1, 1]; default 0");
+  add_numbers("--state-weights", arguments->state_weights, "Diagonal of Q, or one number for all; default 1");
+  add_numbers("--action-weights", arguments->action_weights, "Diagonal of R, or one number for all; default 1");
+  AddOption(*lqr, "--episodes", arguments->episodes, "Whole episodes that it acts in", AtLeast(1));
+  AddOption(*lqr, "--seed", arguments->seed, "Seed of their start states", AtLeast(0));
+  lqr->add_flag("--json", arguments->json, "One JSON object on stdout");
+  lqr->callback([arguments, &envs] {
+    if (arguments->action.empty()) {
+      arguments->action = {0};
+    }
+    ControlByLqr(*arguments, envs);
+  });
+}
+
+}  // namespace reverie
