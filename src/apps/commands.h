@@ -39,6 +39,7 @@ void AddSweepCommand(CLI::App& program, const EnvRegistry& envs);
 void AddRecordCommand(CLI::App& program, const EnvRegistry& envs);
 
 // reverie control lqr --env ENV_ID [--state A,B,...] [--state-weights ...] [--action-weights ...] [--json]
+// reverie control ilqr --env ENV_ID [--set ilqr.KEY=VALUE]... [--episodes N] [--json]
 void AddControlCommand(CLI::App& program, const EnvRegistry& envs);
 
 // Thrown by a callback that a signal ended cleanly.

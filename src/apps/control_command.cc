@@ -1,5 +1,5 @@
+#include <array>
 #include <cmath>
-#include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
@@ -10,9 +10,13 @@
 #include "reverie/control/lqr.h"
 #include "reverie/core/log.h"
 #include "reverie/core/text.h"
+#include "reverie/core/timer.h"
+#include "reverie/env/action_bounds.h"
 #include "reverie/env/env_config.h"
 #include "reverie/env/mujoco/simulation.h"
+#include "reverie/planning/ilqr_policy.h"
 #include "reverie/planning/simulator_dynamics.h"
+#include "reverie/planning/simulator_problem.h"
 #include "reverie/planning/state_feedback_policy.h"
 #include "reverie/run/evaluator.h"
 
@@ -33,11 +37,35 @@ struct LqrArguments {
   bool json = false;
 };
 
-// What --set may name.
-struct LqrConfig {
-  EnvConfig env;
-  void Visit(Fields& fields) { fields("env", env, "the environment"); }
-};
+// The environment with the options that --set gives it.
+EnvMaker ReadMaker(const std::string& env_id, const std::vector<ConfigAssignment>& sets, const EnvRegistry& envs) {
+  struct Config {
+    EnvConfig env;
+    void Visit(Fields& fields) { fields("env", env, "the environment"); }
+  };
+  ConfigDocument document = ConfigDocument::FromText("env: {id: \"" + envs.Find(env_id).id + "\"}", env_id);
+  document.Set(sets);
+  Config config{EnvConfig(envs)};
+  document.ReadInto(Fields::Of(config));
+  return config.env.maker;
+}
+
+void AddReturns(const EvalResult& result, nlohmann::ordered_json& json) {
+  json["episodes"] = result.episodes();
+  json["return_mean"] = result.return_mean();
+  json["return_std"] = result.return_std();
+  json["return_min"] = result.return_min();
+  json["return_max"] = result.return_max();
+  json["length_mean"] = result.length_mean();
+  json["returns"] = result.returns;
+}
+
+std::string ReturnsText(const EvalResult& result) {
+  return Text(result.episodes(), result.episodes() == 1 ? " episode" : " episodes", ": return ",
+              FixedText(result.return_mean(), 2), " +- ", FixedText(result.return_std(), 2), " (min ",
+              FixedText(result.return_min(), 2), ", max ", FixedText(result.return_max(), 2), "), length ",
+              FixedText(result.length_mean(), 1));
+}
 
 // As many numbers as expected: one is said for all of them.
 torch::Tensor Numbers(const std::string& name, const std::vector<double>& given, int64_t expected) {
@@ -132,13 +160,7 @@ std::string NumbersText(const std::vector<double>& numbers) {
 }
 
 void ControlByLqr(const LqrArguments& arguments, const EnvRegistry& envs) {
-  ConfigDocument document =
-      ConfigDocument::FromText("env: {id: \"" + envs.Find(arguments.env_id).id + "\"}", arguments.env_id);
-  document.Set(arguments.sets);
-  LqrConfig config{EnvConfig(envs)};
-  document.ReadInto(Fields::Of(config));
-  const EnvMaker& maker = config.env.maker;
-
+  const EnvMaker maker = ReadMaker(arguments.env_id, arguments.sets, envs);
   const std::unique_ptr<Env> env = maker.make();
   std::vector<double> obs(env->spec().obs_low.size());
   RandomEngine rng = Rng(static_cast<uint64_t>(arguments.seed)).Split("lqr command").Engine();
@@ -162,22 +184,11 @@ void ControlByLqr(const LqrArguments& arguments, const EnvRegistry& envs) {
   const std::vector<double> open = Moduli(about.a);
   const std::vector<double> closed = Values(about.solution.moduli);
   if (arguments.json) {
-    const nlohmann::ordered_json json{{"env", env->spec().id},
-                                      {"state", state},
-                                      {"action", Values(about.u)},
-                                      {"drift", Values(about.drift)},
-                                      {"names", names},
-                                      {"gains", Rows(about.solution.k)},
-                                      {"value", Rows(about.solution.p)},
-                                      {"open_loop_moduli", open},
-                                      {"closed_loop_moduli", closed},
-                                      {"episodes", result.episodes()},
-                                      {"return_mean", result.return_mean()},
-                                      {"return_std", result.return_std()},
-                                      {"return_min", result.return_min()},
-                                      {"return_max", result.return_max()},
-                                      {"length_mean", result.length_mean()},
-                                      {"returns", result.returns}};
+    nlohmann::ordered_json json{
+        {"env", env->spec().id},           {"state", state},           {"action", Values(about.u)},
+        {"drift", Values(about.drift)},    {"names", names},           {"gains", Rows(about.solution.k)},
+        {"value", Rows(about.solution.p)}, {"open_loop_moduli", open}, {"closed_loop_moduli", closed}};
+    AddReturns(result, json);
     std::cout << json.dump() << "\n";
     return;
   }
@@ -190,9 +201,90 @@ void ControlByLqr(const LqrArguments& arguments, const EnvRegistry& envs) {
   }
   std::cout << "moduli of the poles without control: " << NumbersText(open) << "\n"
             << "moduli of the poles with it:         " << NumbersText(closed) << "\n";
-  std::printf("%ld episodes: return %.2f +- %.2f (min %.2f, max %.2f), length %.1f\n",
-              static_cast<long>(result.episodes()), result.return_mean(), result.return_std(), result.return_min(),
-              result.return_max(), result.length_mean());
+  std::cout << ReturnsText(result) << "\n";
+}
+
+struct IlqrArguments {
+  std::string env_id;
+  std::vector<ConfigAssignment> sets;  // of the environment, and of IlqrConfig
+  std::vector<double> state;           // where the one episode begins; empty: where resets lead
+  int64_t episodes = 10;
+  int64_t seed = 0;
+  bool json = false;
+};
+
+// One episode from that state.
+EvalResult EpisodeFrom(const std::vector<double>& state, const Policy& policy, const EnvMaker& maker, const Rng& rng) {
+  const std::unique_ptr<Env> env = maker.make();
+  const EnvSpec& spec = env->spec();
+  const int64_t limit = env->time_limit() > 0 ? env->time_limit() : kEvalTimeLimit;
+  std::vector<double> obs(spec.obs_low.size());
+  std::vector<double> action(spec.action_low.size());
+  RandomEngine engine = rng.Engine();
+  env->Reset(engine, obs);
+  env->SetState(state, obs);
+  const std::array<const Env*, 1> envs{env.get()};
+  const std::array<int64_t, 1> rows{0};
+  const std::unique_ptr<PolicyMemory> memory = policy.NewMemory(1);
+  torch::Generator generator = MakeGenerator(rng.Split("policy"), torch::kCPU);
+  EvalResult result{.returns = {0}, .lengths = {0}};
+  for (StepResult step; !step.terminated && !step.truncated && result.lengths[0] < limit; ++result.lengths[0]) {
+    const torch::Tensor chosen =
+        policy.Act({.obs = torch::tensor(obs, torch::kFloat32).unsqueeze(0), .rows = rows, .envs = envs}, memory.get(),
+                   ActMode::kMean, generator);
+    ToEnvAction(spec, {chosen.data_ptr<float>(), action.size()}, action);
+    step = env->Step(action, obs);
+    result.returns[0] += step.reward;
+  }
+  return result;
+}
+
+void ControlByIlqr(const IlqrArguments& arguments, const EnvRegistry& envs) {
+  struct Config {
+    EnvConfig env;
+    IlqrConfig ilqr;
+    void Visit(Fields& fields) {
+      fields("env", env, "the environment");
+      fields("ilqr", ilqr, "the planner");
+    }
+  };
+  ConfigDocument document =
+      ConfigDocument::FromText("env: {id: \"" + envs.Find(arguments.env_id).id + "\"}", arguments.env_id);
+  document.Set(arguments.sets);
+  Config config{EnvConfig(envs), {}};
+  document.ReadInto(Fields::Of(config));
+  const EnvMaker& maker = config.env.maker;
+
+  const auto dynamics = std::make_shared<SimulatorDynamics>(maker, 1);
+  const EnvSpec spec = maker.make()->spec();
+  const ShootingProblem task = SimulatorProblem(dynamics, spec, maker.task_functions());
+  const IlqrPolicy policy(config.ilqr, dynamics->controls(), [&](const Env& env) {
+    ShootingProblem problem = task;
+    problem.start = dynamics->Follow(env);
+    return problem;
+  });
+  const Stopwatch watch;
+  const Rng rng = Rng(static_cast<uint64_t>(arguments.seed)).Split("ilqr episodes");
+  const EvalResult result = arguments.state.empty() ? Evaluate(policy, maker, rng, arguments.episodes)
+                                                    : EpisodeFrom(arguments.state, policy, maker, rng);
+  const double seconds = watch.Seconds() / static_cast<double>(result.episodes());
+  if (arguments.json) {
+    nlohmann::ordered_json json{{"env", spec.id}, {"seconds_per_episode", seconds}};
+    AddReturns(result, json);
+    std::cout << json.dump() << "\n";
+    return;
+  }
+  std::cout << spec.id << ", " << ReturnsText(result) << ", " << FixedText(seconds, 2) << " s an episode\n";
+}
+
+// A flag whose value is numbers between commas.
+void AddNumbers(CLI::App& command, const std::string& name, std::vector<double>& values, const std::string& doc) {
+  command.add_option_function<std::string>(
+      name,
+      [&values, name](const std::string& text) {
+        values = ReadOption<std::vector<double>>(name, "[" + text + "]", Range());
+      },
+      doc);
 }
 
 }  // namespace
@@ -205,19 +297,11 @@ void AddControlCommand(CLI::App& program, const EnvRegistry& envs) {
   auto arguments = std::make_shared<LqrArguments>();
   lqr->add_option("--env", arguments->env_id, "The environment")->required();
   AddSets(*lqr, arguments->sets, "env.options.NAME=VALUE or env.max_episode_steps=N; may be repeated");
-  const auto add_numbers = [lqr](const std::string& name, std::vector<double>& values, const std::string& doc) {
-    lqr->add_option_function<std::string>(
-        name,
-        [&values, name](const std::string& text) {
-          values = ReadOption<std::vector<double>>(name, "[" + text + "]", Range());
-        },
-        doc);
-  };
-  add_numbers("--state", arguments->state,
-              "Comma-separated, as `reverie envs ENV` names them; default: the model's rest, or zeros");
-  add_numbers("--action", arguments->action, "What holds it there, in [-1, 1]; default 0");
-  add_numbers("--state-weights", arguments->state_weights, "Diagonal of Q, or one number for all; default 1");
-  add_numbers("--action-weights", arguments->action_weights, "Diagonal of R, or one number for all; default 1");
+  AddNumbers(*lqr, "--state", arguments->state,
+             "Comma-separated, as `reverie envs ENV` names them; default: the model's rest, or zeros");
+  AddNumbers(*lqr, "--action", arguments->action, "What holds it there, in [-1, 1]; default 0");
+  AddNumbers(*lqr, "--state-weights", arguments->state_weights, "Diagonal of Q, or one number for all; default 1");
+  AddNumbers(*lqr, "--action-weights", arguments->action_weights, "Diagonal of R, or one number for all; default 1");
   AddOption(*lqr, "--episodes", arguments->episodes, "Whole episodes that it acts in", AtLeast(1));
   AddOption(*lqr, "--seed", arguments->seed, "Seed of their start states", AtLeast(0));
   lqr->add_flag("--json", arguments->json, "One JSON object on stdout");
@@ -227,6 +311,20 @@ void AddControlCommand(CLI::App& program, const EnvRegistry& envs) {
     }
     ControlByLqr(*arguments, envs);
   });
+
+  CLI::App* ilqr = command->add_subcommand(
+      "ilqr", "Return of planning in the simulator by iLQR, anew at every step: what a learned model is measured by");
+  auto planned = std::make_shared<IlqrArguments>();
+  ilqr->add_option("--env", planned->env_id, "The environment")->required();
+  AddSets(*ilqr, planned->sets,
+          "ilqr.KEY=VALUE (horizon, starts, start_std, grow_by, first_iterations, iterations, replan_every), "
+          "env.options.NAME=VALUE or env.max_episode_steps=N; may be repeated");
+  AddNumbers(*ilqr, "--state", planned->state,
+             "Where one episode begins, as `reverie envs ENV` names it; default: resets");
+  AddOption(*ilqr, "--episodes", planned->episodes, "Whole episodes", AtLeast(1));
+  AddOption(*ilqr, "--seed", planned->seed, "Seed of their start states", AtLeast(0));
+  ilqr->add_flag("--json", planned->json, "One JSON object on stdout");
+  ilqr->callback([planned, &envs] { ControlByIlqr(*planned, envs); });
 }
 
 }  // namespace reverie

@@ -43,6 +43,41 @@ struct Batch {
 
 }  // namespace
 
+void ExpandCost(const DifferentiableFunctions& functions, const torch::Tensor& x, const torch::Tensor& u,
+                const LinearDynamics& dynamics, const torch::Tensor& curvature, QuadraticCost* cost) {
+  const int64_t n = x.size(1);
+  const torch::AutoGradMode with_gradients(true);
+  const Batch at(x, u, n);
+  const torch::Tensor next = Leaf(x.slice(0, 1));
+  const torch::Tensor values = functions.cost(at.x, at.u, next);
+  const torch::Tensor of_z = RowGradient(values, at.z, true);       // [T, n + m]
+  const torch::Tensor of_next = RowGradient(values, next, true);    // [T, n]
+  const torch::Tensor j = torch::cat({dynamics.a, dynamics.b}, 2);  // d next / dz [T, n, n + m]
+  const torch::Tensor jt = j.transpose(1, 2);
+  const torch::Tensor across = torch::matmul(jt, RowJacobian(of_next, at.z));
+  torch::Tensor hessian = RowJacobian(of_z, at.z) + across + across.transpose(1, 2) +
+                          torch::matmul(jt, torch::matmul(RowJacobian(of_next, next), j));
+  if (curvature.defined()) {
+    hessian = hessian + (of_next.detach().unsqueeze(2).unsqueeze(3) * curvature).sum(1);
+  }
+  const torch::Tensor gradient = of_z + torch::matmul(jt, of_next.unsqueeze(2)).squeeze(2);
+  const int64_t horizon = u.size(0);
+  cost->xx.slice(0, 0, horizon).copy_(hessian.slice(1, 0, n).slice(2, 0, n));
+  cost->ux.copy_(hessian.slice(1, n).slice(2, 0, n));
+  cost->uu.copy_(hessian.slice(1, n).slice(2, n));
+  cost->x.slice(0, 0, horizon).copy_(gradient.detach().slice(1, 0, n));
+  cost->u.copy_(gradient.detach().slice(1, n));
+  torch::Tensor last_gradient = torch::zeros({1, n}, torch::kFloat64);
+  torch::Tensor last_hessian = torch::zeros({1, n, n}, torch::kFloat64);
+  if (functions.terminal_cost) {
+    const torch::Tensor last = Leaf(x.slice(0, horizon));
+    last_gradient = RowGradient(functions.terminal_cost(last), last, true);
+    last_hessian = RowJacobian(last_gradient, last);
+  }
+  cost->x.slice(0, horizon).copy_(last_gradient.detach());
+  cost->xx.slice(0, horizon).copy_(last_hessian);
+}
+
 ShootingProblem ProblemOf(DifferentiableFunctions functions, const torch::Tensor& start, int64_t controls) {
   const int64_t n = start.defined() ? start.numel() : 0;
   RequireDoubles("start", start, {n});
@@ -81,39 +116,9 @@ ShootingProblem ProblemOf(DifferentiableFunctions functions, const torch::Tensor
       curvature.select(1, i).copy_(RowJacobian(RowGradient(next.select(1, i), at.z, /*differentiable=*/true), at.z));
     }
   };
-  problem.quadratise = [shared, n](const torch::Tensor& x, const torch::Tensor& u, const LinearDynamics& dynamics,
-                                   const torch::Tensor& curvature, QuadraticCost* cost) {
-    const torch::AutoGradMode with_gradients(true);
-    const Batch at(x, u, n);
-    const torch::Tensor next = Leaf(x.slice(0, 1));
-    const torch::Tensor values = shared->cost(at.x, at.u, next);
-    const torch::Tensor of_z = RowGradient(values, at.z, true);       // [T, n + m]
-    const torch::Tensor of_next = RowGradient(values, next, true);    // [T, n]
-    const torch::Tensor j = torch::cat({dynamics.a, dynamics.b}, 2);  // d next / dz [T, n, n + m]
-    const torch::Tensor jt = j.transpose(1, 2);
-    const torch::Tensor across = torch::matmul(jt, RowJacobian(of_next, at.z));
-    torch::Tensor hessian = RowJacobian(of_z, at.z) + across + across.transpose(1, 2) +
-                            torch::matmul(jt, torch::matmul(RowJacobian(of_next, next), j));
-    if (curvature.defined()) {
-      hessian = hessian + (of_next.detach().unsqueeze(2).unsqueeze(3) * curvature).sum(1);
-    }
-    const torch::Tensor gradient = of_z + torch::matmul(jt, of_next.unsqueeze(2)).squeeze(2);
-    const int64_t horizon = u.size(0);
-    cost->xx.slice(0, 0, horizon).copy_(hessian.slice(1, 0, n).slice(2, 0, n));
-    cost->ux.copy_(hessian.slice(1, n).slice(2, 0, n));
-    cost->uu.copy_(hessian.slice(1, n).slice(2, n));
-    cost->x.slice(0, 0, horizon).copy_(gradient.detach().slice(1, 0, n));
-    cost->u.copy_(gradient.detach().slice(1, n));
-    torch::Tensor last_gradient = torch::zeros({1, n}, torch::kFloat64);
-    torch::Tensor last_hessian = torch::zeros({1, n, n}, torch::kFloat64);
-    if (shared->terminal_cost) {
-      const torch::Tensor last = Leaf(x.slice(0, horizon));
-      last_gradient = RowGradient(shared->terminal_cost(last), last, true);
-      last_hessian = RowJacobian(last_gradient, last);
-    }
-    cost->x.slice(0, horizon).copy_(last_gradient.detach());
-    cost->xx.slice(0, horizon).copy_(last_hessian);
-  };
+  problem.quadratise = [shared](const torch::Tensor& x, const torch::Tensor& u, const LinearDynamics& dynamics,
+                                const torch::Tensor& curvature,
+                                QuadraticCost* cost) { ExpandCost(*shared, x, u, dynamics, curvature, cost); };
   return problem;
 }
 

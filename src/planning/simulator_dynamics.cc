@@ -35,6 +35,7 @@ class SimulatorDynamics::Simulator {
 
   virtual int64_t state_size() const = 0;
   virtual int64_t tangent_size() const = 0;
+  virtual bool HasQuaternions() const { return false; }
   int64_t controls() const { return env_->spec().act_dim(); }
 
   virtual std::vector<std::string> TangentNames() const = 0;
@@ -142,6 +143,7 @@ class SimulatorDynamics::MujocoSimulator final : public Simulator {
 
   int64_t state_size() const override { return nq() + 2 * nv() + na(); }
   int64_t tangent_size() const override { return 2 * nv() + na(); }
+  bool HasQuaternions() const override { return nq() != nv(); }
 
   // Where it integrates step by step MuJoCo differences its own steps, which costs less than half: it does not compute
   // positions anew for velocities and controls. Of classical Runge-Kutta it gives no derivatives.
@@ -348,6 +350,7 @@ SimulatorDynamics::~SimulatorDynamics() = default;
 int64_t SimulatorDynamics::state_size() const { return simulators_[0]->state_size(); }
 int64_t SimulatorDynamics::tangent_size() const { return simulators_[0]->tangent_size(); }
 int64_t SimulatorDynamics::controls() const { return simulators_[0]->controls(); }
+bool SimulatorDynamics::has_quaternions() const { return simulators_[0]->HasQuaternions(); }
 
 torch::Tensor SimulatorDynamics::StateOf(const Env& env) const {
   torch::Tensor x = torch::empty({state_size()}, torch::kFloat64);

@@ -286,8 +286,10 @@ class BadInput(Case):
                 ("train c.yaml --seeed 3", "--seeed: no such option of train; did you mean --seed?"),
                 ("train c.yaml --seeed=3", "--seeed: no such option of train; did you mean --seed?"),
                 ("train c.yaml d.yaml", "train: d.yaml: not expected"),
-                ("control", "control: expected a command; known: lqr"),
+                ("control", "control: expected a command; known: lqr, ilqr"),
                 ("control lqrr", "lqrr: no such command of control; did you mean lqr?"),
+                ("control ilqr --env Swimmer-v5", "Swimmer-v5 has no cost of its states that optimal control could minimise"),
+                ("control ilqr --env Pendulum-v1 --set ilqr.horizon=0", "--set ilqr.horizon=0: ilqr.horizon: expected an integer at least 1"),
                 ("control --env X lqr", "--env: expected after the command, as in reverie control lqr --env\n"),
                 ("--episodes 3 control lqr", "--episodes: expected after the command, as in reverie control lqr --episodes\n"),
                 ("--versio control lqr", "--versio: no such option; did you mean --version?"),
@@ -348,6 +350,10 @@ class Runs(Case):
         self.assertIn("warning: that state is no rest: in one step d hinge/dt changes by 0.0019", said.stderr)  # a bent pole
         upright = run("control", "lqr", "--env", "CartPoleSwingUp-v0", "--state", "0,3.14159265358979,0,0", "--episodes", "1", cwd=self.cwd)
         self.assertEqual((upright.returncode, upright.stderr), (0, ""))
+        planned = run("control", "ilqr", "--env", "CartPoleSwingUp-v0", "--episodes", "1", "--json", cwd=self.cwd)
+        self.assertGreater(json.loads(planned.stdout)["return_mean"], 182, planned.stderr)
+        beside = run("control", "ilqr", "--env", "Pendulum-v1", "--state", "0.1,0.2", "--json", cwd=self.cwd)
+        self.assertGreater(json.loads(beside.stdout)["returns"][0], -1, beside.stderr)
         leaning = run("control", "lqr", "--env", "CartPoleSwingUp-v0", "--state", "0,3,0,0", "--episodes", "1", cwd=self.cwd)
         self.assertIn("warning: that state is no rest: in one step theta_dot changes by ", leaning.stderr)
 

@@ -62,7 +62,13 @@ struct DifferentiableFunctions {
   std::function<torch::Tensor(const torch::Tensor& x)> terminal_cost;
 };
 
-// start [n]. Horizon and bounds are left to be set. Throws std::invalid_argument where start is not [n] doubles.
+// The quadratic expansion of cost and terminal_cost about x [T + 1, n], u [T, m], in differences from it, as
+// ShootingProblem::quadratise gives it. `dynamics` has A and B of the functions' dynamics, which themselves are not
+// asked.
+void ExpandCost(const DifferentiableFunctions& functions, const torch::Tensor& x, const torch::Tensor& u,
+                const LinearDynamics& dynamics, const torch::Tensor& curvature, QuadraticCost* cost);
+
+// start [n]. Horizon and bounds are left to be set.Throws std::invalid_argument where start is not [n] doubles.
 // Cost of the derivatives: some 4 n + m backward passes for a batch of T rows, and n (n + m) more for the curvature.
 ShootingProblem ProblemOf(DifferentiableFunctions functions, const torch::Tensor& start, int64_t controls);
 

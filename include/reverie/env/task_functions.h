@@ -22,7 +22,12 @@ struct TaskFunctions {
   Batched reward;      // [B], next_obs' dtype; empty: the observation does not determine it
   Batched terminated;  // [B] bool; empty: unknown, imagined trajectories never end
 
-  // [B, obs_dim] -> [B, features]: what a model is shown of an observation, such as the sine and cosine of an angle
+  // What optimal control minimises: the negative reward as a function of states (Env::SetState), [B] float64, or where
+  // that has no curvature a smooth stand-in for it, of which the task's header tells. Differentiable twice. Empty:
+  // none.
+  Batched state_cost;
+
+  // [B, obs_dim] -> [B, features]: what a modelis shown of an observation, such as the sine and cosine of an angle
   // that is not wrapped. Differentiable. Empty: the observation itself.
   using Features = std::function<torch::Tensor(const torch::Tensor& obs)>;
   Features features;

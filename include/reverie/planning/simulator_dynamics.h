@@ -38,7 +38,9 @@ class SimulatorDynamics {
   int64_t state_size() const;    // nx
   int64_t tangent_size() const;  // n
   int64_t controls() const;      // m
-  // Of what differences between states are made of: "slider", "d slider/dt", or as Env names its state. [n]
+  // Whether some differences between states are not those of their numbers.
+  bool has_quaternions() const;
+  // Of what differences between states are made of:"slider", "d slider/dt", or as Env names its state. [n]
   const std::vector<std::string>& tangent_names() const { return tangent_names_; }
 
   // The state of an environment of the same id and options, [nx] float64. Throws std::runtime_error where its size is

@@ -10,6 +10,22 @@ namespace reverie {
 namespace {
 
 constexpr double kTargetRadius = 0.2;  // m
+// Of the model, m: from the first joint to the second, and from there to the fingertip.
+constexpr double kUpperArm = 0.1;
+constexpr double kForearm = 0.11;
+constexpr double kRounding = 0.01;  // m, of the distance's tip
+
+// Of the state after the step, whose qpos are both joints and the target's place.
+TaskFunctions::Batched StateCost(const Reacher::Options& options) {
+  return [options](const torch::Tensor&, const torch::Tensor& action, const torch::Tensor& next) {
+    const torch::Tensor first = next.select(1, 0);
+    const torch::Tensor both = first + next.select(1, 1);
+    const torch::Tensor x = kUpperArm * first.cos() + kForearm * both.cos() - next.select(1, 2);
+    const torch::Tensor y = kUpperArm * first.sin() + kForearm * both.sin() - next.select(1, 3);
+    const torch::Tensor distance = (x.square() + y.square() + kRounding * kRounding).sqrt() - kRounding;
+    return options.reward_dist_weight * distance + options.reward_control_weight * action.square().sum(1);
+  };
+}
 
 }  // namespace
 
@@ -71,7 +87,8 @@ TaskFunctions Reacher::MakeTaskFunctions(const Options& options) {
                 const torch::Tensor distance = next_obs.slice(1, next_obs.size(1) - 2).norm(2, 1);
                 return -options.reward_dist_weight * distance - options.reward_control_weight * action.square().sum(1);
               },
-          .terminated = NeverTerminated};
+          .terminated = NeverTerminated,
+          .state_cost = options.xml_file == Options().xml_file ? StateCost(options) : TaskFunctions::Batched()};
 }
 
 }  // namespace reverie

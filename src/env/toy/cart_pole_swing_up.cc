@@ -95,15 +95,17 @@ void CartPoleSwingUp::DoRestore(std::span<const double> snapshot) {
 }
 
 TaskFunctions CartPoleSwingUp::MakeTaskFunctions(const Options&) {
-  return {.reward =
-              [](const torch::Tensor&, const torch::Tensor& action, const torch::Tensor& next_obs) {
-                const torch::Tensor theta = next_obs.select(1, 1);
-                const torch::Tensor dx = next_obs.select(1, 0) + kPoleLength * theta.sin();
-                const torch::Tensor dy = -kPoleLength * theta.cos() - kPoleLength;
-                return (-(dx.square() + dy.square()) / (kPoleLength * kPoleLength)).exp() -
-                       kActionCost * action.select(1, 0).square();
-              },
+  const auto reward = [](const torch::Tensor&, const torch::Tensor& action, const torch::Tensor& next_obs) {
+    const torch::Tensor theta = next_obs.select(1, 1);
+    const torch::Tensor dx = next_obs.select(1, 0) + kPoleLength * theta.sin();
+    const torch::Tensor dy = -kPoleLength * theta.cos() - kPoleLength;
+    return (-(dx.square() + dy.square()) / (kPoleLength * kPoleLength)).exp() -
+           kActionCost * action.select(1, 0).square();
+  };
+  return {.reward = reward,
           .terminated = NeverTerminated,
+          .state_cost = [reward](const torch::Tensor& state, const torch::Tensor& action,
+                                 const torch::Tensor& next) { return -reward(state, action, next); },
           .features =
               [](const torch::Tensor& obs) {
                 const torch::Tensor theta = obs.slice(1, 1, 2);

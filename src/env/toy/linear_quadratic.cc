@@ -145,19 +145,22 @@ void LinearQuadratic::DoRestore(std::span<const double> snapshot) {
 }
 
 TaskFunctions LinearQuadratic::MakeTaskFunctions(const Options&) {
-  return {.reward =
-              [](const torch::Tensor& obs, const torch::Tensor& action, const torch::Tensor&) {
-                // Column by column: no weights need to be copied to the tensors' device.
-                torch::Tensor reward = torch::zeros_like(obs.select(1, 0));
-                for (size_t i = 0; i < kN; ++i) {
-                  reward = reward - kQ[i] * obs.select(1, static_cast<int64_t>(i)).square();
-                }
-                for (size_t i = 0; i < kM; ++i) {
-                  reward = reward - kR[i] * action.select(1, static_cast<int64_t>(i)).square();
-                }
-                return reward;
-              },
-          .terminated = NeverTerminated};
+  const auto reward = [](const torch::Tensor& obs, const torch::Tensor& action, const torch::Tensor&) {
+    // Column by column: no weights need to be copied to the tensors' device.
+    torch::Tensor sum = torch::zeros_like(obs.select(1, 0));
+    for (size_t i = 0; i < kN; ++i) {
+      sum = sum - kQ[i] * obs.select(1, static_cast<int64_t>(i)).square();
+    }
+    for (size_t i = 0; i < kM; ++i) {
+      sum = sum - kR[i] * action.select(1, static_cast<int64_t>(i)).square();
+    }
+    return sum;
+  };
+  return {.reward = reward,
+          .terminated = NeverTerminated,
+          .state_cost = [reward](const torch::Tensor& state, const torch::Tensor& action, const torch::Tensor& next) {
+            return -reward(state, action, next);
+          }};
 }
 
 }  // namespace reverie

@@ -77,14 +77,20 @@ void Pendulum::Observe(std::span<double> obs) const {
 }
 
 TaskFunctions Pendulum::MakeTaskFunctions(const Options&) {
+  const auto cost = [](const torch::Tensor& angle, const torch::Tensor& speed, const torch::Tensor& action) {
+    const torch::Tensor torque = action.select(1, 0).clamp(-kMaxTorque, kMaxTorque);
+    return kAngleCost * angle.square() + kSpeedCost * speed.square() + kTorqueCost * torque.square();
+  };
   return {.reward =
-              [](const torch::Tensor& obs, const torch::Tensor& action, const torch::Tensor&) {
-                const torch::Tensor angle = torch::atan2(obs.select(1, 1), obs.select(1, 0));
-                const torch::Tensor torque = action.select(1, 0).clamp(-kMaxTorque, kMaxTorque);
-                return -(kAngleCost * angle.square() + kSpeedCost * obs.select(1, 2).square() +
-                         kTorqueCost * torque.square());
+              [cost](const torch::Tensor& obs, const torch::Tensor& action, const torch::Tensor&) {
+                return -cost(torch::atan2(obs.select(1, 1), obs.select(1, 0)), obs.select(1, 2), action);
               },
-          .terminated = NeverTerminated};
+          .terminated = NeverTerminated,
+          .state_cost =
+              [cost](const torch::Tensor& state, const torch::Tensor& action, const torch::Tensor&) {
+                const torch::Tensor theta = state.select(1, 0);
+                return cost(torch::atan2(theta.sin(), theta.cos()), state.select(1, 1), action);
+              }};
 }
 
 }  // namespace reverie

@@ -35,6 +35,8 @@ class Reacher {
   void Observe(const MujocoSimulation& simulation, std::span<double> obs) const;
 
   // terminated: never. reward: exact for models whose fingertip and target move at one height, as Gymnasium's.
+  // state_cost, of Gymnasium's own model alone: the negative reward of the state after the step, where the reward lags
+  // by a simulation step, with the distance d rounded near 0, sqrt(d^2 + c^2) - c with c = 1 cm.
   static TaskFunctions MakeTaskFunctions(const Options& options);
 
  private:

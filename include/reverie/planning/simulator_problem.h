@@ -1,0 +1,23 @@
+// A task in its true simulator as a control problem.
+#ifndef REVERIE_PLANNING_SIMULATOR_PROBLEM_H_
+#define REVERIE_PLANNING_SIMULATOR_PROBLEM_H_
+
+#include <memory>
+
+#include "reverie/control/shooting_problem.h"
+#include "reverie/env/env.h"
+#include "reverie/env/task_functions.h"
+#include "reverie/planning/simulator_dynamics.h"
+
+namespace reverie {
+
+// Steps and derivatives are those of `dynamics`; the cost is the task's TaskFunctions::state_cost, differentiated by
+// autograd; the bounds are those of actions, [-1, 1]. Horizon and start are left to be set. The end of an episode is
+// not seen. Throws std::invalid_argument where the task has no state_cost, or states with quaternions, of which the
+// cost has no derivatives in the tangent space.
+ShootingProblem SimulatorProblem(std::shared_ptr<SimulatorDynamics> dynamics, const EnvSpec& spec,
+                                 const TaskFunctions& functions);
+
+}  // namespace reverie
+
+#endif  // REVERIE_PLANNING_SIMULATOR_PROBLEM_H_
