@@ -364,6 +364,9 @@ void Ilqr::Solve(const ShootingProblem& problem, const torch::Tensor& controls, 
   result->iterations.clear();
   result->iterations.reserve(static_cast<size_t>(options_.max_iterations));
   result->damping = damping;
+  result->lqr.status = LqrStatus::kNotFinite;  // until there is an expansion
+  MakeDoubles(&result->lqr.gains.feedback, {problem.horizon, problem.controls, problem.tangent_size});
+  MakeDoubles(&result->lqr.gains.feedforward, {problem.horizon, problem.controls});
   at.Clear();
   if (!at.Begin(problem, options_.max_state, result)) {
     result->cost = std::numeric_limits<double>::infinity();

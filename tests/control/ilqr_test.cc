@@ -360,6 +360,8 @@ TEST(Ilqr, FaultsEndInAStatus) {
   EXPECT_EQ(not_finite.status, IlqrStatus::kNotFinite);
   EXPECT_NEAR(not_finite.cost, CostOf(Walk([](ShootingProblem&) {}), start), 1e-12);  // what was given is kept
   EXPECT_TRUE(torch::equal(not_finite.u, start));
+  EXPECT_EQ(not_finite.lqr.status, LqrStatus::kNotFinite);  // nobody takes its gains for some
+  EXPECT_EQ(not_finite.lqr.gains.feedback.sizes(), (torch::IntArrayRef{10, 1, 1}));
 
   const IlqrResult uphill = SolveIlqr(
       Walk([](ShootingProblem& spoilt) {
