@@ -85,6 +85,20 @@ eval: {every_steps: 200, episodes: 2}
 checkpoint: {every_steps: 150}
 log: {every_steps: 50}
 """
+TINY_ILQR = re.sub(r"propagation: .*\nplanner: .*\n", "ilqr: {horizon: 3, starts: 1, grow_by: 0, first_iterations: 3, iterations: 1}\n",
+                   TINY_PETS.replace("algorithm: pets", "algorithm: ilqr"))
+TINY_LOCAL = """algorithm: local_models
+total_steps: 480
+seed: 0
+threads: 1
+device: cpu
+env: {id: LinearQuadratic-v0, max_episode_steps: 20, start_draws: 2}
+rollouts: 5
+local: {kl_step: 1}
+eval: {every_steps: 240, episodes: 2}
+checkpoint: {every_steps: 150}
+log: {every_steps: 60}
+"""
 # SAC whose critics look ahead through the model, and rollouts of the simulator.
 TINY_STEVE = re.sub(r"epoch_length: .*\n|rollout: .*\n", "", TINY_MBPO).replace(
     "updates_per_step", "real_ratio: 1\nupdates_per_step").replace(
@@ -93,6 +107,7 @@ TINY_MBPO_SIMULATOR = re.sub(r"model: {(.|\n)*?}\n", "model: {kind: simulator, r
 # The same planner in the simulator, which reads none of what a model takes.
 TINY_SIMULATOR = re.sub(r"replay_capacity: .*\n|propagation: .*\n", "",
                         re.sub(r"model: {.*}", "model: {kind: simulator}", TINY_PETS))
+TINY_ILQR_SIMULATOR = re.sub(r"replay_capacity: .*\n", "", re.sub(r"model: {.*}", "model: {kind: simulator}", TINY_ILQR))
 
 
 def run(*arguments, cwd, timeout=300):

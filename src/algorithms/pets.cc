@@ -21,10 +21,6 @@ const GaussianEnsembleConfig kEnsemble{.members = 5,
 
 }  // namespace
 
-std::vector<std::pair<std::string, Pets::Ladder>> EnumNames(Pets::Ladder) {
-  return {{"v0.5", Pets::Ladder::kV05}, {"v1.0", Pets::Ladder::kV10}, {"v1.5", Pets::Ladder::kV15}};
-}
-
 Pets::Config::Config(const EnvRegistry& envs)
     : env(envs), model({.ensemble = kEnsemble, .retrain_every = 200, .with_simulator = true}) {}
 

@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "reverie/algorithms/dhmbpo.h"
+#include "reverie/algorithms/ilqr.h"
+#include "reverie/algorithms/local_models.h"
 #include "reverie/algorithms/mbpo.h"
 #include "reverie/algorithms/pets.h"
 #include "reverie/algorithms/sac.h"
@@ -36,6 +38,9 @@ AlgorithmEntry EntryOf(std::string name, std::string summary) {
 const std::vector<AlgorithmEntry>& Algorithms() {
   static const std::vector<AlgorithmEntry> kTable{
       EntryOf<Dhmbpo>("dhmbpo", "double-horizon model-based policy optimisation (Kubo et al. 2025)"),
+      EntryOf<IlqrControl>("ilqr", "optimal control of a learned model (iLQR: Li and Todorov 2004)"),
+      EntryOf<LocalModels>("local_models",
+                           "linear-Gaussian controllers through locally fitted dynamics (Levine and Abbeel 2014)"),
       EntryOf<Mbpo>("mbpo", "model-based policy optimisation (Janner et al. 2019)"),
       EntryOf<Pets>("pets", "planning through a learned model (PETS: Chua et al. 2018)"),
       EntryOf<Sac>("sac", "soft actor-critic (Haarnoja et al. 2018)"),

@@ -1,24 +1,21 @@
-#include <array>
 #include <cmath>
 #include <iostream>
-#include <nlohmann/json.hpp>
 #include <stdexcept>
 
 #include "commands.h"
+#include "experiment.h"
 #include "options.h"
+#include "returns.h"
 #include "reverie/config/writer.h"
 #include "reverie/control/lqr.h"
 #include "reverie/core/log.h"
 #include "reverie/core/text.h"
 #include "reverie/core/timer.h"
-#include "reverie/env/action_bounds.h"
-#include "reverie/env/env_config.h"
 #include "reverie/env/mujoco/simulation.h"
 #include "reverie/planning/ilqr_policy.h"
 #include "reverie/planning/simulator_dynamics.h"
 #include "reverie/planning/simulator_problem.h"
 #include "reverie/planning/state_feedback_policy.h"
-#include "reverie/run/evaluator.h"
 
 namespace reverie {
 namespace {
@@ -36,36 +33,6 @@ struct LqrArguments {
   int64_t seed = 0;
   bool json = false;
 };
-
-// The environment with the options that --set gives it.
-EnvMaker ReadMaker(const std::string& env_id, const std::vector<ConfigAssignment>& sets, const EnvRegistry& envs) {
-  struct Config {
-    EnvConfig env;
-    void Visit(Fields& fields) { fields("env", env, "the environment"); }
-  };
-  ConfigDocument document = ConfigDocument::FromText("env: {id: \"" + envs.Find(env_id).id + "\"}", env_id);
-  document.Set(sets);
-  Config config{EnvConfig(envs)};
-  document.ReadInto(Fields::Of(config));
-  return config.env.maker;
-}
-
-void AddReturns(const EvalResult& result, nlohmann::ordered_json& json) {
-  json["episodes"] = result.episodes();
-  json["return_mean"] = result.return_mean();
-  json["return_std"] = result.return_std();
-  json["return_min"] = result.return_min();
-  json["return_max"] = result.return_max();
-  json["length_mean"] = result.length_mean();
-  json["returns"] = result.returns;
-}
-
-std::string ReturnsText(const EvalResult& result) {
-  return Text(result.episodes(), result.episodes() == 1 ? " episode" : " episodes", ": return ",
-              FixedText(result.return_mean(), 2), " +- ", FixedText(result.return_std(), 2), " (min ",
-              FixedText(result.return_min(), 2), ", max ", FixedText(result.return_max(), 2), "), length ",
-              FixedText(result.length_mean(), 1));
-}
 
 // As many numbers as expected: one is said for all of them.
 torch::Tensor Numbers(const std::string& name, const std::vector<double>& given, int64_t expected) {
@@ -160,7 +127,7 @@ std::string NumbersText(const std::vector<double>& numbers) {
 }
 
 void ControlByLqr(const LqrArguments& arguments, const EnvRegistry& envs) {
-  const EnvMaker maker = ReadMaker(arguments.env_id, arguments.sets, envs);
+  const EnvMaker maker = ReadEnv(arguments.env_id, arguments.sets, envs);
   const std::unique_ptr<Env> env = maker.make();
   std::vector<double> obs(env->spec().obs_low.size());
   RandomEngine rng = Rng(static_cast<uint64_t>(arguments.seed)).Split("lqr command").Engine();
@@ -213,60 +180,26 @@ struct IlqrArguments {
   bool json = false;
 };
 
-// One episode from that state.
-EvalResult EpisodeFrom(const std::vector<double>& state, const Policy& policy, const EnvMaker& maker, const Rng& rng) {
-  const std::unique_ptr<Env> env = maker.make();
-  const EnvSpec& spec = env->spec();
-  const int64_t limit = env->time_limit() > 0 ? env->time_limit() : kEvalTimeLimit;
-  std::vector<double> obs(spec.obs_low.size());
-  std::vector<double> action(spec.action_low.size());
-  RandomEngine engine = rng.Engine();
-  env->Reset(engine, obs);
-  env->SetState(state, obs);
-  const std::array<const Env*, 1> envs{env.get()};
-  const std::array<int64_t, 1> rows{0};
-  const std::unique_ptr<PolicyMemory> memory = policy.NewMemory(1);
-  torch::Generator generator = MakeGenerator(rng.Split("policy"), torch::kCPU);
-  EvalResult result{.returns = {0}, .lengths = {0}};
-  for (StepResult step; !step.terminated && !step.truncated && result.lengths[0] < limit; ++result.lengths[0]) {
-    const torch::Tensor chosen =
-        policy.Act({.obs = torch::tensor(obs, torch::kFloat32).unsqueeze(0), .rows = rows, .envs = envs}, memory.get(),
-                   ActMode::kMean, generator);
-    ToEnvAction(spec, {chosen.data_ptr<float>(), action.size()}, action);
-    step = env->Step(action, obs);
-    result.returns[0] += step.reward;
-  }
-  return result;
-}
-
 void ControlByIlqr(const IlqrArguments& arguments, const EnvRegistry& envs) {
-  struct Config {
-    EnvConfig env;
-    IlqrConfig ilqr;
-    void Visit(Fields& fields) {
-      fields("env", env, "the environment");
-      fields("ilqr", ilqr, "the planner");
-    }
-  };
-  ConfigDocument document =
-      ConfigDocument::FromText("env: {id: \"" + envs.Find(arguments.env_id).id + "\"}", arguments.env_id);
-  document.Set(arguments.sets);
-  Config config{EnvConfig(envs), {}};
-  document.ReadInto(Fields::Of(config));
-  const EnvMaker& maker = config.env.maker;
+  IlqrConfig config;
+  int64_t replan_every = 1;
+  Fields fields;
+  fields.Section("ilqr", "the planner", [&](Fields& section) {
+    config.Visit(section);
+    section("replan_every", replan_every, "steps acted out by feedback before the plan is made anew", AtLeast(1));
+    section.Check([&] { return replan_every <= config.horizon; }, "at most horizon");
+  });
+  const EnvMaker maker = ReadEnv(arguments.env_id, arguments.sets, envs, fields);
 
   const auto dynamics = std::make_shared<SimulatorDynamics>(maker, 1);
   const EnvSpec spec = maker.make()->spec();
-  const ShootingProblem task = SimulatorProblem(dynamics, spec, maker.task_functions());
-  const IlqrPolicy policy(config.ilqr, dynamics->controls(), [&](const Env& env) {
-    ShootingProblem problem = task;
-    problem.start = dynamics->Follow(env);
-    return problem;
-  });
+  const ShootingProblem task = SimulatorProblem(dynamics, maker);
+  const IlqrPolicy policy(config, {.replan_every = replan_every}, dynamics->controls(),
+                          [&](const torch::Tensor&, const Env* env) { return FollowedFrom(task, *dynamics, env); });
   const Stopwatch watch;
   const Rng rng = Rng(static_cast<uint64_t>(arguments.seed)).Split("ilqr episodes");
   const EvalResult result = arguments.state.empty() ? Evaluate(policy, maker, rng, arguments.episodes)
-                                                    : EpisodeFrom(arguments.state, policy, maker, rng);
+                                                    : Evaluator(maker, 1).RunFrom(arguments.state, policy, rng);
   const double seconds = watch.Seconds() / static_cast<double>(result.episodes());
   if (arguments.json) {
     nlohmann::ordered_json json{{"env", spec.id}, {"seconds_per_episode", seconds}};

@@ -1,11 +1,9 @@
-#include <cstdio>
 #include <iostream>
-#include <nlohmann/json.hpp>
 
 #include "commands.h"
 #include "experiment.h"
 #include "options.h"
-#include "reverie/run/evaluator.h"
+#include "returns.h"
 
 namespace reverie {
 namespace {
@@ -23,16 +21,12 @@ void Eval(const EvalArguments& arguments, const EnvRegistry& envs) {
       Evaluate(run.algorithm->policy(), run.maker.env().maker,
                Rng(static_cast<uint64_t>(arguments.seed)).Split("eval command"), arguments.episodes);
   if (arguments.json) {
-    const nlohmann::ordered_json json{{"env", run.maker.env().id},           {"episodes", result.episodes()},
-                                      {"return_mean", result.return_mean()}, {"return_std", result.return_std()},
-                                      {"return_min", result.return_min()},   {"return_max", result.return_max()},
-                                      {"length_mean", result.length_mean()}, {"returns", result.returns}};
+    nlohmann::ordered_json json{{"env", run.maker.env().id}};
+    AddReturns(result, json);
     std::cout << json.dump() << "\n";
     return;
   }
-  std::printf("%s, %ld episodes: return %.2f +- %.2f (min %.2f, max %.2f), length %.1f\n", run.maker.env().id.c_str(),
-              static_cast<long>(result.episodes()), result.return_mean(), result.return_std(), result.return_min(),
-              result.return_max(), result.length_mean());
+  std::cout << run.maker.env().id << ", " << ReturnsText(result) << "\n";
 }
 
 }  // namespace

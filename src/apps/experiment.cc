@@ -43,6 +43,18 @@ TrainedRun LoadTrainedRun(const std::filesystem::path& run_directory, const EnvR
   return run;
 }
 
+EnvMaker ReadEnv(const std::string& env_id, const std::vector<ConfigAssignment>& sets, const EnvRegistry& envs,
+                 const Fields& more) {
+  ConfigDocument document = ConfigDocument::FromText("env: {id: \"" + envs.Find(env_id).id + "\"}", env_id);
+  document.Set(sets);
+  EnvConfig env(envs);
+  Fields fields;
+  fields("env", env, "the environment");
+  fields.Add(more);
+  document.ReadInto(fields);
+  return env.maker;
+}
+
 std::string WhatHappened(const std::exception& error) {
   const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
   std::string text = torch_error != nullptr ? torch_error->what_without_backtrace() : error.what();

@@ -27,6 +27,11 @@ struct TrainedRun {
 };
 TrainedRun LoadTrainedRun(const std::filesystem::path& run_directory, const EnvRegistry& envs);
 
+// The environment that a command line names, with its --set env.options.NAME=VALUE and the like, which may set `more`
+// too: what else the command reads. Throws std::invalid_argument.
+EnvMaker ReadEnv(const std::string& env_id, const std::vector<ConfigAssignment>& sets, const EnvRegistry& envs,
+                 const Fields& more = {});
+
 // What an exception says to a user: one of LibTorch's without its stack, one of lack of memory with what may be
 // lowered.
 std::string WhatHappened(const std::exception& error);

@@ -5,10 +5,9 @@
 #include <stdexcept>
 
 #include "commands.h"
+#include "experiment.h"
 #include "options.h"
-#include "reverie/config/reader.h"
 #include "reverie/core/text.h"
-#include "reverie/env/env_config.h"
 #include "reverie/run/csv_table.h"
 
 namespace reverie {
@@ -20,12 +19,6 @@ struct TraceArguments {
   std::string actions_file;
   std::string out_file;
   std::vector<ConfigAssignment> sets;
-};
-
-// What --set may name.
-struct TraceConfig {
-  EnvConfig env;
-  void Visit(Fields& fields) { fields("env", env, "the environment"); }
 };
 
 // Rows of `columns` numbers, without a header. Throws std::invalid_argument "FILE:LINE: ...".
@@ -59,13 +52,7 @@ void AppendRow(int64_t step, const std::vector<double>& obs, const StepResult& r
 }
 
 void Trace(const TraceArguments& arguments, const EnvRegistry& envs) {
-  ConfigDocument document =
-      ConfigDocument::FromText("env: {id: \"" + envs.Find(arguments.env_id).id + "\"}", arguments.env_id);
-  document.Set(arguments.sets);
-  TraceConfig config{EnvConfig(envs)};
-  document.ReadInto(Fields::Of(config));
-
-  const std::unique_ptr<Env> env = config.env.maker.make();
+  const std::unique_ptr<Env> env = ReadEnv(arguments.env_id, arguments.sets, envs).make();
   const EnvSpec& spec = env->spec();
   const std::vector<std::vector<double>> state = ReadRows(arguments.state_file, spec.state_names.size());
   if (state.size() != 1) {

@@ -590,6 +590,17 @@ class Reader {
     }
     void operator()(std::vector<int64_t>* target) const { *target = List<int64_t>(AsInteger, "integer"); }
     void operator()(std::vector<double>* target) const { *target = List<double>(AsDouble, "number"); }
+    void operator()(std::vector<std::vector<double>>* target) const {
+      if (!node.IsSequence()) {
+        Expected("a list of lists of numbers");
+      }
+      target->clear();
+      for (const auto& item : node) {
+        std::vector<double> list;
+        std::visit(Value{field, item, place, path}, Field::Target(&list));
+        target->push_back(std::move(list));
+      }
+    }
     std::array<double, 2> Pair() const {
       const std::vector<double> list = List<double>(AsDouble, "number");
       if (list.size() != 2) {

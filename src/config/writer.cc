@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <iterator>
 #include <sstream>
+
+#include "reverie/core/text.h"
 
 namespace reverie {
 namespace {
@@ -26,6 +29,11 @@ struct ValueOf {
   std::string operator()(const std::optional<double>* v) const { return *v ? ShortestDouble(**v) : "auto"; }
   std::string operator()(const std::vector<int64_t>* v) const { return ListText(*v); }
   std::string operator()(const std::vector<double>* v) const { return ListText(*v); }
+  std::string operator()(const std::vector<std::vector<double>>* v) const {
+    std::vector<std::string> lists;
+    std::transform(v->begin(), v->end(), std::back_inserter(lists), ListText<std::vector<double>>);
+    return "[" + Joined(lists) + "]";
+  }
   std::string operator()(const std::array<double, 2>* v) const { return ListText(*v); }
   std::string operator()(const std::optional<std::array<double, 2>>* v) const { return *v ? ListText(**v) : "auto"; }
   std::string operator()(const LengthSchedule* v) const { return ListText(v->a_b_x_y); }
@@ -44,6 +52,7 @@ struct TypeText {
   std::string operator()(const std::optional<double>*) const { return "number or auto"; }
   std::string operator()(const std::vector<int64_t>*) const { return "list of integers"; }
   std::string operator()(const std::vector<double>*) const { return "list of numbers"; }
+  std::string operator()(const std::vector<std::vector<double>>*) const { return "list of lists of numbers"; }
   std::string operator()(const std::array<double, 2>*) const { return "list of 2 numbers"; }
   std::string operator()(const std::optional<std::array<double, 2>>*) const { return "list of 2 numbers or auto"; }
   std::string operator()(const LengthSchedule*) const { return "length or [a, b, x, y]"; }

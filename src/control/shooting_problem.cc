@@ -43,30 +43,39 @@ struct Batch {
 
 }  // namespace
 
-void ExpandCost(const DifferentiableFunctions& functions, const torch::Tensor& x, const torch::Tensor& u,
-                const LinearDynamics& dynamics, const torch::Tensor& curvature, QuadraticCost* cost) {
-  const int64_t n = x.size(1);
+StageExpansion ExpandStageCost(
+    const std::function<torch::Tensor(const torch::Tensor& x, const torch::Tensor& u, const torch::Tensor& next)>& cost,
+    const torch::Tensor& x, const torch::Tensor& u, const torch::Tensor& next, const torch::Tensor& jacobian,
+    const torch::Tensor& curvature) {
   const torch::AutoGradMode with_gradients(true);
-  const Batch at(x, u, n);
-  const torch::Tensor next = Leaf(x.slice(0, 1));
-  const torch::Tensor values = functions.cost(at.x, at.u, next);
-  const torch::Tensor of_z = RowGradient(values, at.z, true);       // [T, n + m]
-  const torch::Tensor of_next = RowGradient(values, next, true);    // [T, n]
-  const torch::Tensor j = torch::cat({dynamics.a, dynamics.b}, 2);  // d next / dz [T, n, n + m]
-  const torch::Tensor jt = j.transpose(1, 2);
+  const Batch at(x, u, x.size(1));
+  const torch::Tensor next_leaf = Leaf(next);
+  const torch::Tensor values = cost(at.x, at.u, next_leaf);
+  const torch::Tensor of_z = RowGradient(values, at.z, true);          // [B, n + m]
+  const torch::Tensor of_next = RowGradient(values, next_leaf, true);  // [B, n]
+  const torch::Tensor jt = jacobian.transpose(1, 2);
   const torch::Tensor across = torch::matmul(jt, RowJacobian(of_next, at.z));
   torch::Tensor hessian = RowJacobian(of_z, at.z) + across + across.transpose(1, 2) +
-                          torch::matmul(jt, torch::matmul(RowJacobian(of_next, next), j));
+                          torch::matmul(jt, torch::matmul(RowJacobian(of_next, next_leaf), jacobian));
   if (curvature.defined()) {
     hessian = hessian + (of_next.detach().unsqueeze(2).unsqueeze(3) * curvature).sum(1);
   }
-  const torch::Tensor gradient = of_z + torch::matmul(jt, of_next.unsqueeze(2)).squeeze(2);
+  return {.gradient = (of_z + torch::matmul(jt, of_next.unsqueeze(2)).squeeze(2)).detach(),
+          .hessian = hessian.detach()};
+}
+
+void ExpandCost(const DifferentiableFunctions& functions, const torch::Tensor& x, const torch::Tensor& u,
+                const LinearDynamics& dynamics, const torch::Tensor& curvature, QuadraticCost* cost) {
+  const int64_t n = x.size(1);
   const int64_t horizon = u.size(0);
-  cost->xx.slice(0, 0, horizon).copy_(hessian.slice(1, 0, n).slice(2, 0, n));
-  cost->ux.copy_(hessian.slice(1, n).slice(2, 0, n));
-  cost->uu.copy_(hessian.slice(1, n).slice(2, n));
-  cost->x.slice(0, 0, horizon).copy_(gradient.detach().slice(1, 0, n));
-  cost->u.copy_(gradient.detach().slice(1, n));
+  const torch::AutoGradMode with_gradients(true);
+  const StageExpansion stage = ExpandStageCost(functions.cost, x.slice(0, 0, horizon), u, x.slice(0, 1),
+                                               torch::cat({dynamics.a, dynamics.b}, 2), curvature);
+  cost->xx.slice(0, 0, horizon).copy_(stage.hessian.slice(1, 0, n).slice(2, 0, n));
+  cost->ux.copy_(stage.hessian.slice(1, n).slice(2, 0, n));
+  cost->uu.copy_(stage.hessian.slice(1, n).slice(2, n));
+  cost->x.slice(0, 0, horizon).copy_(stage.gradient.slice(1, 0, n));
+  cost->u.copy_(stage.gradient.slice(1, n));
   torch::Tensor last_gradient = torch::zeros({1, n}, torch::kFloat64);
   torch::Tensor last_hessian = torch::zeros({1, n, n}, torch::kFloat64);
   if (functions.terminal_cost) {

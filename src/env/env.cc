@@ -3,6 +3,7 @@
 #include <cmath>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "reverie/core/text.h"
 
@@ -37,6 +38,16 @@ void Env::Reset(RandomEngine& rng, std::span<double> obs) {
   CheckObsSize(obs.size());
   elapsed_steps_ = 0;
   DoReset(rng, obs);
+  if (!start_states_.empty()) {
+    DoSetState(start_states_[static_cast<size_t>(rng() % start_states_.size())], obs);
+  }
+}
+
+void Env::SetStartStates(States states) {
+  for (const std::vector<double>& state : states) {
+    CheckStateSize(state.size());
+  }
+  start_states_ = std::move(states);
 }
 
 StepResult Env::Step(std::span<const double> action, std::span<double> obs) {
@@ -60,10 +71,7 @@ StepResult Env::Step(std::span<const double> action, std::span<double> obs) {
 }
 
 void Env::SetState(std::span<const double> state, std::span<double> obs) {
-  if (state.size() != spec().state_names.size()) {
-    throw std::invalid_argument(spec().id + ": a state has " + std::to_string(spec().state_names.size()) +
-                                " numbers, got " + std::to_string(state.size()));
-  }
+  CheckStateSize(state.size());
   CheckObsSize(obs.size());
   elapsed_steps_ = 0;
   DoSetState(state, obs);
@@ -79,6 +87,13 @@ std::vector<double> Env::GetState() const {
 }
 
 std::vector<double> Env::DoState() const { throw std::logic_error(spec().id + " does not tell its state"); }
+
+void Env::CheckStateSize(size_t size) const {
+  if (size != spec().state_names.size()) {
+    throw std::invalid_argument(spec().id + ": a state has " + std::to_string(spec().state_names.size()) +
+                                " numbers, got " + std::to_string(size));
+  }
+}
 
 void Env::CheckObsSize(size_t size) const {
   if (size != spec().obs_low.size()) {

@@ -83,13 +83,14 @@ void EnvConfig::Visit(Fields& fields) {
           maker_id_ = id;
         }
         maker = own_;
-        if (max_episode_steps) {
-          maker.make = [make = own_.make, steps = *max_episode_steps] {
-            std::unique_ptr<Env> env = make();
-            env->SetTimeLimit(steps);
-            return env;
-          };
-        }
+        maker.make = [make = own_.make, steps = max_episode_steps, starts = starts_] {
+          std::unique_ptr<Env> env = make();
+          if (steps) {
+            env->SetTimeLimit(*steps);
+          }
+          env->SetStartStates(*starts);
+          return env;
+        };
         return maker.options();
       },
       "options of " + (id.empty() ? "the environment" : id) +
@@ -104,6 +105,33 @@ void EnvConfig::Visit(Fields& fields) {
     }
     return "";
   });
+  fields("start_states", start_states,
+         "states that episodes begin in, each as likely, as `reverie envs ID` names them; none: those of resets");
+  fields.Check([this] { return UseStartStates(); });
+  fields("start_draws", start_draws, "so many states that resets draw, once, are those that episodes begin in",
+         AtLeast(0));
+  fields.Check([this]() -> std::string {
+    return start_draws > 0 && !start_states.empty() ? "expected 0 with start_states" : UseStartStates();
+  });
+}
+
+std::string EnvConfig::UseStartStates() {
+  *starts_ = start_states;
+  if (start_states.empty() && start_draws == 0) {
+    return "";
+  }
+  try {
+    const std::unique_ptr<Env> env = maker.make();
+    std::vector<double> obs(env->spec().obs_low.size());
+    for (int64_t i = 0; i < start_draws; ++i) {
+      RandomEngine engine = Rng(0).Split("start states").Split(static_cast<uint64_t>(i)).Engine();
+      env->Reset(engine, obs);
+      starts_->push_back(env->GetState());
+    }
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return "";
 }
 
 }  // namespace reverie

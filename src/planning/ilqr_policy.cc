@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "reverie/core/log.h"
 #include "reverie/core/text.h"
 
 namespace reverie {
@@ -20,8 +21,8 @@ void IlqrConfig::Visit(Fields& fields) {
 
   fields("first_iterations", first_iterations, "iterations of each of these searches, at most", AtLeast(1));
   fields("iterations", iterations, "iterations of later plans", AtLeast(1));
-  fields("replan_every", replan_every, "steps acted out by feedback before the plan is made anew", AtLeast(1));
-  fields.Check([this] { return replan_every <= horizon; }, "at most horizon");
+  fields("cost_tolerance", cost_tolerance, "a search ends with an iteration that gains less, in units of the reward",
+         Above(0));
 }
 
 struct IlqrPolicy::Plan {
@@ -62,7 +63,8 @@ struct IlqrPolicy::Plan {
 class IlqrPolicy::Memory final : public PolicyMemory {
  public:
   Memory(int64_t rows, const IlqrConfig& config)
-      : plans(static_cast<size_t>(rows)), ilqr(IlqrOptions{.max_iterations = config.iterations}) {}
+      : plans(static_cast<size_t>(rows)),
+        ilqr(IlqrOptions{.max_iterations = config.iterations, .cost_tolerance = config.cost_tolerance}) {}
 
   void Reset(std::span<const int64_t> rows) override {
     for (const int64_t row : rows) {
@@ -76,15 +78,26 @@ class IlqrPolicy::Memory final : public PolicyMemory {
     if (made > 0) {
       metrics.Set("iterations", static_cast<double>(gained) / static_cast<double>(made));
       metrics.Set("share_not_improved", static_cast<double>(not_improved) / static_cast<double>(made));
+      metrics.Set("searches_without_plan", static_cast<double>(without_plan));
     }
-    made = gained = not_improved = 0;
+    if (not_finite > 0 || without_plan > 0) {
+      LogWarning(Text("in ", without_plan, " of ", made, " searches no trajectory of a first plan was finite, and the ",
+                      "action was zero; in ", not_finite, " a derivative or the shifted plan was not finite, and that ",
+                      "plan was acted out"));
+    }
+    made = gained = not_improved = without_plan = not_finite = 0;
     return metrics;
   }
 
   void VisitState(StateVisitor& state) override {
-    state("made", made);
-    state("gained", gained);
-    state("not_improved", not_improved);
+    for (const auto& [name, count] : {std::pair("made", &made),
+                                      {"gained", &gained},
+                                      {"not_improved", &not_improved},
+                                      {"without_plan", &without_plan},
+                                      {"not_finite", &not_finite},
+                                      {"fruitless", &fruitless}}) {
+      state(name, *count);
+    }
     for (size_t i = 0; i < plans.size(); ++i) {
       state("plan_" + std::to_string(i), plans[i]);
     }
@@ -92,25 +105,37 @@ class IlqrPolicy::Memory final : public PolicyMemory {
 
   // A plan made anew, which stands in `result`.
   void Count() {
-    int64_t steps = 0;
-    for (const IlqrIteration& iteration : result.iterations) {
-      steps += iteration.alpha > 0 ? 1 : 0;
-    }
+    const auto steps = std::count_if(result.iterations.begin(), result.iterations.end(),
+                                     [](const IlqrIteration& iteration) { return iteration.alpha > 0; });
     ++made;
     gained += steps;
     not_improved += steps == 0 ? 1 : 0;
+    not_finite += result.status == IlqrStatus::kDiverged || result.status == IlqrStatus::kNotFinite ? 1 : 0;
   }
 
   std::vector<Plan> plans;
   Ilqr ilqr;
   IlqrResult result;
-  int64_t made = 0;  // plans
+  int64_t made = 0;  // plans, and searches for one
   int64_t gained = 0;
   int64_t not_improved = 0;
+  int64_t without_plan = 0;
+  int64_t not_finite = 0;
+  int64_t fruitless = 0;  // searches without a plan, in a row
 };
 
-IlqrPolicy::IlqrPolicy(const IlqrConfig& config, int64_t controls, ProblemFrom problem_from)
-    : config_(config), controls_(controls), problem_from_(std::move(problem_from)) {}
+IlqrPolicy::IlqrPolicy(const IlqrConfig& config, const Schedule& schedule, int64_t controls, ProblemFrom problem_from,
+                       const torch::Device& device)
+    : config_(config),
+      schedule_(schedule),
+      controls_(controls),
+      problem_from_(std::move(problem_from)),
+      device_(device) {
+  if (schedule.replan_every < 1 || schedule.replan_every > config.horizon) {
+    throw std::logic_error(
+        Text("IlqrPolicy: replan_every ", schedule.replan_every, ", expected 1 to the horizon, ", config.horizon));
+  }
+}
 
 std::unique_ptr<PolicyMemory> IlqrPolicy::NewMemory(int64_t rows) const {
   return std::make_unique<Memory>(rows, config_);
@@ -119,32 +144,42 @@ std::unique_ptr<PolicyMemory> IlqrPolicy::NewMemory(int64_t rows) const {
 torch::Tensor IlqrPolicy::Act(const ActInput& input, PolicyMemory* memory, ActMode mode,
                               torch::Generator& generator) const {
   const int64_t count = input.obs.size(0);
-  if (static_cast<int64_t>(input.envs.size()) != count) {
-    throw std::invalid_argument("iLQR plans from the state of the environments that it acts in, not from observations");
-  }
   if (memory == nullptr) {
     std::vector<int64_t> rows(static_cast<size_t>(count));
     std::iota(rows.begin(), rows.end(), int64_t{0});
     Memory none(count, config_);
     return Act({.obs = input.obs, .rows = rows, .envs = input.envs}, &none, mode, generator);
   }
+  if (static_cast<int64_t>(input.rows.size()) != count ||
+      (!input.envs.empty() && static_cast<int64_t>(input.envs.size()) != count)) {
+    throw std::logic_error(Text("IlqrPolicy: ", count, " observations of ", input.rows.size(), " rows and ",
+                                input.envs.size(), " environments"));
+  }
   auto& own = dynamic_cast<Memory&>(*memory);
-  torch::Tensor actions = torch::empty({count, controls_}, torch::kFloat32);
+  torch::Tensor actions = torch::empty({count, controls_}, torch::kFloat64);
   for (int64_t i = 0; i < count; ++i) {
     const auto at = static_cast<size_t>(i);
-    actions[i] = Next(own, own.plans.at(static_cast<size_t>(input.rows[at])), *input.envs[at], generator);
+    Plan& plan = own.plans.at(static_cast<size_t>(input.rows[at]));
+    actions[i] = Next(own, plan, input.obs[i], input.envs.empty() ? nullptr : input.envs[at], generator);
+  }
+  actions = actions.to(device_, torch::kFloat32);
+  if (mode == ActMode::kSample && schedule_.noise_std > 0) {
+    actions.add_(torch::randn(actions.sizes(), generator, actions.options()), schedule_.noise_std).clamp_(-1, 1);
   }
   return actions;
 }
 
-torch::Tensor IlqrPolicy::Next(Memory& memory, Plan& plan, const Env& env, torch::Generator& generator) const {
-  ShootingProblem problem = problem_from_(env);
+torch::Tensor IlqrPolicy::Next(Memory& memory, Plan& plan, const torch::Tensor& obs, const Env* env,
+                               torch::Generator& generator) const {
+  ShootingProblem problem = problem_from_(obs, env);
   problem.horizon = config_.horizon;
   if (!plan.u.defined()) {
-    Begin(plan, problem, generator);
-    ++memory.made;
-  } else if (plan.acted % config_.replan_every == 0) {
-    const int64_t steps = config_.replan_every;
+    Begin(memory, plan, problem, generator);
+    if (!plan.u.defined()) {
+      return torch::zeros({controls_}, torch::kFloat64);
+    }
+  } else if (plan.acted % schedule_.replan_every == 0) {
+    const int64_t steps = schedule_.replan_every;
     const torch::Tensor shifted =
         torch::cat({plan.u.slice(0, steps), plan.u.slice(0, config_.horizon - 1).expand({steps, controls_})});
     memory.ilqr.Solve(problem, shifted, plan.damping, &memory.result);
@@ -160,7 +195,7 @@ torch::Tensor IlqrPolicy::Next(Memory& memory, Plan& plan, const Env& env, torch
   }
   const int64_t t = plan.acted++;
   torch::Tensor u = plan.u[t];
-  if (t > 0) {  // a plan begins where the environment is
+  if (t > 0 && schedule_.feedback) {  // a plan begins where the environment is
     torch::Tensor difference = torch::empty({1, problem.tangent_size}, torch::kFloat64);
     const torch::Tensor x = problem.start.unsqueeze(0);
     const torch::Tensor planned = plan.x.slice(0, t, t + 1).contiguous();
@@ -171,30 +206,43 @@ torch::Tensor IlqrPolicy::Next(Memory& memory, Plan& plan, const Env& env, torch
     }
     u = u + torch::mv(plan.k[t], difference[0]);
   }
-  return u.clamp(-1, 1).to(torch::kFloat32);
+  return u.clamp(-1, 1);
 }
 
-void IlqrPolicy::Begin(Plan& plan, const ShootingProblem& problem, torch::Generator& generator) const {
-  const IlqrOptions options{.max_iterations = config_.first_iterations};
+void IlqrPolicy::Begin(Memory& memory, Plan& plan, const ShootingProblem& problem, torch::Generator& generator) const {
+  Ilqr ilqr(IlqrOptions{.max_iterations = config_.first_iterations, .cost_tolerance = config_.cost_tolerance});
   IlqrResult best;
-  const auto keep = [&best](IlqrResult result) {
+  IlqrResult result;
+  const auto try_from = [&](const torch::Tensor& controls) {
+    ilqr.Solve(problem, controls, {}, &result);
+    if (IsUsable(result.status) && (!best.u.defined() || result.cost < best.cost)) {
+      best = std::exchange(result, {});
+    }
+  };
+  try_from(torch::zeros({config_.horizon, controls_}, torch::kFloat64));
+  for (int64_t i = 0; i < config_.starts; ++i) {
+    const auto options = torch::dtype(torch::kFloat64).device(generator.device());
+    try_from(config_.start_std * torch::randn({config_.horizon, controls_}, generator, options).to(torch::kCPU));
+  }
+  if (config_.grow_by > 0) {
+    result = GrowHorizon(problem, std::max<int64_t>(config_.horizon / 5, 1), config_.grow_by,
+                         {.max_iterations = config_.first_iterations, .cost_tolerance = config_.cost_tolerance});
     if (IsUsable(result.status) && (!best.u.defined() || result.cost < best.cost)) {
       best = std::move(result);
     }
-  };
-  keep(SolveIlqr(problem, torch::zeros({config_.horizon, controls_}, torch::kFloat64), options));
-  for (int64_t i = 0; i < config_.starts; ++i) {
-    keep(SolveIlqr(problem, config_.start_std * torch::randn({config_.horizon, controls_}, generator, torch::kFloat64),
-                   options));
   }
-  if (config_.grow_by > 0) {
-    keep(GrowHorizon(problem, std::max<int64_t>(config_.horizon / 5, 1), config_.grow_by, options));
+  ++memory.made;
+  if (best.u.defined()) {
+    plan.Keep(best);
+    plan.damping = {};
+    memory.fruitless = 0;
+    return;
   }
-  if (!best.u.defined()) {
-    throw std::runtime_error("iLQR finds no plan whose trajectory stays finite");
+  ++memory.without_plan;
+  if (++memory.fruitless == kMostFruitlessSearches) {
+    throw std::runtime_error(
+        Text("in ", kMostFruitlessSearches, " searches in a row no trajectory that iLQR began with stayed finite"));
   }
-  plan.Keep(best);
-  plan.damping = {};
 }
 
 }  // namespace reverie

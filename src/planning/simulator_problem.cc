@@ -8,15 +8,28 @@
 
 namespace reverie {
 
-ShootingProblem SimulatorProblem(std::shared_ptr<SimulatorDynamics> dynamics, const EnvSpec& spec,
-                                 const TaskFunctions& functions) {
-  if (!functions.state_cost) {
-    throw std::invalid_argument(spec.id + " has no cost of its states that optimal control could minimise");
+namespace {
+
+std::string Misfit(const EnvMaker& maker, const std::string& id, bool has_quaternions) {
+  if (!maker.task_functions().state_cost) {
+    return id + " has no cost of its states that optimal control could minimise";
   }
+  return has_quaternions ? id + " has states with quaternions, in which its cost is not differentiated" : "";
+}
+
+}  // namespace
+
+std::string SimulatorProblemMisfit(const EnvMaker& maker) {
+  return Misfit(maker, maker.make()->spec().id, SimulatorDynamics(maker, 1).has_quaternions());
+}
+
+ShootingProblem SimulatorProblem(std::shared_ptr<SimulatorDynamics> dynamics, const EnvMaker& maker) {
+  const EnvSpec spec = maker.make()->spec();
+  if (const std::string misfit = Misfit(maker, spec.id, dynamics->has_quaternions()); !misfit.empty()) {
+    throw std::invalid_argument(misfit);
+  }
+  const TaskFunctions functions = maker.task_functions();
   const int64_t n = dynamics->tangent_size();
-  if (dynamics->has_quaternions()) {
-    throw std::invalid_argument(spec.id + " has states with quaternions, in which its cost is not differentiated");
-  }
   // Of the first n numbers of states, which the cost reads; what follows, a warm start, only the simulator does.
   const DifferentiableFunctions cost{
       .cost = [state_cost = functions.state_cost,
@@ -51,6 +64,15 @@ ShootingProblem SimulatorProblem(std::shared_ptr<SimulatorDynamics> dynamics, co
       dynamics->Difference(x, y, difference);
     };
   }
+  return problem;
+}
+
+ShootingProblem FollowedFrom(ShootingProblem problem, SimulatorDynamics& dynamics, const Env* env) {
+  if (env == nullptr) {
+    throw std::invalid_argument(
+        "iLQR in the simulator plans from an environment's state: an observation is not enough");
+  }
+  problem.start = dynamics.Follow(*env);
   return problem;
 }
 

@@ -695,8 +695,9 @@ void AppendOptions(const Fields& fields, const std::string& prefix, EnvOptions* 
             options->emplace_back(name, std::vector<double>(target->begin(), target->end()));
           } else if constexpr (std::is_same_v<Target, LengthSchedule*>) {
             options->emplace_back(name, std::vector<double>(target->a_b_x_y.begin(), target->a_b_x_y.end()));
-          } else if constexpr (std::is_same_v<Target, AnyYaml>) {
-            throw std::logic_error("the environment's option " + name + " has no type");
+          } else if constexpr (std::is_same_v<Target, AnyYaml> ||
+                               std::is_same_v<Target, std::vector<std::vector<double>>*>) {
+            throw std::logic_error("the environment's option " + name + " is of a type that no file of a policy holds");
           } else {
             options->emplace_back(name, *target);
           }

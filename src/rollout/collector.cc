@@ -24,14 +24,23 @@ Collector::Collector(std::unique_ptr<Env> env, const Rng& rng, const torch::Devi
       obs_row_(torch::zeros({1, spec().obs_dim()})),
       row_(TransitionBatch::Empty({spec().obs_dim(), spec().act_dim()}, 1, torch::kCPU)) {}
 
+void Collector::Begin() {
+  env_->Reset(reset_engine_, obs_);
+  if (memory_) {
+    memory_->Reset(kRow);
+  }
+  episode_ = {};
+  in_episode_ = true;
+}
+
+void Collector::BeginFrom(std::span<const double> state) {
+  Begin();
+  env_->SetState(state, obs_);
+}
+
 std::optional<EpisodeStats> Collector::Step(const Policy& policy, ReplayBuffer* buffer, SnapshotBuffer* snapshots) {
   if (!in_episode_) {
-    env_->Reset(reset_engine_, obs_);
-    if (memory_) {
-      memory_->Reset(kRow);
-    }
-    episode_ = {};
-    in_episode_ = true;
+    Begin();
   }
   std::copy(obs_.begin(), obs_.end(), obs_row_.data_ptr<float>());
   const std::array<const Env*, 1> env{env_.get()};

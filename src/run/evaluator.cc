@@ -51,6 +51,15 @@ EvalResult Evaluator::Run(const Policy& policy, const Rng& rng) {
 }
 
 std::optional<EvalResult> Evaluator::Run(const Policy& policy, const Rng& rng, const std::function<bool()>& stop) {
+  return Play({}, policy, rng, stop);
+}
+
+EvalResult Evaluator::RunFrom(std::span<const double> state, const Policy& policy, const Rng& rng) {
+  return Play(state, policy, rng, [] { return false; }).value();
+}
+
+std::optional<EvalResult> Evaluator::Play(std::span<const double> state, const Policy& policy, const Rng& rng,
+                                          const std::function<bool()>& stop) {
   const EnvSpec& spec = envs_[0]->spec();
   const auto obs_dim = static_cast<size_t>(spec.obs_dim());
   const auto act_dim = static_cast<size_t>(spec.act_dim());
@@ -71,6 +80,9 @@ std::optional<EvalResult> Evaluator::Run(const Policy& policy, const Rng& rng, c
     for (size_t i = 0; i < batch; ++i) {
       RandomEngine engine = rng.Split(first + i).Engine();
       envs_[i]->Reset(engine, obs[i]);
+      if (!state.empty()) {
+        envs_[i]->SetState(state, obs[i]);
+      }
     }
     while (!running.empty()) {
       if (stop()) {

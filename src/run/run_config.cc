@@ -23,10 +23,12 @@ void RunConfig::Visit(Fields& fields) {
   fields("variant", variant, "a name for this variant of the experiment, shown in comparisons");
   fields("seed", seed, "every random stream of the run is split from it", AtLeast(0));
   fields("total_steps", total_steps, "env steps of the run, exploration included", AtLeast(1));
-  fields("exploration_steps", exploration_steps, "env steps with uniform actions at the beginning", AtLeast(1));
-  fields.Check([this] {
-    return exploration_steps < total_steps ? "" : "expected below total_steps, " + std::to_string(total_steps);
-  });
+  if (explores) {
+    fields("exploration_steps", exploration_steps, "env steps with uniform actions at the beginning", AtLeast(1));
+    fields.Check([this] {
+      return exploration_steps < total_steps ? "" : "expected below total_steps, " + std::to_string(total_steps);
+    });
+  }
   fields("device", device, "auto, cpu, cuda or cuda:INDEX");
   fields.Check([this] { return IsDeviceText(device); }, "auto, cpu, cuda or cuda:INDEX");
   fields("threads", threads, "CPU threads; auto, or 0: what is fastest here, timed as the run begins and then kept",

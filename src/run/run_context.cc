@@ -60,7 +60,7 @@ void RunContext::Begin(bool resume) {
     tensorboard_.emplace(path);
   }
   saved_env_steps_ = resume ? env_steps_ : -1;
-  progress_.emplace(config_.total_steps, config_.exploration_steps, StandardProgressOutput());
+  progress_.emplace(config_.total_steps, config_.explores ? config_.exploration_steps : 0, StandardProgressOutput());
   if (resume) {
     progress_->Update(env_steps_, updates_);
   }

@@ -11,6 +11,7 @@
 #include "reverie/config/reader.h"
 #include "reverie/config/writer.h"
 #include "reverie/core/file.h"
+#include "reverie/core/log.h"
 #include "reverie/core/text.h"
 #include "reverie/env/registry.h"
 #include "reverie/run/checkpoint_folder.h"
@@ -164,13 +165,23 @@ std::vector<Task> ReadTasks(const ConfigDocument& document, const fs::path& fold
   return tasks;
 }
 
-// What the base says of its environment is not said of another one: all of the section gives way to the task's.
-void SetTask(const Task& task, const std::vector<ConfigAssignment>& overrides, ConfigDocument& config) {
+// What the base says of its environment is not said of another one: all of the section gives way to the task's. Returns
+// what of it nothing sets again, for the log, or "".
+std::string SetTask(const Task& task, const std::vector<ConfigAssignment>& overrides, ConfigDocument& config) {
+  std::vector<ConfigLeaf> given_way;
   if (!task.env.empty() && task.env != config.TextAt("env.id")) {
+    given_way = config.Section("env").Leaves();
     config.Set("env={id: " + YamlText(task.env) + "}", task.where);
   }
   config.Set(overrides);
   config.Set(task.assignments);
+  std::vector<std::string> left_out;
+  for (const ConfigLeaf& leaf : given_way) {
+    if (config.TextAt("env." + leaf.key).empty()) {
+      left_out.push_back("env." + leaf.key + " (" + leaf.where + ")");
+    }
+  }
+  return left_out.empty() ? "" : task.env + " does without the base's " + Joined(left_out);
 }
 
 struct Variant {
@@ -275,11 +286,14 @@ Sweep ReadSweep(const fs::path& file, const fs::path& out, const EnvRegistry& en
 
   std::vector<SweepRun> unseeded;
   std::set<fs::path> known;
+  std::set<std::string> said{""};
   for (const Task& task : tasks) {
     for (const Variant& variant : variants) {
       ConfigDocument config = variant.base ? OpenNamed(*variant.base, "base", variant.base_where)
                                            : OpenNamed(folder / fields.base, "base", document.Where("base"));
-      SetTask(task, overrides, config);
+      if (const std::string left_out = SetTask(task, overrides, config); said.insert(left_out).second) {
+        LogInfo(left_out);
+      }
       config.Set(variant.assignments);
       SweepRun run{.task = task.name, .variant = variant.name};
       if (run.task.empty()) {

@@ -93,6 +93,7 @@ class OrderTest : public testing::Test {
         "total_steps: 42\nexploration_steps: 20\nenv: {id: Journal-v0}\neval: {every_steps: 1000}\n" + yaml,
         "test.yaml");
     const AlgorithmMaker maker = ReadAlgorithm(document, envs_);
+    journal_.events.clear();  // which looks at the reward
     const std::unique_ptr<Algorithm> algorithm = maker.make(torch::kCPU);
     journal_.algorithm = algorithm.get();
     const RunFacts facts{.algorithm = "test", .env = "Journal-v0", .device = "cpu", .threads = 1};
@@ -106,6 +107,9 @@ class OrderTest : public testing::Test {
     updates_ = journal_.Number("learner/updates");
     fits_ = journal_.Number("fits");
   }
+
+  // Each rung of the ladder with the rest of a config, plans being of five steps.
+  void CheckLadder(const std::string& rest);
 
   std::vector<std::string> expected_;
   void ExpectAct(int64_t step, int64_t fits, int64_t updates) {
@@ -221,8 +225,9 @@ TEST_F(OrderTest, SvgWithoutStepsFitsAndImaginesNothing) {
   EXPECT_EQ(fits_, 0);
 }
 
-// Steps at which a plan is searched for: all of them (v1.5), or those that begin a plan of five in an episode of seven.
-std::vector<std::string> PetsEvents(const std::vector<std::string>& acts, int64_t replan_every, bool plans) {
+// What happens on a rung of the ladder. A plan is searched for at all steps (v1.5), or those that begin a plan of five
+// in an episode of seven.
+std::vector<std::string> PlannedEvents(const std::vector<std::string>& acts, int64_t replan_every, bool plans) {
   std::vector<std::string> events;
   for (int64_t step = 0; step < 42; ++step) {
     if (step >= 20 && step % 10 == 0) {
@@ -237,10 +242,7 @@ std::vector<std::string> PetsEvents(const std::vector<std::string>& acts, int64_
   return events;
 }
 
-TEST_F(OrderTest, PetsFitsThenPlansThenActs) {
-  const std::string rest = std::string("algorithm: pets\n") + kModel +
-                           "propagation: {kind: ts1, particles: 5}\n"
-                           "planner: {kind: cem, horizon: 5, options: {population: 11, elites: 2, iterations: 2}}\n";
+void OrderTest::CheckLadder(const std::string& rest) {
   for (const std::string ladder : {"v0.5", "v1.0", "v1.5"}) {
     journal_ = {};
     expected_.clear();
@@ -250,10 +252,24 @@ TEST_F(OrderTest, PetsFitsThenPlansThenActs) {
       ExpectAct(step, step < 20 ? 0 : step / 10 - 1, 0);
     }
     EXPECT_THAT(journal_.events,
-                ElementsAreArray(PetsEvents(expected_, ladder == "v1.5" ? 1 : 5, /*plans=*/ladder != "v0.5")))
+                ElementsAreArray(PlannedEvents(expected_, ladder == "v1.5" ? 1 : 5, /*plans=*/ladder != "v0.5")))
         << ladder;
     EXPECT_EQ(fits_, 3) << ladder;
   }
+}
+
+TEST_F(OrderTest, PetsFitsThenPlansThenActs) {
+  CheckLadder(std::string("algorithm: pets\n") + kModel +
+              "propagation: {kind: ts1, particles: 5}\n"
+              "planner: {kind: cem, horizon: 5, options: {population: 11, elites: 2, iterations: 2}}\n");
+}
+
+TEST_F(OrderTest, IlqrFitsThenPlansThenActs) {
+  // With nine members no batch that is imagined has as many rows as there are steps.
+  CheckLadder(
+      "algorithm: ilqr\nilqr: {horizon: 5, starts: 0, grow_by: 0, first_iterations: 2}\n"
+      "model: {members: 9, elites: 9, hidden: [8], weight_decay: [0, 0], holdout_ratio: 0, max_epochs: 1, "
+      "retrain_every: 10}\n");
 }
 
 }  // namespace

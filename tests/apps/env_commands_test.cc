@@ -118,7 +118,8 @@ TEST_F(TraceTest, BadInputIsOneLineAndNoFile) {
   ExpectBadInput(Trace("Pendulum-v1", {"--set", "g=3"}), "no such key");
   ExpectBadInput(Trace("Pendulum-v1", {"--set", "env.options.g"}), "env.options.g");
   ExpectBadInput(Trace("Pendulum-v1", {"--set", "env.max_episode_steps=0"}), "expected auto or an integer at least 1");
-  ExpectBadInput(Trace("Hopper-v5", {"--set", "env.options.xml_file=none.xml"}), "none.xml: Gymnasium has none of that name");
+  ExpectBadInput(Trace("Hopper-v5", {"--set", "env.options.xml_file=none.xml"}),
+                 "none.xml: Gymnasium has none of that name");
   ExpectBadInput(Trace("Hopper-v5"), "state.csv:1: expected 12 numbers, got 2");
   ExpectBadInput(Trace("Pendulum-v1", {}, "nowhere/out.csv"), "no such folder");
   Write("actions.csv", "0.5\n1,2\n");

@@ -14,7 +14,7 @@ import time
 import unittest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
-from program import (PROGRAM, SOURCE, TINY_DHMBPO, TINY_MBPO, TINY_MBPO_SIMULATOR, TINY_PETS, TINY_SAC, TINY_SIMULATOR,  # noqa: E402
+from program import (PROGRAM, SOURCE, TINY_DHMBPO, TINY_ILQR, TINY_ILQR_SIMULATOR, TINY_LOCAL, TINY_MBPO, TINY_MBPO_SIMULATOR, TINY_PETS, TINY_SAC, TINY_SIMULATOR,  # noqa: E402
                      TINY_STEVE, TINY_SVG, Case, comparable, rows, run)
 
 # Those of single runs; sweeps have a form of their own.
@@ -29,7 +29,7 @@ class BadInput(Case):
                         "c.yaml:12: rollout.lenght: no such key; did you mean rollout.length?"),
         "unknown top-level key": (TINY_SAC + "gama: 0.99\n", "c.yaml:11: gama: no such key"),
         "no algorithm": (TINY_SAC.replace("algorithm: sac\n", ""), "c.yaml: algorithm: missing"),
-        "unknown algorithm": (TINY_SAC.replace("sac\n", "sacc\n", 1), "c.yaml:1: algorithm: expected one of dhmbpo, mbpo, pets, sac, svg"),
+        "unknown algorithm": (TINY_SAC.replace("sac\n", "sacc\n", 1), "c.yaml:1: algorithm: expected one of dhmbpo, ilqr, local_models, mbpo, pets, sac, svg"),
         "no environment": (TINY_SAC.replace("env: {id: InvertedPendulum-v5}\n", ""), "env.id: missing"),
         "unknown environment": (TINY_SAC.replace("InvertedPendulum-v5", "InvertedPendulun-v5"),
                                 "c.yaml:6: env.id: no environment named InvertedPendulun-v5; "
@@ -38,6 +38,18 @@ class BadInput(Case):
                            "c.yaml:6: env.options.reset_noise: no such key"),
         "option of the wrong type": (TINY_SAC.replace("-v5}", "-v5, options: {reset_noise_scale: much}}"),
                                      "c.yaml:6: env.options.reset_noise_scale: expected a number"),
+        "a start state of another size": (TINY_SAC.replace("-v5}", "-v5, start_states: [[0, 0, 0, 0], [0, 0]]}"),
+                                          "c.yaml:6: env.start_states: InvertedPendulum-v5: a state has 4 numbers, got 2"),
+        "a start state that is no list": (TINY_SAC.replace("-v5}", "-v5, start_states: [0, 0, 0, 0]}"),
+                                          "c.yaml:6: env.start_states: expected a list of numbers, got 0"),
+        "start states drawn and given": (TINY_SAC.replace("-v5}", "-v5, start_states: [[0, 0, 0, 0]], start_draws: 2}"),
+                                         "c.yaml:6: env.start_draws: expected 0 with start_states"),
+        "local models that begin anywhere": (TINY_LOCAL.replace(", start_draws: 2", ""),
+                                             "c.yaml:6: env: start_states: expected at least one, or start_draws above 0"),
+        "local models without a cost": (TINY_LOCAL.replace("LinearQuadratic-v0", "HalfCheetah-v5"),
+                                        "c.yaml:6: env: HalfCheetah-v5 has no cost of its states that local models could minimise"),
+        "a mixture's clusters without one": (TINY_LOCAL.replace("{kl_step", "{prior: gaussian, prior_clusters: 2, kl_step"),
+                                             "local.prior_clusters: is read only where local.prior is mixture"),
         "wrong type": (TINY_SAC.replace("500", "many"), "c.yaml:2: total_steps: expected an integer"),
         "a list for a number": (TINY_SAC.replace("500", "[1, 2]"), "c.yaml:2: total_steps: expected an integer"),
         "out of range": (TINY_SAC.replace("[16, 16]", "[16, 0]"), "c.yaml:7: sac.hidden: expected an integer at least 1"),
@@ -169,6 +181,18 @@ class BadInput(Case):
         "precision of steps that nobody takes": (
             TINY_SVG.replace("weight_decay", "\n  precision: bf16, weight_decay"),
             "c.yaml:10: model.precision: expected float32, as what is learned goes through derivatives of the steps"),
+        "derivatives of coarse steps": (TINY_ILQR.replace("weight_decay", "\n  precision: bf16, weight_decay"),
+                                        "model.precision: expected float32, as plans follow derivatives of the steps"),
+        "a reward that optimal control cannot follow": (
+            TINY_ILQR.replace("CartPoleSwingUp-v0", "InvertedPendulum-v5"),
+            "c.yaml:8: model: iLQR needs derivatives by the actions, which the known reward of InvertedPendulum-v5 does not have"),
+        "a simulator without a cost": (TINY_ILQR_SIMULATOR.replace("CartPoleSwingUp-v0", "HalfCheetah-v5"),
+                                       "c.yaml:7: model: HalfCheetah-v5 has no cost of its states that optimal control could minimise"),
+        "trajectories that draw": (TINY_ILQR + "propagation: {kind: ts1}\n",
+                                   "propagation.kind: expected tsinf or e, as a trajectory to be differentiated draws nothing"),
+        "one trajectory that disagrees": (TINY_ILQR + "propagation: {kind: e, disagreement_penalty: 1}\n",
+                                          "propagation.disagreement_penalty: is read only where propagation.kind is tsinf"),
+        "feedback between plans at every step": (TINY_ILQR + "feedback: true\n", "feedback: is read only where ladder is v0.5 or v1.0"),
         "another's switch": (TINY_DHMBPO.replace("horizon: 3", "horizon: 3, policy: deterministic"),
                              "c.yaml:12: learner.policy: no such key"),
         "a loss of more steps": (TINY_DHMBPO.replace("horizon: 3", "horizon: 3, actor_horizon: 4"),
@@ -415,7 +439,8 @@ class Runs(Case):
             self.assertIn(said, result.stderr)
 
     def test_the_same_seed_gives_the_same_run_and_another_does_not(self):
-        for name, text in (("sac", TINY_SAC), ("mbpo", TINY_MBPO), ("pets", TINY_PETS), ("dhmbpo", TINY_DHMBPO), ("svg", TINY_SVG)):
+        for name, text in (("sac", TINY_SAC), ("mbpo", TINY_MBPO), ("pets", TINY_PETS), ("dhmbpo", TINY_DHMBPO), ("svg", TINY_SVG),
+                           ("ilqr", TINY_ILQR), ("local_models", TINY_LOCAL)):
             self.write(text)
             for run_dir, seed in (("a", 1), ("b", 1), ("c", 2)):
                 self.train("c.yaml", "--seed", seed, "--run-dir", f"{name}-{run_dir}")
@@ -432,7 +457,7 @@ class Runs(Case):
 
     def test_threads_are_those_that_the_process_may_use(self):
         cores = os.sched_getaffinity(0)
-        for text in (TINY_SAC, TINY_MBPO, TINY_PETS, TINY_DHMBPO, TINY_SVG):
+        for text in (TINY_SAC, TINY_MBPO, TINY_PETS, TINY_DHMBPO, TINY_SVG, TINY_ILQR):
             self.write(text.replace("threads: 1\n", ""))
             trained = subprocess.run([PROGRAM, "train", "c.yaml", "--run-dir", "r", "--overwrite"], cwd=self.cwd,
                                      preexec_fn=lambda: os.sched_setaffinity(0, {min(cores)}), capture_output=True, text=True)
@@ -952,6 +977,97 @@ class Planning(Case):
             self.assertFalse((self.cwd / "q.pt").exists())
 
 
+class OptimalControl(Case):
+    """iLQR with every kind of model and trajectories, and its rungs of the ladder."""
+
+    def last(self, *sets, text=TINY_ILQR):
+        arguments = [x for s in sets for x in ("--set", s)]
+        self.write(text)
+        self.train("c.yaml", *arguments, "--run-dir", "r", "--overwrite", "--set", "eval.episodes=1")
+        return comparable(self.cwd / "r/train.csv")[-1]
+
+    def test_every_model_and_propagation(self):
+        for model in ("model.kind=ensemble", "model.deterministic=true", "model.reward=learned", "model.kind=homoscedastic"):
+            for propagation in ("tsinf", "e"):
+                with self.subTest(model=model, propagation=propagation):
+                    last = self.last(model, f"propagation.kind={propagation}", "total_steps=250", "log.every_steps=250")
+                    self.assertEqual(float(last["planner/plans"]), 50)
+                    self.assertEqual(float(last["planner/searches_without_plan"]), 0)
+                    self.assertGreater(float(last["planner/iterations"]), 0.2)
+                    self.assertEqual(int(last["updates"]), 1)
+
+    def test_the_ladder(self):
+        for text, fits in ((TINY_ILQR, 3), (TINY_ILQR_SIMULATOR, 0)):
+            for ladder, plans in (("v0.5", 0), ("v1.0", 44), ("v1.5", 130)):
+                last = self.last(f"ladder={ladder}", "log.every_steps=330", text=text)
+                self.assertEqual((ladder, float(last["planner/plans"])), (ladder, plans))
+                self.assertEqual(int(last["updates"]), fits)
+
+    def test_options_change_the_run(self):
+        text = TINY_ILQR.replace("horizon: 3, starts: 1, grow_by: 0, first_iterations: 3", "horizon: 10, starts: 3, grow_by: 0, first_iterations: 4")
+
+        def evaluated(*sets, text=text.replace("CartPoleSwingUp-v0", "Reacher-v5")):
+            self.last(*sets, text=text)
+            return comparable(self.cwd / "r/train.csv"), comparable(self.cwd / "r/eval.csv")
+        base = evaluated()
+        for change in ("ladder=v0.5", "ladder=v1.0", "model.kind=simulator", "propagation.kind=e",
+                       "propagation.disagreement_penalty=1", "ilqr.horizon=4", "ilqr.starts=8", "ilqr.start_std=1",
+                       "ilqr.first_iterations=8", "ilqr.grow_by=1", "ilqr.cost_tolerance=0.5", "ilqr.iterations=2",
+                       "replay_capacity=210"):
+            self.assertNotEqual(evaluated(change), base, change)
+        whole = TINY_ILQR + "ladder: v1.0\n"
+        self.assertNotEqual(evaluated("feedback=true", text=whole), evaluated(text=whole))
+        self.assertNotEqual(evaluated("noise_std=0.5"), base)
+
+    def test_a_checkpoint_evaluates_with_its_plans_and_says_why_it_is_not_exported(self):
+        for text, words in ((TINY_ILQR, "a plan of iLQR follows derivatives of the model"),
+                            (TINY_ILQR_SIMULATOR, "model.kind: a planner in the simulator cannot be exported")):
+            self.write(text)
+            trained = self.train("c.yaml", "--run-dir", "r", "--overwrite")
+            self.assertEqual(trained.stderr.count(f"no policy.pt: {words}"), 1, trained.stderr)
+            first, second, other = (run("eval", "r", "--episodes", 2, "--seed", seed, "--json", cwd=self.cwd) for seed in (5, 5, 6))
+            self.assertEqual((first.returncode, json.loads(first.stdout)["episodes"]), (0, 2), first.stderr)
+            self.assertEqual(first.stdout, second.stdout)
+            self.assertNotEqual(first.stdout, other.stdout)
+
+
+class LocalModels(Case):
+    """Local models with every prior and dual, from start states of one's own."""
+
+    def last(self, *sets, text=TINY_LOCAL):
+        arguments = [x for s in sets for x in ("--set", s)]
+        self.write(text)
+        self.train("c.yaml", *arguments, "--run-dir", "r", "--overwrite")
+        return comparable(self.cwd / "r/train.csv")[-1]
+
+    def test_options_change_the_run(self):
+        def evaluated(*sets):
+            self.last(*sets)
+            return comparable(self.cwd / "r/train.csv"), comparable(self.cwd / "r/eval.csv")
+        base = evaluated()
+        for change in ("rollouts=4", "local.start_std=0.2", "local.prior=none", "local.prior=gaussian", "local.prior_strength=2",
+                       "local.prior_trajectories=3", "local.prior_clusters=2", "local.rows_per_cluster=20", "local.kl_step=0.1",
+                       "local.min_std=0.2", "local.entropy_weight=1", "local.dual=gradient", "local.dual=log_gradient", "env.max_episode_steps=15",
+                       "env.start_draws=1", "env={id: LinearQuadratic-v0, max_episode_steps: 20, start_states: [[1, 0, 0, 0]]}"):
+            self.assertNotEqual(evaluated(change), base, change)
+        self.assertNotEqual(evaluated("local.dual=log_gradient", "local.dual_rate=0.5"), evaluated("local.dual=log_gradient"))
+
+    def test_it_learns_and_is_exported_with_time_as_an_argument(self):
+        last = self.last("total_steps=1200", "log.every_steps=1200", "env.start_draws=1")
+        self.assertEqual((float(last["local/failed"]), int(last["updates"])), (0, 11))
+        first, *_, end = rows(self.cwd / "r/eval.csv")
+        self.assertGreater(float(end["return_mean"]), 0.9 * float(first["return_mean"]))  # costs: both below 0
+        said = run("export", "r", "--out", "p.pt", cwd=self.cwd)
+        self.assertEqual((said.returncode, said.stdout), (0, "wrote p.pt\n"), said.stderr)
+
+    def test_start_states_are_those_of_every_algorithm(self):
+        for states in ("start_states: [[0.5, 0, 0, 0]]", "start_draws: 1"):
+            self.write(TINY_SAC.replace("InvertedPendulum-v5", "LinearQuadratic-v0, " + states))
+            self.train("c.yaml", "--run-dir", "r", "--overwrite", "--set", "eval.episodes=4")
+            for row in rows(self.cwd / "r/eval.csv"):
+                self.assertLess(float(row["return_std"]), 1e-9)  # one start, no noise
+
+
 class Configs(Case):
     """Every config that comes with Reverie: it resolves, and a short run of it makes every kind of update."""
 
@@ -960,20 +1076,28 @@ class Configs(Case):
         self.assertGreater(len(files), 15)
         for file in files:
             with self.subTest(file.relative_to(SOURCE)):
-                mbpo, pets, dhmbpo, svg = (f"algorithm: {name}\n" in file.read_text() for name in ("mbpo", "pets", "dhmbpo", "svg"))
+                mbpo, pets, dhmbpo, svg, ilqr = (f"algorithm: {name}\n" in file.read_text()
+                                                 for name in ("mbpo", "pets", "dhmbpo", "svg", "ilqr"))
+                if "algorithm: local_models\n" in file.read_text():
+                    sets = ("total_steps=500", "threads=1", "eval.episodes=1", "log.every_steps=500")
+                    self.train(file, *(x for s in sets for x in ("--set", s)), "--run-dir", "r", "--overwrite")
+                    last = rows(self.cwd / "r/train.csv")[-1]
+                    self.assertEqual((int(last["updates"]), float(last["local/failed"])), (1, 0))
+                    continue
                 rolls_out = mbpo and "real_ratio: 1\n" not in file.read_text()
                 sets = ["total_steps=310", "exploration_steps=300", "threads=1", "device=cpu", "eval.episodes=1",
                         "replay_capacity=1000", "log.every_steps=310"]
                 sets += ["model.max_epochs=1", "updates_per_step=2"] if mbpo else []
                 sets += ["rollout.start_states=200"] if rolls_out else []
                 sets += ["model.max_epochs=1", "model.retrain_every=5", "planner.horizon=5"] if pets else []
+                sets += ["model.max_epochs=1", "model.retrain_every=5", "ilqr.horizon=5", "ilqr.first_iterations=2"] if ilqr else []
                 sets += ["model.retrain_every=10", "model.patience=0.1", "first_iteration=1"] if dhmbpo else []
                 sets += ["model.max_epochs=1"] if svg else []
                 self.train(file, *(x for s in sets for x in ("--set", s)), "--run-dir", "r", "--overwrite")
                 last = rows(self.cwd / "r/train.csv")[-1]
-                self.assertEqual(int(last["updates"]), 20 if mbpo or dhmbpo else 2 if pets else 10)
-                self.assertNotEqual(last["planner/searches" if pets else "learner/actor_loss" if dhmbpo or svg else "sac/critic_loss"], "")
-                if mbpo or pets or svg:
+                self.assertEqual(int(last["updates"]), 20 if mbpo or dhmbpo else 2 if pets or ilqr else 10)
+                self.assertNotEqual(last["planner/searches" if pets else "planner/plans" if ilqr else "learner/actor_loss" if dhmbpo or svg else "sac/critic_loss"], "")
+                if mbpo or pets or svg or ilqr:
                     self.assertEqual(float(last["model/epochs"]), 1)
                 if dhmbpo:
                     self.assertGreater(float(last["model/minibatches"]), 0)
@@ -999,10 +1123,10 @@ class Configs(Case):
 
     def test_the_reference_explains_every_key(self):
         reference = run("config", "--reference", cwd=self.cwd).stdout
-        self.assertEqual(reference.count("\nenv.options\n    section: options of Pendulum-v1, each environment has its own; "), 5)
+        self.assertEqual(reference.count("\nenv.options\n    section: options of Pendulum-v1, each environment has its own; "), 6)
         self.assertIn("\nlearner.discount\n    number in [0, 1], default", reference)
         self.assertNotIn("or sac\n", reference)
-        for algorithm in ("dhmbpo", "mbpo", "pets", "sac"):
+        for algorithm in ("dhmbpo", "ilqr", "mbpo", "pets", "sac"):
             self.assertRegex(reference, f"(?m)^# {algorithm}: ")
         for key in ("algorithm", "seed", "env.id", "eval.every_steps", "checkpoint.keep", "real_ratio",
                     "model.retrain_every", "rollout.length", "uncertainty.measure", "sac.target_entropy", "sac.expansion.weights"):

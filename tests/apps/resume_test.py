@@ -14,7 +14,7 @@ import time
 import unittest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
-from program import (PROGRAM, TINY_DHMBPO, TINY_MBPO, TINY_MBPO_SIMULATOR, TINY_PETS, TINY_SAC, TINY_SIMULATOR, TINY_STEVE,  # noqa: E402
+from program import (PROGRAM, TINY_DHMBPO, TINY_ILQR, TINY_ILQR_SIMULATOR, TINY_LOCAL, TINY_MBPO, TINY_MBPO_SIMULATOR, TINY_PETS, TINY_SAC, TINY_SIMULATOR, TINY_STEVE,  # noqa: E402
                      TINY_SVG, Case, comparable, rows, run, state)
 
 
@@ -39,7 +39,7 @@ class ResumeCase(Case):
         self.assertEqual(values.keys(), other_values.keys())
         for name, value in values.items():
             self.assertEqual(value, other_values[name], name)
-        if "algorithm: pets" not in (self.cwd / one / "config.yaml").read_text():
+        if not re.search("algorithm: (ilqr|local_models|pets)", (self.cwd / one / "config.yaml").read_text()):  # which have no network
             self.assertEqual((self.cwd / one / "policy.json").read_text(), (self.cwd / other / "policy.json").read_text())
 
 
@@ -53,9 +53,10 @@ class Exact(ResumeCase):
     def check(self, text, env, threads=1, total=None):
         total = total or self.STEPS
         self.write(text)
-        sets = [f"env.id={env}", f"total_steps={total}", "exploration_steps=700", "eval.every_steps=800", "eval.episodes=1",
-                "log.every_steps=100", f"threads={threads}"]
-        if "simulator" not in text or "replay_capacity" in text:
+        sets = [f"env.id={env}", f"total_steps={total}", "eval.every_steps=800", "eval.episodes=1", "log.every_steps=100",
+                f"threads={threads}"]
+        sets += [] if "local_models" in text else ["exploration_steps=700"]
+        if "local_models" not in text and ("simulator" not in text or "replay_capacity" in text):
             sets.append("epoch_length=400" if "epoch_length" in text else "replay_capacity=1900")
         sets = [x for s in sets for x in ("--set", s)]
         # The whole run writes as many checkpoints as any: writing them changes nothing.
@@ -111,6 +112,18 @@ class Exact(ResumeCase):
 
     def test_pets_reacher_in_the_simulator_on_two_threads(self):
         self.check(TINY_SIMULATOR.replace("cem", "icem"), "Reacher-v5", threads=2)
+
+    def test_local_models(self):
+        self.check(TINY_LOCAL, "LinearQuadratic-v0")
+
+    def test_ilqr_cart_pole(self):
+        self.check(TINY_ILQR, "CartPoleSwingUp-v0")
+
+    def test_ilqr_reacher_with_whole_plans(self):
+        self.check(TINY_ILQR + "ladder: v1.0\nfeedback: true\n", "Reacher-v5")
+
+    def test_ilqr_reacher_in_the_simulator_on_two_threads(self):
+        self.check(TINY_ILQR_SIMULATOR, "Reacher-v5", threads=2)
 
 
 class AutoResume(ResumeCase):

@@ -15,15 +15,12 @@ namespace {
 
 // iLQR in the simulator of a task.
 struct Planned {
-  Planned(const std::string& id, const IlqrConfig& config)
+  Planned(const std::string& id, const IlqrConfig& config, int64_t replan_every = 1)
       : maker(BuiltinEnvs().Find(id).maker()),
         dynamics(std::make_shared<SimulatorDynamics>(maker, 1)),
-        task(SimulatorProblem(dynamics, maker.make()->spec(), maker.task_functions())),
-        policy(config, dynamics->controls(), [this](const Env& env) {
-          ShootingProblem problem = task;
-          problem.start = dynamics->Follow(env);
-          return problem;
-        }) {}
+        task(SimulatorProblem(dynamics, maker)),
+        policy(config, {.replan_every = replan_every}, dynamics->controls(),
+               [this](const torch::Tensor&, const Env* env) { return FollowedFrom(task, *dynamics, env); }) {}
 
   EnvMaker maker;
   std::shared_ptr<SimulatorDynamics> dynamics;
@@ -105,7 +102,7 @@ TEST(IlqrPolicy, AGrowingHorizonSwingsUpThePendulum) {
 
 TEST(IlqrPolicy, GoesOnFromItsMemory) {
   for (const int64_t replan_every : {1, 3}) {
-    Planned planned("CartPoleSwingUp-v0", {.horizon = 30, .starts = 2, .replan_every = replan_every});
+    Planned planned("CartPoleSwingUp-v0", {.horizon = 30, .starts = 2}, replan_every);
     const std::unique_ptr<Env> env = planned.maker.make();
     std::vector<double> obs(4);
     RandomEngine rng(5);

@@ -1,12 +1,8 @@
-// Planning through a learned model: the ladder of model-based reinforcement learning that ends in PETS.
-//
-//   v0.5   D: random steps;                    fit p_theta to D;  act out plans of H steps (open loop)
-//   v1.0   D: what acting out such plans met;  fit p_theta to D again and again;  the same
-//   v1.5   D: likewise, planning anew at every step (model-predictive control)
+// Planning through a learned model by a search for actions, on each rung of the ladder that ends in PETS
+// (algorithms/ladder.h).
 //
 // With a probabilistic ensemble, particles (planning/imagined_return.h) and CEM, v1.5 is PETS (Chua et al. 2018,
-// algorithm 1). Each begins with exploration_steps of random actions. The ladder's source: the lecture notes' versions
-// of model-based reinforcement learning.
+// algorithm 1). Each begins with exploration_steps of random actions.
 //
 // model.kind: simulator plans in the environment itself, from its true state: what is left is the planner's own error.
 // Nothing is fitted then.
@@ -20,6 +16,7 @@
 #include <vector>
 
 #include "reverie/algorithms/algorithm.h"
+#include "reverie/algorithms/ladder.h"
 #include "reverie/data/replay_buffer.h"
 #include "reverie/env/env_config.h"
 #include "reverie/models/model_env.h"
@@ -36,8 +33,6 @@ namespace reverie {
 
 class Pets final : public Algorithm {
  public:
-  enum class Ladder { kV05, kV10, kV15 };
-
   struct Config {
     explicit Config(const EnvRegistry& envs);
 
@@ -91,8 +86,6 @@ class Pets final : public Algorithm {
   std::unique_ptr<SimulatorReturn> simulator_return_;  // the other
   MpcPolicy planner_;
 };
-
-std::vector<std::pair<std::string, Pets::Ladder>> EnumNames(Pets::Ladder);
 
 }  // namespace reverie
 

@@ -62,6 +62,19 @@ struct DifferentiableFunctions {
   std::function<torch::Tensor(const torch::Tensor& x)> terminal_cost;
 };
 
+// The expansion of a stage cost l(x, u, f(x, u)) at B rows, in differences of z = [x; u] from them.
+struct StageExpansion {
+  torch::Tensor gradient;  // [B, n + m]
+  torch::Tensor hessian;   // [B, n + m, n + m]
+};
+
+// x [B, n], u [B, m], next = f(x, u) [B, n]; jacobian d next / dz [B, n, n + m]; curvature d2 next / dz2 [B, n, n + m,
+// n + m], or none, without which its term is left out of the Hessian.
+StageExpansion ExpandStageCost(
+    const std::function<torch::Tensor(const torch::Tensor& x, const torch::Tensor& u, const torch::Tensor& next)>& cost,
+    const torch::Tensor& x, const torch::Tensor& u, const torch::Tensor& next, const torch::Tensor& jacobian,
+    const torch::Tensor& curvature = {});
+
 // The quadratic expansion of cost and terminal_cost about x [T + 1, n], u [T, m], in differences from it, as
 // ShootingProblem::quadratise gives it. `dynamics` has A and B of the functions' dynamics, which themselves are not
 // asked.

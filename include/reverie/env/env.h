@@ -54,7 +54,7 @@ class Env {
   // The MuJoCo simulation behind it, to look at; null where there is none.
   virtual const MujocoSimulation* mujoco() const { return nullptr; }
 
-  // Draws a start state and writes its observation: obs [obs_dim].
+  // Draws a start state, of those set where there are any, and writes its observation: obs [obs_dim].
   void Reset(RandomEngine& rng, std::span<double> obs);
 
   // Advances one step. action [act_dim] in the env's own bounds, not clipped; writes obs [obs_dim].
@@ -71,6 +71,12 @@ class Env {
   // A snapshot fits only an env of the same id and options; throws std::runtime_error where its size differs.
   std::vector<double> Snapshot() const;
   void Restore(std::span<const double> snapshot);
+
+  // The states that episodes begin in, each as SetState takes it and as likely as another, instead of those that the
+  // environment draws. Throws std::invalid_argument where one has not the size. Empty: its own.
+  using States = std::vector<std::vector<double>>;
+  void SetStartStates(States states);
+  const States& start_states() const { return start_states_; }
 
   // Steps since the episode began.
   int64_t elapsed_steps() const { return elapsed_steps_; }
@@ -89,9 +95,11 @@ class Env {
   virtual void DoRestore(std::span<const double> snapshot) = 0;
 
   void CheckObsSize(size_t size) const;
+  void CheckStateSize(size_t size) const;
 
   int64_t elapsed_steps_ = 0;
   std::optional<int64_t> time_limit_;
+  States start_states_;
 };
 
 }  // namespace reverie

@@ -2,6 +2,7 @@
 #ifndef REVERIE_ENV_ENV_CONFIG_H_
 #define REVERIE_ENV_ENV_CONFIG_H_
 
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -18,6 +19,10 @@ struct EnvConfig {
   std::string id;
   // As in gymnasium.make: steps after which an episode is truncated, instead of the environment's own limit.
   std::optional<int64_t> max_episode_steps;
+  // States that episodes begin in, as Env::SetState takes them, or how many of them are drawn as resets draw them, once
+  // and the same whatever the run's seed is. Neither: every reset draws its own.
+  Env::States start_states;
+  int64_t start_draws = 0;
   EnvMaker maker;  // of the environment `id` with all that was read
 
   // A file that an option names has to fit the environment, which is made to see that.
@@ -29,9 +34,12 @@ struct EnvConfig {
 
  private:
   bool NamesAFileOfTheUsers() const;
+  // Gives the states to what `maker` makes; returns what is wrong with them, or "".
+  std::string UseStartStates();
 
   std::string maker_id_;
-  EnvMaker own_;  // of `maker_id_`, without the limit
+  EnvMaker own_;                                                           // of `maker_id_`, without the limit
+  std::shared_ptr<Env::States> starts_ = std::make_shared<Env::States>();  // of what `maker` makes
 };
 
 }  // namespace reverie

@@ -38,6 +38,13 @@ inline torch::Tensor NeverTerminated(const torch::Tensor&, const torch::Tensor&,
   return torch::zeros_like(next_obs.select(1, 0), torch::kBool);
 }
 
+// Whether an episode of the task may end before a time limit, as far as is known.
+inline bool MayTerminate(const TaskFunctions& task) {
+  using Function = torch::Tensor (*)(const torch::Tensor&, const torch::Tensor&, const torch::Tensor&);
+  const Function* function = task.terminated.target<Function>();
+  return function == nullptr || *function != &NeverTerminated;
+}
+
 }  // namespace reverie
 
 #endif  // REVERIE_ENV_TASK_FUNCTIONS_H_

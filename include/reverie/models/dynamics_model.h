@@ -158,7 +158,17 @@ inline StepDraws DrawNoise(const DynamicsModel& model, const torch::Tensor& deal
               torch::empty({slots, model.noise_dim()}, deal.options().dtype(torch::kFloat32)).normal_(0, 1, generator)};
 }
 
-// The same, each row being dealt to a hypothesis at random.
+// Draws by which a step is its hypothesis' mean: without noise, rows dealt in order, ceil(B / M) to each hypothesis.
+inline StepDraws MeanDraws(const DynamicsModel& model, int64_t rows) {
+  const int64_t hypotheses = model.hypotheses().size(0);
+  const int64_t slots = hypotheses * RowsPerHypothesis(rows, hypotheses);
+  const auto options = model.hypotheses().options();
+  return {.deal = torch::arange(rows, options),
+          .noise = model.noise_dim() == 0 ? torch::Tensor()
+                                          : torch::zeros({slots, model.noise_dim()}, options.dtype(torch::kFloat32))};
+}
+
+// Draws for a step of so many rows, each being dealt to a hypothesis at random.
 inline StepDraws DrawStep(const DynamicsModel& model, int64_t rows, torch::Generator& generator) {
   const torch::Tensor deal = torch::randperm(rows, generator, model.hypotheses().options());
   return DrawNoise(model, deal, generator);

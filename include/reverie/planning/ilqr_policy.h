@@ -1,9 +1,10 @@
 // Model-predictive control by iLQR: the plan is a trajectory with feedback gains.
 //   at an episode's first step: the best of searches from zeros, several random plans, and a horizon that grows
 //   every `replan_every` steps: the plan shifted by what was acted out, its last action repeated; some iterations of
-//   iLQR at step t in between: u = clip(u_t + K_t (x - x_t))
+//   iLQR at step t in between: u = clip(u_t + K_t (x - x_t)), or u_t alone (open loop)
 //
-// A plan that no iteration improves is kept. Sources: Tassa, Erez and Todorov 2012, section III; control/ilqr.h.
+// A plan that no iteration improves is kept. Where not even a first plan stays finite the action is zero, and the next
+// step searches again. Sources: Tassa, Erez and Todorov 2012, section III; control/ilqr.h.
 #ifndef REVERIE_PLANNING_ILQR_POLICY_H_
 #define REVERIE_PLANNING_ILQR_POLICY_H_
 
@@ -24,38 +25,54 @@ struct IlqrConfig {
   int64_t grow_by = 5;
   int64_t first_iterations = 100;
   int64_t iterations = 1;
-  int64_t replan_every = 1;
+  double cost_tolerance = 1e-6;
 
   void Visit(Fields& fields);
 };
 
 class IlqrPolicy final : public Policy {
  public:
-  // The problem from the state that the environment is in. Its horizon is set here.
-  using ProblemFrom = std::function<ShootingProblem(const Env& env)>;
+  // The problem from obs [obs_dim], seen in that environment, which is null where none is known. Its horizon is set
+  // here.
+  using ProblemFrom = std::function<ShootingProblem(const torch::Tensor& obs, const Env* env)>;
 
-  IlqrPolicy(const IlqrConfig& config, int64_t controls, ProblemFrom problem_from);
+  struct Schedule {
+    int64_t replan_every = 1;
+    bool feedback = true;  // between plans
+    double noise_std = 0;  // of what ActMode::kSample adds to an action
+  };
+  // So many searches in a row may end without a plan.
+  static constexpr int64_t kMostFruitlessSearches = 100;
 
-  // Its metrics: plans made, iterations that gained, the share of plans that none improved.
+  // Acts on observations on `device`. Throws std::logic_error where replan_every is not in [1, horizon].
+  IlqrPolicy(const IlqrConfig& config, const Schedule& schedule, int64_t controls, ProblemFrom problem_from,
+             const torch::Device& device = torch::kCPU);
+
+  // Its metrics: plans made, iterations that gained, the share of plans that none improved, and searches without a
+  // plan, of which the log warns and tells the statuses.
   std::unique_ptr<PolicyMemory> NewMemory(int64_t rows) const override;
 
-  // Both modes act as planned; draws are those of random first plans. Throws std::invalid_argument without
-  // environments, and std::runtime_error where no first plan has a trajectory that stays finite. From one thread at a
-  // time.
+  // Draws are those of random first plans, and of the noise. Throws what `problem_from` does, and
+  // std::runtime_error after kMostFruitlessSearches in a row with one memory. From one thread at a time.
   torch::Tensor Act(const ActInput& input, PolicyMemory* memory, ActMode mode,
                     torch::Generator& generator) const override;
-  torch::Device device() const override { return torch::kCPU; }
+  torch::Device device() const override { return device_; }
 
  private:
   struct Plan;
   class Memory;
 
-  torch::Tensor Next(Memory& memory, Plan& plan, const Env& env, torch::Generator& generator) const;
-  void Begin(Plan& plan, const ShootingProblem& problem, torch::Generator& generator) const;
+  // [A] float64 in [-1, 1].
+  torch::Tensor Next(Memory& memory, Plan& plan, const torch::Tensor& obs, const Env* env,
+                     torch::Generator& generator) const;
+  // The best of an episode's first searches, or none.
+  void Begin(Memory& memory, Plan& plan, const ShootingProblem& problem, torch::Generator& generator) const;
 
   IlqrConfig config_;
+  Schedule schedule_;
   int64_t controls_;
   ProblemFrom problem_from_;
+  torch::Device device_;
 };
 
 }  // namespace reverie

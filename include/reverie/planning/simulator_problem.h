@@ -3,20 +3,27 @@
 #define REVERIE_PLANNING_SIMULATOR_PROBLEM_H_
 
 #include <memory>
+#include <string>
 
 #include "reverie/control/shooting_problem.h"
 #include "reverie/env/env.h"
-#include "reverie/env/task_functions.h"
+#include "reverie/env/registry.h"
 #include "reverie/planning/simulator_dynamics.h"
 
 namespace reverie {
 
+// Why a task cannot be one, or "": it has no state_cost, or states with quaternions, of which the cost has no
+// derivatives in the tangent space.
+std::string SimulatorProblemMisfit(const EnvMaker& maker);
+
 // Steps and derivatives are those of `dynamics`; the cost is the task's TaskFunctions::state_cost, differentiated by
 // autograd; the bounds are those of actions, [-1, 1]. Horizon and start are left to be set. The end of an episode is
-// not seen. Throws std::invalid_argument where the task has no state_cost, or states with quaternions, of which the
-// cost has no derivatives in the tangent space.
-ShootingProblem SimulatorProblem(std::shared_ptr<SimulatorDynamics> dynamics, const EnvSpec& spec,
-                                 const TaskFunctions& functions);
+// not seen. Throws std::invalid_argument with a misfit.
+ShootingProblem SimulatorProblem(std::shared_ptr<SimulatorDynamics> dynamics, const EnvMaker& maker);
+
+// The problem from the state that the environment is in, with `dynamics` made to follow it. Throws
+// std::invalid_argument where there is none: an observation is not enough.
+ShootingProblem FollowedFrom(ShootingProblem problem, SimulatorDynamics& dynamics, const Env* env);
 
 }  // namespace reverie
 

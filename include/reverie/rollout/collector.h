@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -29,6 +30,9 @@ class Collector {
   // For a policy that has one (Policy::NewMemory, of one row). Others may act in between, and leave it alone.
   void Remember(std::unique_ptr<PolicyMemory> memory) { memory_ = std::move(memory); }
 
+  // Begins an episode in that state (Env::SetState), whatever became of the one before.
+  void BeginFrom(std::span<const double> state);
+
   // One env step with a sampled action; adds it to `buffer`, where there is one, and the state that it began in to
   // `snapshots`, likewise. Returns the episode that it ended, if it did. Throws what Env::Step throws.
   std::optional<EpisodeStats> Step(const Policy& policy, ReplayBuffer* buffer, SnapshotBuffer* snapshots = nullptr);
@@ -38,12 +42,18 @@ class Collector {
 
   int64_t env_steps() const { return env_steps_; }
   const EnvSpec& spec() const { return env_->spec(); }
+  const Env& env() const { return *env_; }
+  // The last step, of one row on the host.
+  const TransitionBatch& last() const { return row_; }
+  bool in_episode() const { return in_episode_; }
   TransitionLayout layout() const { return {spec().obs_dim(), spec().act_dim()}; }
 
   // Includes the environment's own state in mid-episode, and the memory.
   void VisitState(StateVisitor& state);
 
  private:
+  void Begin();
+
   std::unique_ptr<Env> env_;
   RandomEngine reset_engine_;
   torch::Generator action_generator_;

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "reverie/core/rng.h"
@@ -51,7 +52,14 @@ class Evaluator {
   // The same; nothing where `stop`, asked before every step, says yes.
   std::optional<EvalResult> Run(const Policy& policy, const Rng& rng, const std::function<bool()>& stop);
 
+  // The same, every episode from that state (Env::SetState).
+  EvalResult RunFrom(std::span<const double> state, const Policy& policy, const Rng& rng);
+
  private:
+  // From `state`, or where that is empty from resets.
+  std::optional<EvalResult> Play(std::span<const double> state, const Policy& policy, const Rng& rng,
+                                 const std::function<bool()>& stop);
+
   std::vector<std::unique_ptr<Env>> envs_;
   int64_t episodes_;
   int64_t time_limit_;  // of the environment, or the one given

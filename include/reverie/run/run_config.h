@@ -27,6 +27,8 @@ struct RunConfig {
     void Visit(Fields& fields);
   };
 
+  bool explores = true;  // by uniform actions at first: false where an algorithm's own controller does
+
   std::string algorithm;
   std::string variant;
   int64_t seed = 0;

@@ -1,0 +1,103 @@
+// A controller for one start state and what is known around it: dynamics fitted to its last few trajectories, and an
+// update that stays near it.
+//
+//   repeat: roll out N trajectories under p(u | x, t);  fit p(x' | x, u, t) to them (control/local_dynamics.h)
+//           expand the cost about each and average;  p <- KL-constrained update (control/kl_update.h),
+//           epsilon = kl_step * growth * T;  growth by what the last update promised and what came of it
+//
+// Source: Levine and Abbeel 2014, algorithm 1 without its policy; Levine, Wagener and Abbeel 2015. States are those of
+// Env::SetState, actions in [-1, 1], costs those of TaskFunctions::state_cost. All in float64 on the CPU.
+#ifndef REVERIE_LEARNERS_LOCAL_MODEL_H_
+#define REVERIE_LEARNERS_LOCAL_MODEL_H_
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "reverie/config/fields.h"
+#include "reverie/control/kl_update.h"
+#include "reverie/control/local_dynamics.h"
+#include "reverie/core/metrics.h"
+#include "reverie/env/registry.h"
+
+namespace reverie {
+
+// Why no local model can be had of a task, or "": it has no cost of its states, episodes that may end before a time
+// limit, none, or no start states of its own (env.start_states, env.start_draws). For Fields::Check.
+std::string LocalModelMisfit(const EnvMaker& maker);
+
+// What is expected of dynamics before their trajectories are seen.
+enum class LocalPrior {
+  kNone,
+  kGaussian,  // one Gaussian over the transitions of all steps
+  kMixture,   // a mixture of them
+};
+std::vector<std::pair<std::string, LocalPrior>> EnumNames(LocalPrior);
+
+struct LocalModelConfig {
+  double start_std = 0.3;  // of the first controller, which is noise
+  LocalPrior prior = LocalPrior::kMixture;
+  double prior_strength = 1;
+  int64_t prior_trajectories = 20;  // the last so many, that it is fitted to
+  int64_t prior_clusters = 20;      // of the mixture, at most
+  int64_t rows_per_cluster = 40;    // at least
+  double kl_step = 0.2;
+  double min_std = 0.05;
+  double entropy_weight = 0;
+  KlDual dual = KlDual::kBracket;
+  double dual_rate = 0.1;
+
+  void Visit(Fields& fields);
+};
+
+// l of B rows: x, next [B, n], u [B, m] in [-1, 1] -> [B]. Differentiable twice.
+using LocalCost =
+    std::function<torch::Tensor(const torch::Tensor& x, const torch::Tensor& u, const torch::Tensor& next)>;
+LocalCost LocalCostOf(const EnvMaker& maker);
+
+class LocalModel {
+ public:
+  LocalModel(const LocalModelConfig& config, int64_t horizon, int64_t states, int64_t controls, LocalCost cost,
+             const Rng& rng);
+
+  const LinearGaussianController& controller() const { return controller_; }
+  const LinearGaussianDynamics& dynamics() const { return dynamics_; }  // of the last fit
+
+  // From trajectories of the controller, states [N, T + 1, n], controls [N, T, m]. Where an update fails, which its
+  // metrics and the log say, the controller stays and the next step is a tenth as long. Throws what FitLocalDynamics
+  // does. Metrics: cost (mean of the trajectories), kl, eta, passes, growth, std (mean of the controls'), failed.
+  Metrics Update(const torch::Tensor& states, const torch::Tensor& controls);
+
+  void VisitState(StateVisitor& state);
+
+ private:
+  // What one batch of trajectories told: dynamics, the cost's expansion and where they begin.
+  struct Fit {
+    LinearGaussianDynamics dynamics;
+    QuadraticCost cost;
+    GaussianStates start;
+  };
+
+  Fit FitTo(const torch::Tensor& states, const torch::Tensor& controls);
+  void Remember(const torch::Tensor& states, const torch::Tensor& controls);
+  QuadraticCost ExpandAbout(const torch::Tensor& states, const torch::Tensor& controls,
+                            const LinearGaussianDynamics& dynamics) const;
+
+  LocalModelConfig config_;
+  LocalCost cost_;
+  torch::Generator generator_;
+  GaussianMixture mixture_;
+  torch::Tensor rows_;  // transitions of the last trajectories, [M T, n + m + n]
+  LinearGaussianController controller_;
+  LinearGaussianDynamics dynamics_;
+  double eta_ = 1;
+  double growth_ = 1;
+  // By the last fit: the expected cost of the controller before the last update, and of the one after it.
+  std::optional<std::pair<double, double>> promised_;
+};
+
+}  // namespace reverie
+
+#endif  // REVERIE_LEARNERS_LOCAL_MODEL_H_

@@ -1,0 +1,158 @@
+#include "reverie/algorithms/ilqr.h"
+
+#include <ATen/Parallel.h>
+
+#include <stdexcept>
+
+#include "reverie/core/log.h"
+#include "reverie/planning/simulator_problem.h"
+
+namespace reverie {
+namespace {
+
+// As pets', whose plans are compared with these.
+const GaussianEnsembleConfig kIlqrEnsemble{.members = 5,
+                                           .elites = 5,
+                                           .hidden = {200, 200, 200},
+                                           .batch_size = 32,
+                                           .weight_decay = {1e-4, 2.5e-4, 2.5e-4, 5e-4},
+                                           .holdout_ratio = 0,
+                                           .max_epochs = 5};
+
+const IlqrConfig kIlqrPlanner{.horizon = 25, .starts = 4, .first_iterations = 30, .iterations = 3};
+
+}  // namespace
+
+IlqrControl::Config::Config(const EnvRegistry& envs)
+    : env(envs), model({.ensemble = kIlqrEnsemble, .retrain_every = 200, .with_simulator = true}), ilqr(kIlqrPlanner) {}
+
+void IlqrControl::Config::Visit(Fields& fields) {
+  run.Visit(fields);
+  fields("env", env, "the environment");
+  fields("ladder", ladder,
+         "v0.5: random data, whole plans; v1.0: data of the plans, whole plans; v1.5: a plan anew at every step");
+  fields.When({.key = "ladder", .wanted = "v0.5 or v1.0", .holds = [this] { return ladder != Ladder::kV15; }},
+              [&] { fields("feedback", feedback, "whole plans are acted out by u_t + K_t (x - x_t), not open loop"); });
+  fields("noise_std", noise_std, "standard deviation of the noise of actions that data are collected with", AtLeast(0));
+  fields("model", model, "what is planned with");
+  fields.Check([this] { return RewardMisfit(model.reward, env.id, env.maker.task_functions()); });
+  fields.Check([this]() -> std::string {
+    if (!model.learned()) {
+      return SimulatorProblemMisfit(env.maker);
+    }
+    if (model.card().is_coarse) {
+      return "precision: expected float32, as plans follow derivatives of the steps";
+    }
+    return !LearnsReward(model.reward, env.maker.task_functions()) && !RewardHasDerivatives(env.maker)
+               ? "iLQR needs derivatives by the actions, which the known reward of " + env.id +
+                     " does not have; model.reward: learned does"
+               : "";
+  });
+  fields.When(model.IsLearned(), [&] {
+    fields("replay_capacity", replay_capacity, "real transitions kept", AtLeast(1));
+    fields.Check([this] { return model.LacksOf(run.exploration_steps, replay_capacity); });
+    fields("propagation", propagation, "the trajectories that a plan is judged by");
+  });
+  fields("ilqr", ilqr, "the planner");
+}
+
+IlqrControl::Learned::Learned(const Config& config, const EnvSpec& spec, const Rng& rng, const torch::Device& device)
+    : buffer({spec.obs_dim(), spec.act_dim()}, config.replay_capacity, device, 0, "replay_capacity"),
+      model(config.model.choice.maker().make(
+          {.layout = {spec.obs_dim(), spec.act_dim()},
+           .learn_reward = LearnsReward(config.model.reward, config.env.maker.task_functions()),
+           .features = config.env.maker.task_functions().features},
+          rng.Split("model"), device)),
+      model_env(*model, config.env.maker.task_functions(), spec, device),
+      trainer(config.model.retrain_every, rng) {}
+
+IlqrControl::IlqrControl(const Config& config, const torch::Device& device)
+    : config_(config),
+      rng_(static_cast<uint64_t>(config.run.seed)),
+      device_(config.model.learned() ? device : torch::Device(torch::kCPU)),
+      collector_(config.env.maker.make(), rng_.Split("collector"), device_),
+      random_policy_(collector_.spec().act_dim(), device_),
+      learned_(config.model.learned() ? std::make_unique<Learned>(config, collector_.spec(), rng_, device_) : nullptr),
+      simulator_(config.model.learned() ? nullptr
+                                        : std::make_shared<SimulatorDynamics>(config.env.maker, at::get_num_threads())),
+      problem_(learned_ ? ModelProblem(learned_->model_env, collector_.spec(), config.propagation)
+                        : SimulatorProblem(simulator_, config.env.maker)),
+      planner_(MakePlanner(config.ilqr)) {
+  collector_.Remember(planner_.NewMemory(1));
+}
+
+IlqrPolicy IlqrControl::MakePlanner(const IlqrConfig& config) {
+  IlqrPolicy::ProblemFrom problem_from = [this](const torch::Tensor& obs, const Env* env) {
+    if (simulator_) {
+      return FollowedFrom(problem_, *simulator_, env);
+    }
+    ShootingProblem problem = problem_;
+    problem.start = ModelStart(problem, obs);
+    return problem;
+  };
+  const bool at_every_step = config_.ladder == Ladder::kV15;
+  return {config,
+          {.replan_every = at_every_step ? 1 : config.horizon,
+           .feedback = config_.feedback,
+           .noise_std = config_.noise_std},
+          collector_.spec().act_dim(),
+          std::move(problem_from),
+          device_};
+}
+
+void IlqrControl::Train(RunContext& run) {
+  if (learned_) {
+    LogInfo(config_.env.id + ": " +
+            WhatIsLearned(learned_->model->learns_reward(), config_.env.maker.task_functions()));
+    learned_->model->LogRemarks();
+  }
+  if (MayTerminate(config_.env.maker.task_functions())) {
+    LogInfo("plans of iLQR do not see the end of an episode");
+  }
+  while (collector_.env_steps() < config_.run.total_steps && !run.stopping()) {
+    if (learned_ && learned_->trainer.DueAfter(collector_.env_steps() - config_.run.exploration_steps)) {
+      const std::optional<Metrics> fit = run.Timed(
+          "model_fit", [&] { return learned_->trainer.Fit(*learned_->model, learned_->buffer, run.StopOfFit()); });
+      if (!fit) {
+        break;  // this step is done again when the run goes on
+      }
+      run.Log("model", *fit);
+    }
+    const Policy& acting = Explores() ? static_cast<const Policy&>(random_policy_) : planner_;
+    run.NoteEpisode(run.Timed(Explores() ? "env" : "plan",
+                              [&] { return collector_.Step(acting, learned_ ? &learned_->buffer : nullptr); }));
+    run.Tick(collector_.env_steps(), learned_ ? learned_->trainer.fits() : 0, "planner",
+             [this] { return collector_.DrainMetrics(); });
+  }
+}
+
+bool IlqrControl::Rehearse() {
+  if (!learned_) {
+    return false;  // simulations are dealt to the threads one by one
+  }
+  IlqrConfig one = config_.ilqr;
+  one.starts = one.grow_by = 0;
+  one.first_iterations = 1;
+  torch::Generator generator = MakeGenerator(rng_, device_);
+  const torch::Tensor obs = torch::zeros({1, collector_.spec().obs_dim()}, torch::device(device_));
+  MakePlanner(one).Act({.obs = obs}, nullptr, ActMode::kMean, generator);
+  learned_->model->Rehearse();
+  return true;
+}
+
+std::vector<std::filesystem::path> IlqrControl::Export(const std::filesystem::path&) {
+  throw std::invalid_argument(
+      learned_ ? "a plan of iLQR follows derivatives of the model, which an exported file does not have"
+               : "model.kind: a planner in the simulator cannot be exported");
+}
+
+void IlqrControl::VisitState(StateVisitor& state) {
+  state("collector", collector_);
+  if (learned_) {
+    state("buffer", learned_->buffer);
+    state("model", *learned_->model);
+    learned_->trainer.VisitState(state);
+  }
+}
+
+}  // namespace reverie

@@ -1,0 +1,88 @@
+#include "reverie/algorithms/local_models.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "reverie/policies/linear_gaussian_export.h"
+
+namespace reverie {
+
+LocalModels::Config::Config(const EnvRegistry& envs) : run({.explores = false}), env(envs) {}
+
+void LocalModels::Config::Visit(Fields& fields) {
+  run.Visit(fields);
+  fields("env", env, "the environment");
+  fields.Check([this] { return LocalModelMisfit(env.maker); });
+  fields("rollouts", rollouts, "episodes from each start state that an update learns from (N)", AtLeast(2));
+  fields("local", local, "the local models");
+}
+
+LocalModels::LocalModels(const Config& config, const torch::Device&)
+    : config_(config),
+      rng_(static_cast<uint64_t>(config.run.seed)),
+      collector_(config.env.maker.make(), rng_.Split("collector"), torch::kCPU),
+      starts_(collector_.env().start_states()),
+      horizon_(collector_.env().time_limit()),
+      policy_(starts_,
+              [this](size_t start) -> const LinearGaussianController& { return locals_[start].controller(); }) {
+  const EnvSpec& spec = collector_.spec();
+  const auto n = static_cast<int64_t>(spec.state_names.size());
+  const int64_t m = spec.act_dim();
+  for (size_t i = 0; i < starts_.size(); ++i) {
+    locals_.emplace_back(config.local, horizon_, n, m, LocalCostOf(config.env.maker), rng_.Split("local").Split(i));
+  }
+  states_ = torch::zeros({rollouts_of_all(), horizon_ + 1, n}, torch::kFloat64);
+  controls_ = torch::zeros({rollouts_of_all(), horizon_, m}, torch::kFloat64);
+  collector_.Remember(policy_.NewMemory(1));
+}
+
+void LocalModels::Train(RunContext& run) {
+  const auto state_of_env = [this] { return torch::tensor(collector_.env().GetState(), torch::kFloat64); };
+  while (collector_.env_steps() < config_.run.total_steps && !run.stopping()) {
+    if (rollout_ == rollouts_of_all()) {
+      for (size_t i = 0; i < locals_.size(); ++i) {
+        const auto first = static_cast<int64_t>(i) * config_.rollouts;
+        const Metrics update = run.Timed("local_update", [&] {
+          return locals_[i].Update(states_.narrow(0, first, config_.rollouts),
+                                   controls_.narrow(0, first, config_.rollouts));
+        });
+        run.Log(locals_.size() == 1 ? "local" : "local_" + std::to_string(i), update);
+      }
+      ++updates_;
+      rollout_ = 0;
+    }
+    if (!collector_.in_episode()) {
+      collector_.BeginFrom(starts_[static_cast<size_t>(rollout_ / config_.rollouts)]);
+      states_[rollout_][0] = state_of_env();
+    }
+    const int64_t t = collector_.env().elapsed_steps();
+    const std::optional<EpisodeStats> episode = run.Timed("env", [&] { return collector_.Step(policy_, nullptr); });
+    controls_[rollout_][t] = collector_.last().action()[0];
+    states_[rollout_][t + 1] = state_of_env();
+    rollout_ += episode ? 1 : 0;
+    run.NoteEpisode(episode);
+    run.Tick(collector_.env_steps(), updates_, "policy", [] { return Metrics(); });
+  }
+}
+
+std::vector<std::filesystem::path> LocalModels::Export(const std::filesystem::path& torchscript) {
+  std::vector<LinearGaussianController> controllers;
+  for (const LocalModel& local : locals_) {
+    controllers.push_back(local.controller());
+  }
+  ExportLinearGaussian(collector_.spec(), starts_, controllers, torchscript);
+  return {torchscript};
+}
+
+void LocalModels::VisitState(StateVisitor& state) {
+  state("collector", collector_);
+  for (size_t i = 0; i < locals_.size(); ++i) {
+    state("local_" + std::to_string(i), locals_[i]);
+  }
+  state("states", states_);
+  state("controls", controls_);
+  state("rollout", rollout_);
+  state("updates", updates_);
+}
+
+}  // namespace reverie

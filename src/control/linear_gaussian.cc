@@ -1,0 +1,138 @@
+#include "reverie/control/linear_gaussian.h"
+
+#include <cmath>
+#include <numbers>
+#include <stdexcept>
+#include <utility>
+
+#include "eigen.h"
+
+namespace reverie {
+namespace {
+
+// ln |S| of L L^T, [T].
+torch::Tensor LogDeterminant(const torch::Tensor& factor) { return 2 * factor.diagonal(0, 1, 2).log().sum(1); }
+
+torch::Tensor Trace(const torch::Tensor& matrices) { return matrices.diagonal(0, 1, 2).sum(1); }
+
+// y^T S^-1 y of rows y [T, m].
+torch::Tensor SquaredBy(const torch::Tensor& precision, const torch::Tensor& y) {
+  return (torch::matmul(precision, y.unsqueeze(2)).squeeze(2) * y).sum(1);
+}
+
+void RequireController(const LinearGaussianController& controller, int64_t horizon, int64_t n, int64_t m) {
+  RequireDoubles("K", controller.gains.feedback, {horizon, m, n});
+  RequireDoubles("k", controller.gains.feedforward, {horizon, m});
+  RequireDoubles("Sigma", controller.covariance, {horizon, m, m});
+}
+
+}  // namespace
+
+LinearGaussianController LinearGaussianController::Of(LinearGains gains, torch::Tensor covariance) {
+  LinearGaussianController controller{.gains = std::move(gains), .covariance = std::move(covariance)};
+  const auto [factor, info] = torch::linalg_cholesky_ex(controller.covariance);
+  if (info.any().item<bool>() || !torch::isfinite(factor).all().item<bool>()) {
+    throw std::invalid_argument("a covariance of the controls is not positive definite");
+  }
+  controller.factor = factor.contiguous();
+  controller.precision = torch::cholesky_inverse(controller.factor).contiguous();
+  return controller;
+}
+
+LinearGaussianController LinearGaussianController::Noise(int64_t horizon, int64_t states, int64_t controls,
+                                                         double std) {
+  return Of({.feedback = torch::zeros({horizon, controls, states}, torch::kFloat64),
+             .feedforward = torch::zeros({horizon, controls}, torch::kFloat64)},
+            std * std * torch::eye(controls, torch::kFloat64).repeat({horizon, 1, 1}));
+}
+
+torch::Tensor LinearGaussianController::LogProb(int64_t t, const torch::Tensor& x, const torch::Tensor& u) const {
+  const torch::Tensor error = u - x.mm(gains.feedback[t].t()) - gains.feedforward[t];
+  const torch::Tensor squared = (error.mm(precision[t]) * error).sum(1);
+  const torch::Tensor log_volume = 2 * factor[t].diagonal().log().sum();
+  return -0.5 * (squared + log_volume + static_cast<double>(controls()) * std::log(2 * std::numbers::pi));
+}
+
+void LinearGaussianController::VisitState(StateVisitor& state) {
+  state("feedback", gains.feedback);
+  state("feedforward", gains.feedforward);
+  state("covariance", covariance);
+  state("factor", factor);
+  state("precision", precision);
+}
+
+GaussianStates PropagateStates(const GaussianStates& start, const LinearGaussianDynamics& dynamics,
+                               const LinearGaussianController& controller) {
+  const int64_t horizon = controller.horizon();
+  const int64_t n = controller.states();
+  const int64_t m = controller.controls();
+  RequireController(controller, horizon, n, m);
+  RequireDoubles("A", dynamics.mean.a, {horizon, n, n});
+  RequireDoubles("B", dynamics.mean.b, {horizon, n, m});
+  RequireDoubles("f", dynamics.mean.f, {horizon, n});
+  RequireDoubles("W", dynamics.covariance, {horizon, n, n});
+  RequireDoubles("mu_0", start.mean, {n});
+  RequireDoubles("P_0", start.covariance, {n, n});
+  GaussianStates states{.mean = torch::empty({horizon + 1, n}, torch::kFloat64),
+                        .covariance = torch::empty({horizon + 1, n, n}, torch::kFloat64)};
+  const auto matrix = [](const torch::Tensor& tensor, int64_t t) {
+    const int64_t rows = tensor.size(1);
+    const int64_t columns = tensor.size(2);
+    return ConstMatrixMap(tensor.data_ptr<double>() + t * rows * columns, rows, columns);
+  };
+  const auto vector = [](const torch::Tensor& tensor, int64_t t) {
+    return ConstVectorMap(tensor.data_ptr<double>() + t * tensor.size(1), tensor.size(1));
+  };
+  Eigen::VectorXd mean = ConstVectorMap(start.mean.data_ptr<double>(), n);
+  Eigen::MatrixXd covariance = ConstMatrixMap(start.covariance.data_ptr<double>(), n, n);
+  for (int64_t t = 0;; ++t) {
+    VectorMap(states.mean.data_ptr<double>() + t * n, n) = mean;
+    MatrixMap(states.covariance.data_ptr<double>() + t * n * n, n, n) = covariance;
+    if (t == horizon) {
+      return states;
+    }
+    const Eigen::MatrixXd b = matrix(dynamics.mean.b, t);
+    const Eigen::MatrixXd closed = matrix(dynamics.mean.a, t) + b * matrix(controller.gains.feedback, t);
+    mean = closed * mean + b * vector(controller.gains.feedforward, t) + vector(dynamics.mean.f, t);
+    covariance = closed * covariance * closed.transpose() + b * matrix(controller.covariance, t) * b.transpose() +
+                 matrix(dynamics.covariance, t);
+    covariance = (0.5 * (covariance + covariance.transpose())).eval();
+  }
+}
+
+double ExpectedCost(const QuadraticCost& cost, const GaussianStates& states,
+                    const LinearGaussianController& controller) {
+  const int64_t horizon = controller.horizon();
+  RequireDoubles("the states' mean", states.mean, {horizon + 1, controller.states()});
+  RequireDoubles("Q", cost.xx, {horizon + 1, controller.states(), controller.states()});
+  const torch::Tensor& x = states.mean;
+  const torch::Tensor& p = states.covariance;
+  const torch::Tensor& k = controller.gains.feedback;
+  const torch::Tensor x_t = x.slice(0, 0, horizon);
+  const torch::Tensor p_t = p.slice(0, 0, horizon);
+  const torch::Tensor kp = torch::matmul(k, p_t);  // the covariance of u and x
+  const torch::Tensor u = torch::matmul(k, x_t.unsqueeze(2)).squeeze(2) + controller.gains.feedforward;
+  const torch::Tensor uu = controller.covariance + torch::matmul(kp, k.transpose(1, 2));
+  torch::Tensor sum = 0.5 * (SquaredBy(cost.xx, x) + Trace(torch::matmul(cost.xx, p))).sum();
+  sum = sum + 0.5 * (SquaredBy(cost.uu, u) + Trace(torch::matmul(cost.uu, uu))).sum();
+  sum = sum + (u * torch::matmul(cost.ux, x_t.unsqueeze(2)).squeeze(2)).sum() + (cost.ux * kp).sum();
+  return (sum + (cost.x * x).sum() + (cost.u * u).sum() + cost.c.sum()).item<double>();
+}
+
+torch::Tensor KlDivergence(const GaussianStates& states, const LinearGaussianController& p,
+                           const LinearGaussianController& q) {
+  const int64_t horizon = p.horizon();
+  RequireController(q, horizon, p.states(), p.controls());
+  RequireDoubles("the states' mean", states.mean, {horizon + 1, p.states()});
+  const torch::Tensor x = states.mean.slice(0, 0, horizon);
+  const torch::Tensor covariance = states.covariance.slice(0, 0, horizon);
+  const torch::Tensor dk = q.gains.feedback - p.gains.feedback;
+  const torch::Tensor e = torch::matmul(dk, x.unsqueeze(2)).squeeze(2) + q.gains.feedforward - p.gains.feedforward;
+  const torch::Tensor spread = torch::matmul(torch::matmul(dk, covariance), dk.transpose(1, 2));
+  const torch::Tensor sum = Trace(torch::matmul(q.precision, p.covariance + spread)) -
+                            static_cast<double>(p.controls()) + LogDeterminant(q.factor) - LogDeterminant(p.factor) +
+                            SquaredBy(q.precision, e);
+  return 0.5 * sum.clamp_min(0);  // rounding may leave a little below zero
+}
+
+}  // namespace reverie

@@ -1,0 +1,220 @@
+#include "reverie/learners/local_model.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "reverie/control/shooting_problem.h"
+#include "reverie/core/log.h"
+#include "reverie/core/text.h"
+#include "reverie/env/action_bounds.h"
+
+namespace reverie {
+namespace {
+
+constexpr double kLeastGrowth = 0.01;
+constexpr double kMostGrowth = 10;
+constexpr double kAfterFailure = 0.1;
+
+// The symmetric matrices without their negative eigenvalues; those with a number that is not finite as they are.
+torch::Tensor PositivePart(const torch::Tensor& matrices) {
+  if (!torch::isfinite(matrices).all().item<bool>()) {
+    return matrices;
+  }
+  const auto [values, vectors] = torch::linalg_eigh(0.5 * (matrices + matrices.transpose(1, 2)));
+  return torch::matmul(vectors * values.clamp_min(0).unsqueeze(1), vectors.transpose(1, 2));
+}
+
+}  // namespace
+
+std::string LocalModelMisfit(const EnvMaker& maker) {
+  const std::unique_ptr<Env> env = maker.make();
+  const std::string& id = env->spec().id;
+  const TaskFunctions functions = maker.task_functions();
+  if (!functions.state_cost) {
+    return id + " has no cost of its states that local models could minimise";
+  }
+  if (MayTerminate(functions)) {
+    return id + " has episodes that may end early, and local models need all of one length";
+  }
+  if (env->time_limit() == 0) {
+    return "max_episode_steps: expected a number, as " + id + " has no time limit of its own";
+  }
+  if (env->start_states().empty()) {
+    return "start_states: expected at least one, or start_draws above 0, as local models begin where they have been";
+  }
+  return "";
+}
+
+LocalCost LocalCostOf(const EnvMaker& maker) {
+  const EnvSpec spec = maker.make()->spec();
+  return [state_cost = maker.task_functions().state_cost,
+          bounds = BatchedActionBounds(spec.action_low, spec.action_high, torch::dtype(torch::kFloat64))](
+             const torch::Tensor& x, const torch::Tensor& u, const torch::Tensor& next) {
+    return state_cost(x, bounds.ToEnvAction(u), next);
+  };
+}
+
+std::vector<std::pair<std::string, LocalPrior>> EnumNames(LocalPrior) {
+  return {{"none", LocalPrior::kNone}, {"gaussian", LocalPrior::kGaussian}, {"mixture", LocalPrior::kMixture}};
+}
+
+void LocalModelConfig::Visit(Fields& fields) {
+  fields("start_std", start_std, "standard deviation of the first controller's actions, about 0", Above(0));
+  fields(
+      "prior", prior,
+      "what the dynamics of a step are drawn to: one Gaussian over the transitions of all steps, a mixture, or none");
+  fields.When(
+      {.key = "local.prior", .wanted = "not none", .holds = [this] { return prior != LocalPrior::kNone; }}, [&] {
+        fields("prior_strength", prior_strength, "trajectories that it counts as", Above(0));
+        fields("prior_trajectories", prior_trajectories, "the last so many are what it is fitted to", AtLeast(1));
+      });
+  fields.When({.key = "local.prior", .wanted = "mixture", .holds = [this] { return prior == LocalPrior::kMixture; }},
+              [&] {
+                fields("prior_clusters", prior_clusters, "most Gaussians of it", AtLeast(1));
+                fields("rows_per_cluster", rows_per_cluster, "transitions for each of them, at least", AtLeast(1));
+              });
+  fields("kl_step", kl_step, "divergence from the last controller, a step of the episode", Above(0));
+  fields("min_std", min_std, "least standard deviation of an action, in any direction; 0: it may fall to nothing",
+         AtLeast(0));
+  fields("entropy_weight", entropy_weight, "weight of the controller's entropy, in units of the reward", AtLeast(0));
+  fields("dual", dual, "search for the multiplier of the divergence: by bracketing it, or by gradient steps");
+  fields.When(
+      {.key = "local.dual", .wanted = "gradient or log_gradient", .holds = [this] { return dual != KlDual::kBracket; }},
+      [&] { fields("dual_rate", dual_rate, "rate of the gradient steps", Above(0)); });
+}
+
+LocalModel::LocalModel(const LocalModelConfig& config, int64_t horizon, int64_t states, int64_t controls,
+                       LocalCost cost, const Rng& rng)
+    : config_(config),
+      cost_(std::move(cost)),
+      generator_(MakeGenerator(rng, torch::kCPU)),
+      rows_(torch::empty({0, states + controls + states}, torch::kFloat64)),
+      controller_(LinearGaussianController::Noise(horizon, states, controls, config.start_std)),
+      dynamics_({.mean = LinearDynamics::Of(horizon, states, controls),
+                 .covariance = torch::zeros({horizon, states, states}, torch::kFloat64)}) {}
+
+void LocalModel::Remember(const torch::Tensor& states, const torch::Tensor& controls) {
+  rows_ = torch::cat({rows_, TransitionRows(states, controls)});
+  const int64_t most = std::max(config_.prior_trajectories, states.size(0)) * controls.size(1);
+  rows_ = rows_.slice(0, std::max<int64_t>(0, rows_.size(0) - most)).clone();
+}
+
+QuadraticCost LocalModel::ExpandAbout(const torch::Tensor& states, const torch::Tensor& controls,
+                                      const LinearGaussianDynamics& dynamics) const {
+  const int64_t count = states.size(0);
+  const int64_t horizon = controls.size(1);
+  const int64_t n = states.size(2);
+  const int64_t m = controls.size(2);
+  const torch::Tensor x = states.slice(1, 0, horizon).flatten(0, 1);
+  const torch::Tensor u = controls.flatten(0, 1);
+  const torch::Tensor next = states.slice(1, 1).flatten(0, 1);
+  const torch::Tensor jacobian = torch::cat({dynamics.mean.a, dynamics.mean.b}, 2).repeat({count, 1, 1});
+  const StageExpansion stage = ExpandStageCost(cost_, x, u, next, jacobian);
+  torch::Tensor values;
+  {
+    const torch::NoGradGuard no_grad;
+    values = cost_(x, u, next);
+  }
+  // l(z) = 1/2 z^T H z + g^T z + c of absolute z = [x; u], averaged over the trajectories. Directions in which H is
+  // negative are taken out of it, and the gradient at their mean kept.
+  const torch::Tensor z = torch::cat({x, u}, 1);
+  const torch::Tensor hz = torch::matmul(stage.hessian, z.unsqueeze(2)).squeeze(2);
+  const auto mean = [&](const torch::Tensor& rows) {
+    std::vector<int64_t> sizes{count, horizon};
+    sizes.insert(sizes.end(), rows.sizes().begin() + 1, rows.sizes().end());
+    return rows.view(sizes).mean(0);
+  };
+  const torch::Tensor z_mean = mean(z);
+  const torch::Tensor h = mean(stage.hessian);
+  const torch::Tensor positive = PositivePart(h);
+  const torch::Tensor change = torch::matmul(positive - h, z_mean.unsqueeze(2)).squeeze(2);
+  const torch::Tensor g = mean(stage.gradient - hz) - change;
+  const torch::Tensor c =
+      mean(values - (stage.gradient * z).sum(1) + 0.5 * (hz * z).sum(1)) + 0.5 * (change * z_mean).sum(1);
+  QuadraticCost cost = QuadraticCost::Of(horizon, n, m);
+  cost.xx.slice(0, 0, horizon).copy_(positive.slice(1, 0, n).slice(2, 0, n));
+  cost.ux.copy_(positive.slice(1, n).slice(2, 0, n));
+  cost.uu.copy_(positive.slice(1, n).slice(2, n));
+  cost.x.slice(0, 0, horizon).copy_(g.slice(1, 0, n));
+  cost.u.copy_(g.slice(1, n));
+  cost.c.slice(0, 0, horizon).copy_(c);
+  return cost;
+}
+
+LocalModel::Fit LocalModel::FitTo(const torch::Tensor& states, const torch::Tensor& controls) {
+  PriorOf prior_of;
+  if (config_.prior != LocalPrior::kNone) {
+    Remember(states, controls);
+    const int64_t clusters =
+        config_.prior == LocalPrior::kGaussian
+            ? 1
+            : std::clamp<int64_t>(rows_.size(0) / config_.rows_per_cluster, 1, config_.prior_clusters);
+    mixture_.Fit(rows_, clusters, generator_);
+    prior_of = [this](const torch::Tensor& rows) { return mixture_.PriorOf(rows, config_.prior_strength); };
+  }
+  Fit fit{.dynamics = FitLocalDynamics(states, controls, prior_of), .cost = {}, .start = FitStart(states.select(1, 0))};
+  fit.cost = ExpandAbout(states, controls, fit.dynamics);
+  return fit;
+}
+
+Metrics LocalModel::Update(const torch::Tensor& states, const torch::Tensor& controls) {
+  const Fit fit = FitTo(states, controls);
+  dynamics_ = fit.dynamics;
+  const double now = ExpectedCost(fit.cost, PropagateStates(fit.start, fit.dynamics, controller_), controller_);
+  if (promised_) {
+    const double growth = StepGrowth(promised_->first - promised_->second, promised_->first - now);
+    growth_ = std::clamp(growth_ * growth, kLeastGrowth, kMostGrowth);
+  }
+  const double epsilon = config_.kl_step * growth_ * static_cast<double>(controls.size(1));
+  KlUpdateResult update = KlUpdate(fit.start, fit.dynamics, fit.cost, controller_, epsilon, eta_,
+                                   {.min_std = config_.min_std,
+                                    .entropy_weight = config_.entropy_weight,
+                                    .dual = config_.dual,
+                                    .rate = config_.dual_rate});
+  const bool usable = IsUsable(update.status);
+  if (usable) {
+    promised_ = {now, update.expected_cost};
+    controller_ = std::move(update.controller);
+    eta_ = update.eta;
+  } else {
+    LogWarning(Text("the controller stays as it is: ", Text(update.status)));
+    promised_.reset();
+    growth_ = std::max(kLeastGrowth, kAfterFailure * growth_);
+  }
+  torch::Tensor costs;
+  {
+    const torch::NoGradGuard no_grad;
+    costs = cost_(states.slice(1, 0, -1).flatten(0, 1), controls.flatten(0, 1), states.slice(1, 1).flatten(0, 1));
+  }
+  Metrics metrics;
+  metrics.Set("cost", costs.sum().item<double>() / static_cast<double>(states.size(0)));
+  metrics.Set("kl", update.kl);
+  metrics.Set("eta", eta_);
+  metrics.Set("passes", static_cast<double>(update.passes.size()));
+  metrics.Set("growth", growth_);
+  metrics.Set("std", controller_.covariance.diagonal(0, 1, 2).sqrt().mean().item<double>());
+  metrics.Set("failed", usable ? 0 : 1);
+  return metrics;
+}
+
+void LocalModel::VisitState(StateVisitor& state) {
+  state("generator", generator_);
+  state("mixture", mixture_);
+  state.Resizable("rows", rows_);
+  state("controller", controller_);
+  state("a", dynamics_.mean.a);
+  state("b", dynamics_.mean.b);
+  state("f", dynamics_.mean.f);
+  state("w", dynamics_.covariance);
+  state("eta", eta_);
+  state("growth", growth_);
+  bool promised = promised_.has_value();
+  state("promised", promised);
+  std::pair<double, double> values = promised_.value_or(std::pair(0.0, 0.0));
+  state("promised_before", values.first);
+  state("promised_after", values.second);
+  promised_ = promised ? std::optional(values) : std::nullopt;
+}
+
+}  // namespace reverie
