@@ -7,7 +7,7 @@
 
 namespace reverie {
 
-LocalModels::Config::Config(const EnvRegistry& envs) : run({.explores = false}), env(envs) {}
+LocalModels::Config::Config(const EnvRegistry& envs) : run({.explores = false}), env(envs) { env.start_draws = 1; }
 
 void LocalModels::Config::Visit(Fields& fields) {
   run.Visit(fields);

@@ -108,22 +108,23 @@ void EnvConfig::Visit(Fields& fields) {
   fields("start_states", start_states,
          "states that episodes begin in, each as likely, as `reverie envs ID` names them; none: those of resets");
   fields.Check([this] { return UseStartStates(); });
-  fields("start_draws", start_draws, "so many states that resets draw, once, are those that episodes begin in",
-         AtLeast(0));
-  fields.Check([this]() -> std::string {
-    return start_draws > 0 && !start_states.empty() ? "expected 0 with start_states" : UseStartStates();
+  fields.When({.key = "env.start_states", .wanted = "empty", .holds = [this] { return start_states.empty(); }}, [&] {
+    fields("start_draws", start_draws, "so many states that resets draw, once, are those that episodes begin in",
+           AtLeast(0));
+    fields.Check([this] { return UseStartStates(); });
   });
 }
 
 std::string EnvConfig::UseStartStates() {
   *starts_ = start_states;
-  if (start_states.empty() && start_draws == 0) {
+  const int64_t draws = start_states.empty() ? start_draws : 0;
+  if (start_states.empty() && draws == 0) {
     return "";
   }
   try {
     const std::unique_ptr<Env> env = maker.make();
     std::vector<double> obs(env->spec().obs_low.size());
-    for (int64_t i = 0; i < start_draws; ++i) {
+    for (int64_t i = 0; i < draws; ++i) {
       RandomEngine engine = Rng(0).Split("start states").Split(static_cast<uint64_t>(i)).Engine();
       env->Reset(engine, obs);
       starts_->push_back(env->GetState());
