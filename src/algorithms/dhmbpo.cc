@@ -37,11 +37,7 @@ Dhmbpo::Dhmbpo(const Config& config, const torch::Device& device)
       collector_(config.env.maker.make(), rng_.Split("collector"), device),
       random_policy_(collector_.spec().act_dim(), device),
       env_buffer_(collector_.layout(), config.replay_capacity, device, 0, "replay_capacity"),
-      model_(config.model.choice.maker().make(
-          {.layout = collector_.layout(),
-           .learn_reward = LearnsReward(config.model.reward, config.env.maker.task_functions()),
-           .features = config.env.maker.task_functions().features},
-          rng_.Split("model"), device)),
+      model_(config.model.Make(collector_.layout(), config.env.maker.task_functions(), rng_, device)),
       model_env_(*model_, config.env.maker.task_functions(), collector_.spec(), device),
       model_trainer_(config.model.retrain_every, rng_),
       rollout_(config.rollout, collector_.layout().obs_dim, rng_.Split("rollout"), device),

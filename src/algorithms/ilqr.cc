@@ -10,21 +10,11 @@
 namespace reverie {
 namespace {
 
-// As pets', whose plans are compared with these.
-const GaussianEnsembleConfig kIlqrEnsemble{.members = 5,
-                                           .elites = 5,
-                                           .hidden = {200, 200, 200},
-                                           .batch_size = 32,
-                                           .weight_decay = {1e-4, 2.5e-4, 2.5e-4, 5e-4},
-                                           .holdout_ratio = 0,
-                                           .max_epochs = 5};
-
 const IlqrConfig kIlqrPlanner{.horizon = 25, .starts = 4, .first_iterations = 30, .iterations = 3};
 
 }  // namespace
 
-IlqrControl::Config::Config(const EnvRegistry& envs)
-    : env(envs), model({.ensemble = kIlqrEnsemble, .retrain_every = 200, .with_simulator = true}), ilqr(kIlqrPlanner) {}
+IlqrControl::Config::Config(const EnvRegistry& envs) : env(envs), model(PlanningModelDefaults()), ilqr(kIlqrPlanner) {}
 
 void IlqrControl::Config::Visit(Fields& fields) {
   run.Visit(fields);
@@ -33,7 +23,10 @@ void IlqrControl::Config::Visit(Fields& fields) {
          "v0.5: random data, whole plans; v1.0: data of the plans, whole plans; v1.5: a plan anew at every step");
   fields.When({.key = "ladder", .wanted = "v0.5 or v1.0", .holds = [this] { return ladder != Ladder::kV15; }},
               [&] { fields("feedback", feedback, "whole plans are acted out by u_t + K_t (x - x_t), not open loop"); });
-  fields("noise_std", noise_std, "standard deviation of the noise of actions that data are collected with", AtLeast(0));
+  fields.When({.key = "ladder", .wanted = "v1.0 or v1.5", .holds = [this] { return ladder != Ladder::kV05; }}, [&] {
+    fields("noise_std", noise_std, "standard deviation of the noise of actions that data are collected with",
+           AtLeast(0));
+  });
   fields("model", model, "what is planned with");
   fields.Check([this] { return RewardMisfit(model.reward, env.id, env.maker.task_functions()); });
   fields.Check([this]() -> std::string {
@@ -52,19 +45,14 @@ void IlqrControl::Config::Visit(Fields& fields) {
     fields("replay_capacity", replay_capacity, "real transitions kept", AtLeast(1));
     fields.Check([this] { return model.LacksOf(run.exploration_steps, replay_capacity); });
     fields("propagation", propagation, "the trajectories that a plan is judged by");
+    fields.Check([this]() -> std::string {
+      return propagation.disagreement_penalty > 0 && model.card().hypotheses == 1
+                 ? "disagreement_penalty: one network has nothing to disagree with"
+                 : "";
+    });
   });
   fields("ilqr", ilqr, "the planner");
 }
-
-IlqrControl::Learned::Learned(const Config& config, const EnvSpec& spec, const Rng& rng, const torch::Device& device)
-    : buffer({spec.obs_dim(), spec.act_dim()}, config.replay_capacity, device, 0, "replay_capacity"),
-      model(config.model.choice.maker().make(
-          {.layout = {spec.obs_dim(), spec.act_dim()},
-           .learn_reward = LearnsReward(config.model.reward, config.env.maker.task_functions()),
-           .features = config.env.maker.task_functions().features},
-          rng.Split("model"), device)),
-      model_env(*model, config.env.maker.task_functions(), spec, device),
-      trainer(config.model.retrain_every, rng) {}
 
 IlqrControl::IlqrControl(const Config& config, const torch::Device& device)
     : config_(config),
@@ -72,7 +60,10 @@ IlqrControl::IlqrControl(const Config& config, const torch::Device& device)
       device_(config.model.learned() ? device : torch::Device(torch::kCPU)),
       collector_(config.env.maker.make(), rng_.Split("collector"), device_),
       random_policy_(collector_.spec().act_dim(), device_),
-      learned_(config.model.learned() ? std::make_unique<Learned>(config, collector_.spec(), rng_, device_) : nullptr),
+      learned_(config.model.learned()
+                   ? std::make_unique<PlanningModel>(config.model, config.env.maker, collector_.spec(),
+                                                     config.replay_capacity, rng_, device_)
+                   : nullptr),
       simulator_(config.model.learned() ? nullptr
                                         : std::make_shared<SimulatorDynamics>(config.env.maker, at::get_num_threads())),
       problem_(learned_ ? ModelProblem(learned_->model_env, collector_.spec(), config.propagation)
@@ -149,9 +140,7 @@ std::vector<std::filesystem::path> IlqrControl::Export(const std::filesystem::pa
 void IlqrControl::VisitState(StateVisitor& state) {
   state("collector", collector_);
   if (learned_) {
-    state("buffer", learned_->buffer);
-    state("model", *learned_->model);
-    learned_->trainer.VisitState(state);
+    learned_->VisitState(state);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "reverie/env/state_cost.h"
 #include "reverie/policies/linear_gaussian_export.h"
 
 namespace reverie {
@@ -29,7 +30,7 @@ LocalModels::LocalModels(const Config& config, const torch::Device&)
   const auto n = static_cast<int64_t>(spec.state_names.size());
   const int64_t m = spec.act_dim();
   for (size_t i = 0; i < starts_.size(); ++i) {
-    locals_.emplace_back(config.local, horizon_, n, m, LocalCostOf(config.env.maker), rng_.Split("local").Split(i));
+    locals_.emplace_back(config.local, horizon_, n, m, StateCostOf(config.env.maker), rng_.Split("local").Split(i));
   }
   states_ = torch::zeros({rollouts_of_all(), horizon_ + 1, n}, torch::kFloat64);
   controls_ = torch::zeros({rollouts_of_all(), horizon_, m}, torch::kFloat64);
@@ -39,18 +40,6 @@ LocalModels::LocalModels(const Config& config, const torch::Device&)
 void LocalModels::Train(RunContext& run) {
   const auto state_of_env = [this] { return torch::tensor(collector_.env().GetState(), torch::kFloat64); };
   while (collector_.env_steps() < config_.run.total_steps && !run.stopping()) {
-    if (rollout_ == rollouts_of_all()) {
-      for (size_t i = 0; i < locals_.size(); ++i) {
-        const auto first = static_cast<int64_t>(i) * config_.rollouts;
-        const Metrics update = run.Timed("local_update", [&] {
-          return locals_[i].Update(states_.narrow(0, first, config_.rollouts),
-                                   controls_.narrow(0, first, config_.rollouts));
-        });
-        run.Log(locals_.size() == 1 ? "local" : "local_" + std::to_string(i), update);
-      }
-      ++updates_;
-      rollout_ = 0;
-    }
     if (!collector_.in_episode()) {
       collector_.BeginFrom(starts_[static_cast<size_t>(rollout_ / config_.rollouts)]);
       states_[rollout_][0] = state_of_env();
@@ -61,7 +50,21 @@ void LocalModels::Train(RunContext& run) {
     states_[rollout_][t + 1] = state_of_env();
     rollout_ += episode ? 1 : 0;
     run.NoteEpisode(episode);
+    if (rollout_ == rollouts_of_all()) {
+      run.Timed("local_update", [&] { UpdateAll(run); });
+      ++updates_;
+      rollout_ = 0;
+    }
     run.Tick(collector_.env_steps(), updates_, "policy", [] { return Metrics(); });
+  }
+}
+
+void LocalModels::UpdateAll(RunContext& run) {
+  for (size_t i = 0; i < locals_.size(); ++i) {
+    const auto first = static_cast<int64_t>(i) * config_.rollouts;
+    const Metrics update =
+        locals_[i].Update(states_.narrow(0, first, config_.rollouts), controls_.narrow(0, first, config_.rollouts));
+    run.Log(locals_.size() == 1 ? "local" : "local_" + std::to_string(i), update);
   }
 }
 
@@ -75,6 +78,16 @@ std::vector<std::filesystem::path> LocalModels::Export(const std::filesystem::pa
 }
 
 void LocalModels::VisitState(StateVisitor& state) {
+  std::vector<double> starts;
+  for (const std::vector<double>& start : starts_) {
+    starts.insert(starts.end(), start.begin(), start.end());
+  }
+  const std::vector<double> here = starts;
+  state("starts", starts);
+  if (starts != here) {
+    throw std::runtime_error(
+        "env.start_draws: the states that episodes begin in are not those that the controllers were learned from");
+  }
   state("collector", collector_);
   for (size_t i = 0; i < locals_.size(); ++i) {
     state("local_" + std::to_string(i), locals_[i]);

@@ -71,11 +71,7 @@ void Mbpo::Config::Visit(Fields& fields) {
 }
 
 Mbpo::Learned::Learned(const Config& config, const EnvSpec& spec, const Rng& rng, const torch::Device& device)
-    : model(config.model.choice.maker().make(
-          {.layout = {spec.obs_dim(), spec.act_dim()},
-           .learn_reward = LearnsReward(config.model.reward, config.env.maker.task_functions()),
-           .features = config.env.maker.task_functions().features},
-          rng.Split("model"), device)),
+    : model(config.model.Make({spec.obs_dim(), spec.act_dim()}, config.env.maker.task_functions(), rng, device)),
       model_env(*model, config.env.maker.task_functions(), spec, device),
       rollout(config.rollout, config.uncertainty, config.RolloutsPerEpoch(), rng.Split("rollout"), device) {}
 

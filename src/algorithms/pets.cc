@@ -8,21 +8,7 @@
 #include "reverie/planning/export.h"
 
 namespace reverie {
-namespace {
-
-// PETS' own: its cart-pole's networks; all members predict, and a fit is a few epochs over everything.
-const GaussianEnsembleConfig kEnsemble{.members = 5,
-                                       .elites = 5,
-                                       .hidden = {500, 500, 500},
-                                       .batch_size = 32,
-                                       .weight_decay = {1e-4, 2.5e-4, 2.5e-4, 5e-4},
-                                       .holdout_ratio = 0,
-                                       .max_epochs = 5};
-
-}  // namespace
-
-Pets::Config::Config(const EnvRegistry& envs)
-    : env(envs), model({.ensemble = kEnsemble, .retrain_every = 200, .with_simulator = true}) {}
+Pets::Config::Config(const EnvRegistry& envs) : env(envs), model(PlanningModelDefaults()) {}
 
 void Pets::Config::Visit(Fields& fields) {
   run.Visit(fields);
@@ -61,28 +47,23 @@ void Pets::Config::Visit(Fields& fields) {
   });
 }
 
-Pets::Learned::Learned(const Config& config, const EnvSpec& spec, const Rng& rng, const torch::Device& device)
-    : buffer({spec.obs_dim(), spec.act_dim()}, config.replay_capacity, device, 0, "replay_capacity"),
-      model(config.model.choice.maker().make(
-          {.layout = {spec.obs_dim(), spec.act_dim()},
-           .learn_reward = LearnsReward(config.model.reward, config.env.maker.task_functions()),
-           .features = config.env.maker.task_functions().features},
-          rng.Split("model"), device)),
-      model_env(*model, config.env.maker.task_functions(), spec, device),
-      imagined_return(model_env, config.propagation, config.uncertainty),
-      threshold_generator(MakeGenerator(rng.Split("threshold"), device)),
-      trainer(config.model.retrain_every, rng) {}
-
 Pets::Pets(const Config& config, const torch::Device& device)
     : config_(config),
       rng_(static_cast<uint64_t>(config.run.seed)),
       device_(config.model.learned() ? device : torch::Device(torch::kCPU)),
       collector_(config.env.maker.make(), rng_.Split("collector"), device_),
       random_policy_(collector_.spec().act_dim(), device_),
-      learned_(config.model.learned() ? std::make_unique<Learned>(config, collector_.spec(), rng_, device_) : nullptr),
+      learned_(config.model.learned()
+                   ? std::make_unique<PlanningModel>(config.model, config.env.maker, collector_.spec(),
+                                                     config.replay_capacity, rng_, device_)
+                   : nullptr),
       simulator_return_(config.model.learned()
                             ? nullptr
                             : std::make_unique<SimulatorReturn>(config.env.maker, at::get_num_threads())),
+      imagined_return_(learned_ ? std::optional<ImaginedReturn>(std::in_place, learned_->model_env, config.propagation,
+                                                                config.uncertainty)
+                                : std::nullopt),
+      threshold_generator_(MakeGenerator(rng_.Split("threshold"), device_)),
       planner_(MakePlanner(config.planner.horizon)) {
   collector_.Remember(planner_.NewMemory(1));
 }
@@ -94,7 +75,7 @@ MpcPolicy Pets::MakePlanner(int64_t horizon) {
   MpcPolicy::ReturnOf return_of = [this](const torch::Tensor& obs, const Env* env, const torch::Tensor& actions,
                                          torch::Generator& generator) {
     if (learned_) {
-      return learned_->imagined_return.Score(obs, actions, generator);
+      return imagined_return_->Score(obs, actions, generator);
     }
     if (env == nullptr) {
       throw std::invalid_argument(
@@ -104,7 +85,7 @@ MpcPolicy Pets::MakePlanner(int64_t horizon) {
   };
   MpcPolicy::Diagnosis diagnosis = [this](const torch::Tensor& obs, const torch::Tensor& plan,
                                           torch::Generator& generator) {
-    return learned_ ? learned_->imagined_return.WhatIsNotFinite(obs, plan, generator) : "the simulated return";
+    return learned_ ? imagined_return_->WhatIsNotFinite(obs, plan, generator) : "the simulated return";
   };
   return {planner, collector_.spec().act_dim(), replan_every, std::move(return_of), device_, std::move(diagnosis)};
 }
@@ -123,7 +104,7 @@ void Pets::Train(RunContext& run) {
         break;  // this step is done again when the run goes on
       }
       run.Log("model", *fit);
-      learned_->imagined_return.UpdateThreshold(learned_->threshold_generator);
+      imagined_return_->UpdateThreshold(threshold_generator_);
     }
     const Policy& acting = Explores() ? static_cast<const Policy&>(random_policy_) : planner_;
     run.NoteEpisode(run.Timed(Explores() ? "env" : "plan",
@@ -167,11 +148,9 @@ void Pets::VisitState(StateVisitor& state) {
   state.Moved("planner", "collector/memory");
   state("collector", collector_);
   if (learned_) {
-    state("buffer", learned_->buffer);
-    state("model", *learned_->model);
-    state("uncertainty", learned_->imagined_return);
-    state("threshold_generator", learned_->threshold_generator);
-    learned_->trainer.VisitState(state);
+    learned_->VisitState(state);
+    state("uncertainty", *imagined_return_);
+    state("threshold_generator", threshold_generator_);
   }
 }
 

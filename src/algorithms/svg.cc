@@ -47,10 +47,7 @@ Svg::Svg(const Config& config, const torch::Device& device)
       learner_(config.learner, collector_.layout(), rng_.Split("learner"), device) {
   if (config.learner.horizon > 0) {
     const TaskFunctions task = config.env.maker.task_functions();
-    model_ = config.model.choice.maker().make({.layout = collector_.layout(),
-                                               .learn_reward = LearnsReward(config.model.reward, task),
-                                               .features = task.features},
-                                              rng_.Split("model"), device);
+    model_ = config.model.Make(collector_.layout(), task, rng_, device);
     model_env_.emplace(*model_, task, collector_.spec(), device);
   }
 }

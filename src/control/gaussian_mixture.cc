@@ -19,7 +19,8 @@ constexpr double kLeastComponent = 1e-4;  // of 1 / K: a component with a smalle
 }  // namespace
 
 torch::Tensor GaussianMixture::LogJoint(const torch::Tensor& rows) const {
-  const torch::Tensor factor = torch::linalg_cholesky(covariances_);                        // [K, D, D]
+  const torch::Tensor ridge = kRidge * torch::diag_embed(covariances_.diagonal(0, 1, 2));
+  const torch::Tensor factor = FactorOf(covariances_, ridge);                               // [K, D, D]
   const torch::Tensor centred = (rows.unsqueeze(0) - means_.unsqueeze(1)).transpose(1, 2);  // [K, D, N]
   const torch::Tensor whitened = torch::linalg_solve_triangular(factor, centred, /*upper=*/false);
   const torch::Tensor log_volume = factor.diagonal(0, 1, 2).log().sum(1);  // [K]
@@ -28,7 +29,7 @@ torch::Tensor GaussianMixture::LogJoint(const torch::Tensor& rows) const {
          0.5 * columns * std::log(2 * std::numbers::pi);
 }
 
-void GaussianMixture::Maximise(const torch::Tensor& rows, const torch::Tensor& responsibilities) {
+bool GaussianMixture::Maximise(const torch::Tensor& rows, const torch::Tensor& responsibilities) {
   const int64_t components = responsibilities.size(0);
   const torch::Tensor ridge = RidgeOf(rows, kRidge);
   torch::Tensor counts = responsibilities.sum(1);  // [K]
@@ -40,7 +41,8 @@ void GaussianMixture::Maximise(const torch::Tensor& rows, const torch::Tensor& r
   covariances_ =
       torch::matmul((centred * responsibilities.unsqueeze(2)).transpose(1, 2), centred) / counts.view({-1, 1, 1}) +
       ridge;
-  if (lost.any().item<bool>()) {
+  const bool any_lost = lost.any().item<bool>();
+  if (any_lost) {
     const torch::Tensor mean = rows.mean(0);
     const torch::Tensor from_mean = rows - mean;
     const torch::Tensor whole = from_mean.t().mm(from_mean) / static_cast<double>(rows.size(0)) + ridge;
@@ -49,6 +51,7 @@ void GaussianMixture::Maximise(const torch::Tensor& rows, const torch::Tensor& r
     weights_ = torch::where(lost, torch::full_like(weights_, 1.0 / static_cast<double>(components)), weights_);
     weights_ /= weights_.sum();
   }
+  return any_lost;
 }
 
 GaussianMixture::FitReport GaussianMixture::Fit(const torch::Tensor& rows, int64_t components,
@@ -68,16 +71,17 @@ GaussianMixture::FitReport GaussianMixture::Fit(const torch::Tensor& rows, int64
         torch::randperm(rows_, generator, torch::kInt64).remainder_(components);  // every component gets rows
     Maximise(rows, torch::one_hot(dealt, components).t().to(torch::kFloat64));
   }
+  bool began_anew = false;  // a component, which costs likelihood at first
   FitReport report{.log_likelihood = -std::numeric_limits<double>::infinity()};
   while (report.iterations < max_iterations) {
     const torch::Tensor log_joint = LogJoint(rows);
     const torch::Tensor log_likelihood = log_joint.logsumexp(0);  // [N]
     const auto mean = log_likelihood.mean().item<double>();
-    Maximise(rows, (log_joint - log_likelihood).exp());
+    const bool ends = !began_anew && mean - report.log_likelihood < tolerance;
+    began_anew = Maximise(rows, (log_joint - log_likelihood).exp());
     ++report.iterations;
-    const double gained = mean - report.log_likelihood;
     report.log_likelihood = mean;
-    if (gained < tolerance) {
+    if (ends) {
       break;
     }
   }

@@ -465,10 +465,11 @@ IlqrResult BestOf(const ShootingProblem& problem, const std::vector<torch::Tenso
   if (starts.empty()) {
     throw std::invalid_argument("no controls to start from");
   }
+  Ilqr ilqr(options);
   IlqrResult best;
-  best.cost = std::numeric_limits<double>::infinity();
   for (const torch::Tensor& start : starts) {
-    IlqrResult result = SolveIlqr(problem, start, options);
+    IlqrResult result;
+    ilqr.Solve(problem, start, {}, &result);
     if (!best.u.defined() || result.cost < best.cost) {
       best = std::move(result);
     }

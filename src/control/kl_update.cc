@@ -6,8 +6,8 @@
 #include <optional>
 #include <stdexcept>
 
-#include "doubles.h"
 #include "reverie/control/lqr.h"
+#include "shapes.h"
 
 namespace reverie {
 namespace {
@@ -39,23 +39,21 @@ QuadraticCost Penalised(const QuadraticCost& cost, const LinearGaussianControlle
   return sum;
 }
 
-// Q_uu^-1, or nothing where that is not positive definite.
-std::optional<torch::Tensor> CovarianceOf(const torch::Tensor& quu) {
+// Q_uu^-1; not finite where that is not positive definite.
+torch::Tensor CovarianceOf(const torch::Tensor& quu) {
   const auto [factor, info] = torch::linalg_cholesky_ex(0.5 * (quu + quu.transpose(1, 2)));
-  if (info.any().item<bool>() || !IsFinite(factor)) {
-    return std::nullopt;
+  if (info.any().item<bool>()) {
+    return torch::full_like(quu, kInfinity);
   }
-  const torch::Tensor covariance = torch::cholesky_inverse(factor);
-  const torch::Tensor its_info = std::get<1>(torch::linalg_cholesky_ex(covariance));
-  return its_info.any().item<bool>() ? std::nullopt : std::optional(covariance.contiguous());
+  return torch::cholesky_inverse(factor).contiguous();
 }
 
-// The same controller with eigenvalues of its covariances of at least min_std^2.
+// The same controller with eigenvalues of its covariances of at least min_std^2, where they can be had.
 LinearGaussianController WithLeastStd(const LinearGaussianController& controller, double min_std) {
   const auto [values, vectors] = torch::linalg_eigh(controller.covariance);
   const torch::Tensor variances = values.clamp_min(min_std * min_std);
-  return LinearGaussianController::Of(
-      controller.gains, torch::matmul(vectors * variances.unsqueeze(1), vectors.transpose(1, 2)).contiguous());
+  const torch::Tensor raised = torch::matmul(vectors * variances.unsqueeze(1), vectors.transpose(1, 2));
+  return LinearGaussianController::IfPositive(controller.gains, raised.contiguous()).value_or(controller);
 }
 
 }  // namespace
@@ -89,6 +87,7 @@ bool IsUsable(KlStatus status) {
 KlUpdateResult PenalisedUpdate(const GaussianStates& start, const LinearGaussianDynamics& dynamics,
                                const QuadraticCost& cost, const LinearGaussianController& old, double eta,
                                const KlUpdateOptions& options) {
+  RequireCost(cost, old.horizon(), old.states(), old.controls());
   KlUpdateResult result{.controller = old, .eta = eta, .kl = kInfinity, .expected_cost = kInfinity};
   const LqrResult lqr = SolveLqr(dynamics.mean, Penalised(cost, old, eta, options.entropy_weight));
   if (lqr.status != LqrStatus::kSolved) {
@@ -96,20 +95,20 @@ KlUpdateResult PenalisedUpdate(const GaussianStates& start, const LinearGaussian
         lqr.status == LqrStatus::kNotPositiveDefinite ? KlStatus::kNotPositiveDefinite : KlStatus::kNotFinite;
     return result;
   }
-  const std::optional<torch::Tensor> covariance = CovarianceOf(lqr.quu);
-  if (!covariance) {
+  std::optional<LinearGaussianController> controller =
+      LinearGaussianController::IfPositive(lqr.gains, CovarianceOf(lqr.quu));
+  if (!controller) {
     result.status = KlStatus::kNotPositiveDefinite;
     return result;
   }
-  LinearGaussianController controller = LinearGaussianController::Of(lqr.gains, *covariance);
-  const GaussianStates states = PropagateStates(start, dynamics, controller);
-  const double kl = KlDivergence(states, controller, old).sum().item<double>();
-  const double expected = ExpectedCost(cost, states, controller);
+  const GaussianStates states = PropagateStates(start, dynamics, *controller);
+  const double kl = KlDivergence(states, *controller, old).sum().item<double>();
+  const double expected = ExpectedCost(cost, states, *controller);
   if (!std::isfinite(kl) || !std::isfinite(expected)) {
     return result;
   }
   return {.status = KlStatus::kConverged,
-          .controller = std::move(controller),
+          .controller = std::move(*controller),
           .eta = eta,
           .kl = kl,
           .expected_cost = expected};
@@ -177,7 +176,8 @@ KlUpdateResult KlUpdate(const GaussianStates& start, const LinearGaussianDynamic
     }
   }
   if (!best) {
-    return {.status = failure, .controller = old, .eta = eta, .passes = std::move(passes)};
+    const bool goes_on = options.dual != KlDual::kBracket && failure == KlStatus::kTooFar;
+    return {.status = failure, .controller = old, .eta = goes_on ? now : eta, .passes = std::move(passes)};
   }
   best->status = status;
   if (options.min_std > 0) {

@@ -1,11 +1,10 @@
 #include "reverie/control/linear_gaussian.h"
 
-#include <cmath>
-#include <numbers>
 #include <stdexcept>
 #include <utility>
 
 #include "eigen.h"
+#include "shapes.h"
 
 namespace reverie {
 namespace {
@@ -26,17 +25,40 @@ void RequireController(const LinearGaussianController& controller, int64_t horiz
   RequireDoubles("Sigma", controller.covariance, {horizon, m, m});
 }
 
+void RequireStates(const GaussianStates& states, int64_t horizon, int64_t n) {
+  RequireDoubles("the states' mean", states.mean, {horizon + 1, n});
+  RequireDoubles("the states' covariance", states.covariance, {horizon + 1, n, n});
+}
+
 }  // namespace
 
-LinearGaussianController LinearGaussianController::Of(LinearGains gains, torch::Tensor covariance) {
+std::optional<LinearGaussianController> LinearGaussianController::IfPositive(LinearGains gains,
+                                                                             torch::Tensor covariance) {
+  if (!gains.feedback.defined() || gains.feedback.dim() != 3) {
+    throw std::invalid_argument("K is not [T, m, n]");
+  }
   LinearGaussianController controller{.gains = std::move(gains), .covariance = std::move(covariance)};
+  const torch::Tensor& k = controller.gains.feedback;
+  RequireController(controller, k.size(0), k.size(2), k.size(1));
   const auto [factor, info] = torch::linalg_cholesky_ex(controller.covariance);
-  if (info.any().item<bool>() || !torch::isfinite(factor).all().item<bool>()) {
-    throw std::invalid_argument("a covariance of the controls is not positive definite");
+  if (info.any().item<bool>()) {
+    return std::nullopt;
   }
   controller.factor = factor.contiguous();
   controller.precision = torch::cholesky_inverse(controller.factor).contiguous();
+  if (!torch::isfinite(controller.factor).all().item<bool>() ||
+      !torch::isfinite(controller.precision).all().item<bool>()) {
+    return std::nullopt;
+  }
   return controller;
+}
+
+LinearGaussianController LinearGaussianController::Of(LinearGains gains, torch::Tensor covariance) {
+  std::optional<LinearGaussianController> controller = IfPositive(std::move(gains), std::move(covariance));
+  if (!controller) {
+    throw std::invalid_argument("a covariance of the controls is not positive definite");
+  }
+  return std::move(*controller);
 }
 
 LinearGaussianController LinearGaussianController::Noise(int64_t horizon, int64_t states, int64_t controls,
@@ -44,13 +66,6 @@ LinearGaussianController LinearGaussianController::Noise(int64_t horizon, int64_
   return Of({.feedback = torch::zeros({horizon, controls, states}, torch::kFloat64),
              .feedforward = torch::zeros({horizon, controls}, torch::kFloat64)},
             std * std * torch::eye(controls, torch::kFloat64).repeat({horizon, 1, 1}));
-}
-
-torch::Tensor LinearGaussianController::LogProb(int64_t t, const torch::Tensor& x, const torch::Tensor& u) const {
-  const torch::Tensor error = u - x.mm(gains.feedback[t].t()) - gains.feedforward[t];
-  const torch::Tensor squared = (error.mm(precision[t]) * error).sum(1);
-  const torch::Tensor log_volume = 2 * factor[t].diagonal().log().sum();
-  return -0.5 * (squared + log_volume + static_cast<double>(controls()) * std::log(2 * std::numbers::pi));
 }
 
 void LinearGaussianController::VisitState(StateVisitor& state) {
@@ -67,9 +82,7 @@ GaussianStates PropagateStates(const GaussianStates& start, const LinearGaussian
   const int64_t n = controller.states();
   const int64_t m = controller.controls();
   RequireController(controller, horizon, n, m);
-  RequireDoubles("A", dynamics.mean.a, {horizon, n, n});
-  RequireDoubles("B", dynamics.mean.b, {horizon, n, m});
-  RequireDoubles("f", dynamics.mean.f, {horizon, n});
+  RequireDynamics(dynamics.mean, horizon, n, m);
   RequireDoubles("W", dynamics.covariance, {horizon, n, n});
   RequireDoubles("mu_0", start.mean, {n});
   RequireDoubles("P_0", start.covariance, {n, n});
@@ -103,8 +116,8 @@ GaussianStates PropagateStates(const GaussianStates& start, const LinearGaussian
 double ExpectedCost(const QuadraticCost& cost, const GaussianStates& states,
                     const LinearGaussianController& controller) {
   const int64_t horizon = controller.horizon();
-  RequireDoubles("the states' mean", states.mean, {horizon + 1, controller.states()});
-  RequireDoubles("Q", cost.xx, {horizon + 1, controller.states(), controller.states()});
+  RequireStates(states, horizon, controller.states());
+  RequireCost(cost, horizon, controller.states(), controller.controls());
   const torch::Tensor& x = states.mean;
   const torch::Tensor& p = states.covariance;
   const torch::Tensor& k = controller.gains.feedback;
@@ -123,7 +136,7 @@ torch::Tensor KlDivergence(const GaussianStates& states, const LinearGaussianCon
                            const LinearGaussianController& q) {
   const int64_t horizon = p.horizon();
   RequireController(q, horizon, p.states(), p.controls());
-  RequireDoubles("the states' mean", states.mean, {horizon + 1, p.states()});
+  RequireStates(states, horizon, p.states());
   const torch::Tensor x = states.mean.slice(0, 0, horizon);
   const torch::Tensor covariance = states.covariance.slice(0, 0, horizon);
   const torch::Tensor dk = q.gains.feedback - p.gains.feedback;

@@ -54,7 +54,7 @@ LinearGaussianDynamics FitLocalDynamics(const torch::Tensor& states, const torch
     const torch::Tensor sigma = scatter / weight;
     const torch::Tensor zz = sigma.slice(0, 0, nm).slice(1, 0, nm);
     const torch::Tensor zx = sigma.slice(0, 0, nm).slice(1, nm);
-    const torch::Tensor ab = torch::cholesky_solve(zx, torch::linalg_cholesky(zz + ridge)).t();  // [n, n + m]
+    const torch::Tensor ab = torch::cholesky_solve(zx, FactorOf(zz + ridge, ridge)).t();  // [n, n + m]
     dynamics.mean.a[t] = ab.slice(1, 0, n);
     dynamics.mean.b[t] = ab.slice(1, n);
     dynamics.mean.f[t] = mean.slice(0, nm) - ab.mv(mean.slice(0, 0, nm));

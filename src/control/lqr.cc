@@ -12,6 +12,7 @@
 #include "box_qp_solver.h"
 #include "eigen.h"
 #include "riccati_kernels.h"
+#include "shapes.h"
 
 namespace reverie {
 namespace {
@@ -28,15 +29,8 @@ void RequireShapes(const LinearDynamics& dynamics, const QuadraticCost& cost, co
   const int64_t horizon = dynamics.b.size(0);
   const int64_t n = dynamics.b.size(1);
   const int64_t m = dynamics.b.size(2);
-  RequireDoubles("dynamics.a", dynamics.a, {horizon, n, n});
-  RequireDoubles("dynamics.b", dynamics.b, {horizon, n, m});
-  RequireDoubles("dynamics.f", dynamics.f, {horizon, n});
-  RequireDoubles("cost.xx", cost.xx, {horizon + 1, n, n});
-  RequireDoubles("cost.ux", cost.ux, {horizon, m, n});
-  RequireDoubles("cost.uu", cost.uu, {horizon, m, m});
-  RequireDoubles("cost.x", cost.x, {horizon + 1, n});
-  RequireDoubles("cost.u", cost.u, {horizon, m});
-  RequireDoubles("cost.c", cost.c, {horizon + 1});
+  RequireDynamics(dynamics, horizon, n, m);
+  RequireCost(cost, horizon, n, m);
   if (options.low.defined() || options.high.defined()) {
     RequireDoubles("options.low", options.low, {horizon, m});
     RequireDoubles("options.high", options.high, {horizon, m});

@@ -17,6 +17,18 @@ inline torch::Tensor RidgeOf(const torch::Tensor& rows, double share) {
   return torch::diag(share * torch::maximum(variance, least));
 }
 
+// The Cholesky factor of symmetric matrices [..., D, D] that are positive definite but for rounding: where they are
+// not, of those with the ridge added, tenfold until that is enough.
+inline torch::Tensor FactorOf(const torch::Tensor& matrices, const torch::Tensor& ridge) {
+  constexpr double kMost = 1e20;
+  for (double times = 0;; times = times == 0 ? 1 : 10 * times) {
+    const auto [factor, info] = torch::linalg_cholesky_ex(matrices + times * ridge);
+    if (!info.any().item<bool>() || times > kMost) {
+      return factor;
+    }
+  }
+}
+
 }  // namespace reverie
 
 #endif  // REVERIE_SRC_CONTROL_RIDGE_H_

@@ -1,6 +1,7 @@
 #include "reverie/env/env_config.h"
 
 #include <algorithm>
+#include <cmath>
 #include <stdexcept>
 #include <type_traits>
 #include <variant>
@@ -10,6 +11,8 @@
 
 namespace reverie {
 namespace {
+
+constexpr double kMostStartDraws = 1000;
 
 // From the options of an environment to others of the same one.
 void CopyAllButFiles(const Fields& from, const Fields& to) {
@@ -107,31 +110,52 @@ void EnvConfig::Visit(Fields& fields) {
   });
   fields("start_states", start_states,
          "states that episodes begin in, each as likely, as `reverie envs ID` names them; none: those of resets");
-  fields.Check([this] { return UseStartStates(); });
+  fields.Check([this]() -> std::string { return start_states.empty() ? "" : UseStartStates(start_states); });
   fields.When({.key = "env.start_states", .wanted = "empty", .holds = [this] { return start_states.empty(); }}, [&] {
     fields("start_draws", start_draws, "so many states that resets draw, once, are those that episodes begin in",
-           AtLeast(0));
-    fields.Check([this] { return UseStartStates(); });
+           Between(0, kMostStartDraws));
+    fields.Check([this]() -> std::string {
+      try {
+        return UseStartStates(DrawnStates());
+      } catch (const std::exception& error) {
+        return error.what();
+      }
+    });
   });
 }
 
-std::string EnvConfig::UseStartStates() {
-  *starts_ = start_states;
-  const int64_t draws = start_states.empty() ? start_draws : 0;
-  if (start_states.empty() && draws == 0) {
-    return "";
-  }
-  try {
-    const std::unique_ptr<Env> env = maker.make();
+Env::States EnvConfig::DrawnStates() const {
+  Env::States states;
+  if (start_draws > 0) {
+    const std::unique_ptr<Env> env = own_.make();
     std::vector<double> obs(env->spec().obs_low.size());
-    for (int64_t i = 0; i < draws; ++i) {
+    for (int64_t i = 0; i < start_draws; ++i) {
       RandomEngine engine = Rng(0).Split("start states").Split(static_cast<uint64_t>(i)).Engine();
       env->Reset(engine, obs);
-      starts_->push_back(env->GetState());
+      states.push_back(env->GetState());
     }
-  } catch (const std::exception& error) {
-    return error.what();
   }
+  return states;
+}
+
+std::string EnvConfig::UseStartStates(const Env::States& states) {
+  starts_->clear();
+  if (!states.empty()) {
+    try {
+      const std::unique_ptr<Env> env = own_.make();
+      std::vector<double> obs(env->spec().obs_low.size());
+      for (const std::vector<double>& state : states) {
+        env->SetState(state, obs);
+        const auto finite = [](double x) { return std::isfinite(x); };
+        if (!std::all_of(state.begin(), state.end(), finite) || !std::all_of(obs.begin(), obs.end(), finite)) {
+          return id + ": expected finite states that have finite observations";
+        }
+      }
+    } catch (const std::exception& error) {
+      return error.what();
+    }
+  }
+  *starts_ = states;
   return "";
 }
 

@@ -7,7 +7,6 @@
 #include "reverie/control/shooting_problem.h"
 #include "reverie/core/log.h"
 #include "reverie/core/text.h"
-#include "reverie/env/action_bounds.h"
 
 namespace reverie {
 namespace {
@@ -40,19 +39,15 @@ std::string LocalModelMisfit(const EnvMaker& maker) {
   if (env->time_limit() == 0) {
     return "max_episode_steps: expected a number, as " + id + " has no time limit of its own";
   }
-  if (env->start_states().empty()) {
+  Env::States starts = env->start_states();
+  if (starts.empty()) {
     return "start_states: expected at least one, or start_draws above 0, as local models begin where they have been";
   }
+  std::sort(starts.begin(), starts.end());
+  if (std::adjacent_find(starts.begin(), starts.end()) != starts.end()) {
+    return "start_states: two are equal, of those given or drawn, and each is to have a controller of its own";
+  }
   return "";
-}
-
-LocalCost LocalCostOf(const EnvMaker& maker) {
-  const EnvSpec spec = maker.make()->spec();
-  return [state_cost = maker.task_functions().state_cost,
-          bounds = BatchedActionBounds(spec.action_low, spec.action_high, torch::dtype(torch::kFloat64))](
-             const torch::Tensor& x, const torch::Tensor& u, const torch::Tensor& next) {
-    return state_cost(x, bounds.ToEnvAction(u), next);
-  };
 }
 
 std::vector<std::pair<std::string, LocalPrior>> EnumNames(LocalPrior) {
@@ -85,7 +80,7 @@ void LocalModelConfig::Visit(Fields& fields) {
 }
 
 LocalModel::LocalModel(const LocalModelConfig& config, int64_t horizon, int64_t states, int64_t controls,
-                       LocalCost cost, const Rng& rng)
+                       TaskFunctions::Batched cost, const Rng& rng)
     : config_(config),
       cost_(std::move(cost)),
       generator_(MakeGenerator(rng, torch::kCPU)),
@@ -100,8 +95,7 @@ void LocalModel::Remember(const torch::Tensor& states, const torch::Tensor& cont
   rows_ = rows_.slice(0, std::max<int64_t>(0, rows_.size(0) - most)).clone();
 }
 
-QuadraticCost LocalModel::ExpandAbout(const torch::Tensor& states, const torch::Tensor& controls,
-                                      const LinearGaussianDynamics& dynamics) const {
+void LocalModel::ExpandAbout(const torch::Tensor& states, const torch::Tensor& controls, Fit* fit) const {
   const int64_t count = states.size(0);
   const int64_t horizon = controls.size(1);
   const int64_t n = states.size(2);
@@ -109,7 +103,7 @@ QuadraticCost LocalModel::ExpandAbout(const torch::Tensor& states, const torch::
   const torch::Tensor x = states.slice(1, 0, horizon).flatten(0, 1);
   const torch::Tensor u = controls.flatten(0, 1);
   const torch::Tensor next = states.slice(1, 1).flatten(0, 1);
-  const torch::Tensor jacobian = torch::cat({dynamics.mean.a, dynamics.mean.b}, 2).repeat({count, 1, 1});
+  const torch::Tensor jacobian = torch::cat({fit->dynamics.mean.a, fit->dynamics.mean.b}, 2).repeat({count, 1, 1});
   const StageExpansion stage = ExpandStageCost(cost_, x, u, next, jacobian);
   torch::Tensor values;
   {
@@ -132,14 +126,15 @@ QuadraticCost LocalModel::ExpandAbout(const torch::Tensor& states, const torch::
   const torch::Tensor g = mean(stage.gradient - hz) - change;
   const torch::Tensor c =
       mean(values - (stage.gradient * z).sum(1) + 0.5 * (hz * z).sum(1)) + 0.5 * (change * z_mean).sum(1);
-  QuadraticCost cost = QuadraticCost::Of(horizon, n, m);
+  QuadraticCost& cost = fit->cost;
+  cost = QuadraticCost::Of(horizon, n, m);
   cost.xx.slice(0, 0, horizon).copy_(positive.slice(1, 0, n).slice(2, 0, n));
   cost.ux.copy_(positive.slice(1, n).slice(2, 0, n));
   cost.uu.copy_(positive.slice(1, n).slice(2, n));
   cost.x.slice(0, 0, horizon).copy_(g.slice(1, 0, n));
   cost.u.copy_(g.slice(1, n));
   cost.c.slice(0, 0, horizon).copy_(c);
-  return cost;
+  fit->mean_cost = values.sum().item<double>() / static_cast<double>(count);
 }
 
 LocalModel::Fit LocalModel::FitTo(const torch::Tensor& states, const torch::Tensor& controls) {
@@ -154,7 +149,7 @@ LocalModel::Fit LocalModel::FitTo(const torch::Tensor& states, const torch::Tens
     prior_of = [this](const torch::Tensor& rows) { return mixture_.PriorOf(rows, config_.prior_strength); };
   }
   Fit fit{.dynamics = FitLocalDynamics(states, controls, prior_of), .cost = {}, .start = FitStart(states.select(1, 0))};
-  fit.cost = ExpandAbout(states, controls, fit.dynamics);
+  ExpandAbout(states, controls, &fit);
   return fit;
 }
 
@@ -173,22 +168,19 @@ Metrics LocalModel::Update(const torch::Tensor& states, const torch::Tensor& con
                                     .dual = config_.dual,
                                     .rate = config_.dual_rate});
   const bool usable = IsUsable(update.status);
+  eta_ = update.eta;
   if (usable) {
     promised_ = {now, update.expected_cost};
     controller_ = std::move(update.controller);
-    eta_ = update.eta;
   } else {
     LogWarning(Text("the controller stays as it is: ", Text(update.status)));
     promised_.reset();
-    growth_ = std::max(kLeastGrowth, kAfterFailure * growth_);
-  }
-  torch::Tensor costs;
-  {
-    const torch::NoGradGuard no_grad;
-    costs = cost_(states.slice(1, 0, -1).flatten(0, 1), controls.flatten(0, 1), states.slice(1, 1).flatten(0, 1));
+    if (config_.dual == KlDual::kBracket || update.status != KlStatus::kTooFar) {
+      growth_ = std::max(kLeastGrowth, kAfterFailure * growth_);
+    }
   }
   Metrics metrics;
-  metrics.Set("cost", costs.sum().item<double>() / static_cast<double>(states.size(0)));
+  metrics.Set("cost", fit.mean_cost);
   metrics.Set("kl", update.kl);
   metrics.Set("eta", eta_);
   metrics.Set("passes", static_cast<double>(update.passes.size()));

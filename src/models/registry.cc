@@ -75,6 +75,12 @@ Condition ModelConfig::IsLearned() const {
   return {.key = "model.kind", .wanted = "not simulator", .holds = [this] { return learned(); }};
 }
 
+std::unique_ptr<DynamicsModel> ModelConfig::Make(const TransitionLayout& layout, const TaskFunctions& task,
+                                                 const Rng& rng, const torch::Device& device) const {
+  return choice.maker().make({.layout = layout, .learn_reward = LearnsReward(reward, task), .features = task.features},
+                             rng.Split("model"), device);
+}
+
 std::string ModelConfig::LacksOf(int64_t exploration_steps, int64_t replay_capacity) const {
   return learned() ? choice.maker().lacks_of(std::min(exploration_steps, replay_capacity)) : "";
 }

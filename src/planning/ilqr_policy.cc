@@ -29,6 +29,7 @@ struct IlqrPolicy::Plan {
   torch::Tensor x, u, k;  // [H + 1, nx], [H, m]; [H, m, n], from the last search; undefined before the first
   IlqrDamping damping;
   int64_t acted = 0;
+  int64_t fruitless = 0;  // searches without a plan, in a row
 
   void Keep(const IlqrResult& result) {
     x = result.x.clone();
@@ -57,6 +58,7 @@ struct IlqrPolicy::Plan {
     state("lambda", damping.lambda);
     state("factor", damping.factor);
     state("acted", acted);
+    state("fruitless", fruitless);
   }
 };
 
@@ -94,8 +96,7 @@ class IlqrPolicy::Memory final : public PolicyMemory {
                                       {"gained", &gained},
                                       {"not_improved", &not_improved},
                                       {"without_plan", &without_plan},
-                                      {"not_finite", &not_finite},
-                                      {"fruitless", &fruitless}}) {
+                                      {"not_finite", &not_finite}}) {
       state(name, *count);
     }
     for (size_t i = 0; i < plans.size(); ++i) {
@@ -121,7 +122,6 @@ class IlqrPolicy::Memory final : public PolicyMemory {
   int64_t not_improved = 0;
   int64_t without_plan = 0;
   int64_t not_finite = 0;
-  int64_t fruitless = 0;  // searches without a plan, in a row
 };
 
 IlqrPolicy::IlqrPolicy(const IlqrConfig& config, const Schedule& schedule, int64_t controls, ProblemFrom problem_from,
@@ -173,12 +173,14 @@ torch::Tensor IlqrPolicy::Next(Memory& memory, Plan& plan, const torch::Tensor& 
                                torch::Generator& generator) const {
   ShootingProblem problem = problem_from_(obs, env);
   problem.horizon = config_.horizon;
-  if (!plan.u.defined()) {
+  // Of a plan that was acted out whole nothing is left to go on from.
+  const bool spent = plan.u.defined() && plan.acted == config_.horizon;
+  if (!plan.u.defined() || spent) {
     Begin(memory, plan, problem, generator);
     if (!plan.u.defined()) {
       return torch::zeros({controls_}, torch::kFloat64);
     }
-  } else if (plan.acted % schedule_.replan_every == 0) {
+  } else if (plan.acted == schedule_.replan_every) {
     const int64_t steps = schedule_.replan_every;
     const torch::Tensor shifted =
         torch::cat({plan.u.slice(0, steps), plan.u.slice(0, config_.horizon - 1).expand({steps, controls_})});
@@ -210,36 +212,31 @@ torch::Tensor IlqrPolicy::Next(Memory& memory, Plan& plan, const torch::Tensor& 
 }
 
 void IlqrPolicy::Begin(Memory& memory, Plan& plan, const ShootingProblem& problem, torch::Generator& generator) const {
-  Ilqr ilqr(IlqrOptions{.max_iterations = config_.first_iterations, .cost_tolerance = config_.cost_tolerance});
-  IlqrResult best;
-  IlqrResult result;
-  const auto try_from = [&](const torch::Tensor& controls) {
-    ilqr.Solve(problem, controls, {}, &result);
-    if (IsUsable(result.status) && (!best.u.defined() || result.cost < best.cost)) {
-      best = std::exchange(result, {});
-    }
-  };
-  try_from(torch::zeros({config_.horizon, controls_}, torch::kFloat64));
+  const IlqrOptions options{.max_iterations = config_.first_iterations, .cost_tolerance = config_.cost_tolerance};
+  const auto of_generator = torch::dtype(torch::kFloat64).device(generator.device());
+  std::vector<torch::Tensor> starts{torch::zeros({config_.horizon, controls_}, torch::kFloat64)};
   for (int64_t i = 0; i < config_.starts; ++i) {
-    const auto options = torch::dtype(torch::kFloat64).device(generator.device());
-    try_from(config_.start_std * torch::randn({config_.horizon, controls_}, generator, options).to(torch::kCPU));
+    starts.push_back(config_.start_std *
+                     torch::randn({config_.horizon, controls_}, generator, of_generator).to(torch::kCPU));
   }
+  IlqrResult best = BestOf(problem, starts, options);
   if (config_.grow_by > 0) {
-    result = GrowHorizon(problem, std::max<int64_t>(config_.horizon / 5, 1), config_.grow_by,
-                         {.max_iterations = config_.first_iterations, .cost_tolerance = config_.cost_tolerance});
-    if (IsUsable(result.status) && (!best.u.defined() || result.cost < best.cost)) {
-      best = std::move(result);
+    IlqrResult grown = GrowHorizon(problem, std::max<int64_t>(config_.horizon / 5, 1), config_.grow_by, options);
+    if (grown.cost < best.cost) {
+      best = std::move(grown);
     }
   }
   ++memory.made;
-  if (best.u.defined()) {
+  const int64_t fruitless = plan.fruitless;
+  plan = {};
+  if (IsUsable(best.status)) {
     plan.Keep(best);
     plan.damping = {};
-    memory.fruitless = 0;
     return;
   }
+  plan.fruitless = fruitless + 1;
   ++memory.without_plan;
-  if (++memory.fruitless == kMostFruitlessSearches) {
+  if (plan.fruitless == kMostFruitlessSearches) {
     throw std::runtime_error(
         Text("in ", kMostFruitlessSearches, " searches in a row no trajectory that iLQR began with stayed finite"));
   }

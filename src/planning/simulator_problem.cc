@@ -4,39 +4,31 @@
 #include <utility>
 
 #include "reverie/core/text.h"
-#include "reverie/env/action_bounds.h"
+#include "reverie/env/state_cost.h"
 
 namespace reverie {
 
-namespace {
-
-std::string Misfit(const EnvMaker& maker, const std::string& id, bool has_quaternions) {
+std::string SimulatorProblemMisfit(const EnvMaker& maker) {
+  const std::string id = maker.make()->spec().id;
   if (!maker.task_functions().state_cost) {
     return id + " has no cost of its states that optimal control could minimise";
   }
-  return has_quaternions ? id + " has states with quaternions, in which its cost is not differentiated" : "";
-}
-
-}  // namespace
-
-std::string SimulatorProblemMisfit(const EnvMaker& maker) {
-  return Misfit(maker, maker.make()->spec().id, SimulatorDynamics(maker, 1).has_quaternions());
+  try {
+    return SimulatorDynamics(maker, 1).has_quaternions()
+               ? id + " has states with quaternions, in which its cost is not differentiated"
+               : "";
+  } catch (const std::invalid_argument& error) {  // its model has what cannot be differentiated
+    return error.what();
+  }
 }
 
 ShootingProblem SimulatorProblem(std::shared_ptr<SimulatorDynamics> dynamics, const EnvMaker& maker) {
-  const EnvSpec spec = maker.make()->spec();
-  if (const std::string misfit = Misfit(maker, spec.id, dynamics->has_quaternions()); !misfit.empty()) {
+  if (const std::string misfit = SimulatorProblemMisfit(maker); !misfit.empty()) {
     throw std::invalid_argument(misfit);
   }
-  const TaskFunctions functions = maker.task_functions();
   const int64_t n = dynamics->tangent_size();
   // Of the first n numbers of states, which the cost reads; what follows, a warm start, only the simulator does.
-  const DifferentiableFunctions cost{
-      .cost = [state_cost = functions.state_cost,
-               bounds = BatchedActionBounds(spec.action_low, spec.action_high, torch::dtype(torch::kFloat64))](
-                  const torch::Tensor& x, const torch::Tensor& u, const torch::Tensor& next) {
-        return state_cost(x, bounds.ToEnvAction(u), next);
-      }};
+  const DifferentiableFunctions cost{.cost = StateCostOf(maker)};
   ShootingProblem problem;
   problem.state_size = dynamics->state_size();
   problem.tangent_size = n;

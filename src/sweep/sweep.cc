@@ -166,8 +166,9 @@ std::vector<Task> ReadTasks(const ConfigDocument& document, const fs::path& fold
 }
 
 // What the base says of its environment is not said of another one: all of the section gives way to the task's. Returns
-// what of it nothing sets again, for the log, or "".
-std::string SetTask(const Task& task, const std::vector<ConfigAssignment>& overrides, ConfigDocument& config) {
+// what of it did.
+std::vector<ConfigLeaf> SetTask(const Task& task, const std::vector<ConfigAssignment>& overrides,
+                                ConfigDocument& config) {
   std::vector<ConfigLeaf> given_way;
   if (!task.env.empty() && task.env != config.TextAt("env.id")) {
     given_way = config.Section("env").Leaves();
@@ -175,13 +176,22 @@ std::string SetTask(const Task& task, const std::vector<ConfigAssignment>& overr
   }
   config.Set(overrides);
   config.Set(task.assignments);
+  return given_way;
+}
+
+// What of the base's environment the config does without, as nothing sets it again, or "".
+std::string LeftOut(const std::vector<ConfigLeaf>& given_way, const ConfigDocument& config) {
+  std::set<std::string> there;
+  for (const ConfigLeaf& leaf : config.Section("env").Leaves()) {
+    there.insert(leaf.key);
+  }
   std::vector<std::string> left_out;
   for (const ConfigLeaf& leaf : given_way) {
-    if (config.TextAt("env." + leaf.key).empty()) {
+    if (!there.contains(leaf.key)) {
       left_out.push_back("env." + leaf.key + " (" + leaf.where + ")");
     }
   }
-  return left_out.empty() ? "" : task.env + " does without the base's " + Joined(left_out);
+  return left_out.empty() ? "" : config.TextAt("env.id") + " does without the base's " + Joined(left_out);
 }
 
 struct Variant {
@@ -291,10 +301,11 @@ Sweep ReadSweep(const fs::path& file, const fs::path& out, const EnvRegistry& en
     for (const Variant& variant : variants) {
       ConfigDocument config = variant.base ? OpenNamed(*variant.base, "base", variant.base_where)
                                            : OpenNamed(folder / fields.base, "base", document.Where("base"));
-      if (const std::string left_out = SetTask(task, overrides, config); said.insert(left_out).second) {
+      const std::vector<ConfigLeaf> given_way = SetTask(task, overrides, config);
+      config.Set(variant.assignments);
+      if (const std::string left_out = LeftOut(given_way, config); said.insert(left_out).second) {
         LogInfo(left_out);
       }
-      config.Set(variant.assignments);
       SweepRun run{.task = task.name, .variant = variant.name};
       if (run.task.empty()) {
         run.task = NameInPaths(config.Section("env").RequiredString("id"));

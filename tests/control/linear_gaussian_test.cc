@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <numbers>
+#include <limits>
 
 #include "problems.h"
 #include "reverie/control/gaussian_mixture.h"
@@ -119,21 +119,19 @@ TEST_F(LinearGaussianTest, MarginalsCostAndDivergenceAreThoseOfTheWholeTrajector
   EXPECT_LT(KlDivergence(states, p, p).abs().max().item<double>(), 1e-12);
 }
 
-TEST_F(LinearGaussianTest, LogProbIsThatOfTheNormalDistribution) {
+TEST_F(LinearGaussianTest, WhatDoesNotFitIsRefused) {
   const LinearGaussianController controller = Controller();
-  const torch::Tensor x = Randn({5, kN});
-  const torch::Tensor u = Randn({5, kM});
-  const torch::Tensor log_prob = controller.LogProb(2, x, u);
-  for (int64_t i = 0; i < 5; ++i) {
-    const torch::Tensor e = u[i] - controller.gains.feedback[2].mv(x[i]) - controller.gains.feedforward[2];
-    const torch::Tensor s = controller.covariance[2];
-    const auto det = (s[0][0] * s[1][1] - s[0][1] * s[1][0]).item<double>();
-    const auto squared =
-        (e[0] * e[0] * s[1][1] - 2 * e[0] * e[1] * s[0][1] + e[1] * e[1] * s[0][0]).item<double>() / det;
-    EXPECT_NEAR(log_prob[i].item<double>(), -0.5 * squared - 0.5 * std::log(det) - std::log(2 * std::numbers::pi),
-                1e-10);
-  }
   EXPECT_THROW(LinearGaussianController::Of(controller.gains, -controller.covariance), std::invalid_argument);
+  EXPECT_FALSE(LinearGaussianController::IfPositive(controller.gains, torch::zeros_like(controller.covariance)));
+  EXPECT_FALSE(
+      LinearGaussianController::IfPositive(controller.gains, torch::full_like(controller.covariance, std::nan(""))));
+  EXPECT_THROW(LinearGaussianController::Of(controller.gains, Positive(kT + 1, kM)), std::invalid_argument);
+  QuadraticCost cost = Cost();
+  cost.ux = Randn({1, kM, kN});  // which would be the same for all steps
+  const GaussianStates start = Start();
+  const LinearGaussianDynamics dynamics = Dynamics();
+  EXPECT_THROW(ExpectedCost(cost, PropagateStates(start, dynamics, controller), controller), std::invalid_argument);
+  EXPECT_THROW(KlUpdate(start, dynamics, cost, controller, 1, 1), std::invalid_argument);
 }
 
 class KlUpdateTest : public LinearGaussianTest {
@@ -188,7 +186,21 @@ TEST_F(KlUpdateTest, EverySearchFindsTheDivergenceWanted) {
     const GaussianStates states = PropagateStates(start_, dynamics_, bracket.controller);
     EXPECT_NEAR(KlDivergence(states, bracket.controller, old_).sum().item<double>(), bracket.kl, 1e-9 * epsilon);
     EXPECT_LT(bracket.expected_cost, ExpectedCost(cost_, PropagateStates(start_, dynamics_, old_), old_));
-    // No other controller at that divergence is as good: one with a little of another direction.
+    // No other controller is as good for its divergence: the dual's Lagrangian is least here.
+    const auto lagrangian = [&](const LinearGaussianController& controller) {
+      const GaussianStates reached = PropagateStates(start_, dynamics_, controller);
+      return ExpectedCost(cost_, reached, controller) +
+             bracket.eta * KlDivergence(reached, controller, old_).sum().item<double>();
+    };
+    const double least = lagrangian(bracket.controller);
+    for (int i = 0; i < 20; ++i) {
+      const LinearGains& gains = bracket.controller.gains;
+      const double size = i % 2 == 0 ? 1e-3 : 0.1;
+      EXPECT_GT(lagrangian(LinearGaussianController::Of({.feedback = gains.feedback + size * Randn({kT, kM, kN}),
+                                                         .feedforward = gains.feedforward + size * Randn({kT, kM})},
+                                                        (1 + size) * bracket.controller.covariance)),
+                least);
+    }
     const KlUpdateResult slow = KlUpdate(start_, dynamics_, cost_, old_, epsilon, bracket.eta * 1.5,
                                          {.dual = KlDual::kLogGradient, .rate = 0.3, .passes = 500, .tolerance = 1e-3});
     EXPECT_EQ(slow.status, KlStatus::kConverged) << epsilon;
@@ -228,7 +240,28 @@ TEST_F(KlUpdateTest, WhatNumericsMayDoEndsInAStatusAndTheOldController) {
   EXPECT_EQ(Distance(not_finite.controller.covariance, old_.covariance), 0);
   EXPECT_EQ(not_finite.eta, 1);
   EXPECT_EQ(KlUpdate(start_, dynamics_, cost_, old_, 1e-3, 1e-3, {.passes = 2}).status, KlStatus::kTooFar);
+  EXPECT_EQ(KlUpdate(start_, dynamics_, cost_, old_, 1e-3, 1e6, {.passes = 2}).status, KlStatus::kMaxPasses);
+  EXPECT_EQ(KlUpdate(start_, dynamics_, cost_, old_, 1e9, 1, {}).status, KlStatus::kInactive);
+  QuadraticCost hopeless = cost_;
+  hopeless.uu = -1e30 * cost_.uu;
+  EXPECT_EQ(KlUpdate(start_, dynamics_, hopeless, old_, 1, 1, {}).status, KlStatus::kNotPositiveDefinite);
   EXPECT_THROW(KlUpdate(start_, dynamics_, cost_, old_, 0, 1, {}), std::invalid_argument);
+}
+
+TEST_F(KlUpdateTest, GradientsThatDoNotComeFarEnoughGoOnFromThere) {
+  constexpr double kEpsilon = 0.05;
+  const double wanted = KlUpdate(start_, dynamics_, cost_, old_, kEpsilon, 1).eta;
+  double eta = 1e-3 * wanted;
+  int updates = 0;
+  for (KlStatus status = KlStatus::kTooFar; status == KlStatus::kTooFar && updates < 500; ++updates) {
+    const KlUpdateResult result = KlUpdate(start_, dynamics_, cost_, old_, kEpsilon, eta,
+                                           {.dual = KlDual::kGradient, .rate = 0.002 * wanted / kEpsilon, .passes = 3});
+    EXPECT_TRUE(IsUsable(result.status) || result.eta > eta);
+    eta = result.eta;
+    status = result.status;
+  }
+  EXPECT_GT(updates, 2);
+  EXPECT_LT(updates, 500);
 }
 
 TEST_F(KlUpdateTest, NeverLeavesANumberThatIsNotFinite) {
@@ -412,6 +445,25 @@ TEST(GaussianMixture, IsScikitLearns) {
     EXPECT_LT(Distance(mixture.means()[0], torch::tensor(expected.mean, torch::kFloat64)), 1e-6);
     EXPECT_LT(Distance(mixture.covariances()[0][0], torch::tensor(expected.row, torch::kFloat64)), 1e-6);
   }
+}
+
+TEST(GaussianMixture, AComponentThatBeginsAnewIsFitted) {
+  // Two clouds; the third component begins where no row is.
+  torch::Generator generator = MakeGenerator(Rng(4), torch::kCPU);
+  const torch::Tensor rows = torch::cat({torch::randn({50, 1}, generator, torch::kFloat64) - 8,
+                                         0.1 * torch::randn({50, 1}, generator, torch::kFloat64) + 4,
+                                         0.1 * torch::randn({50, 1}, generator, torch::kFloat64) + 8});
+  GaussianMixture mixture;
+  mixture.Fit(rows, 3, generator, 0);
+  StateTree tree = SaveState(mixture);
+  tree.values().tensors.at("weights").fill_(1.0 / 3);
+  tree.values().tensors.at("means").copy_(torch::tensor({{-8.0}, {6.0}, {1e6}}, torch::kFloat64));
+  tree.values().tensors.at("covariances").copy_(torch::tensor({1.0, 5.0, 1e-3}, torch::kFloat64).view({3, 1, 1}));
+  LoadState(tree, mixture);
+  const GaussianMixture::FitReport report = mixture.Fit(rows, 3, generator);
+  EXPECT_GT(report.iterations, 3);
+  EXPECT_GT(mixture.weights().min().item<double>(), 1e-3);
+  EXPECT_LT(mixture.Fit(rows, 3, generator, 1).log_likelihood - report.log_likelihood, 1e-4);  // it had come to an end
 }
 
 TEST(GaussianMixture, OneComponentIsTheGaussianOfAllRows) {

@@ -1,5 +1,6 @@
 #include "reverie/learners/local_model.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -7,7 +8,7 @@
 
 #include "control/problems.h"
 #include "reverie/core/state.h"
-#include "reverie/env/registry.h"
+#include "reverie/env/state_cost.h"
 
 namespace reverie {
 namespace {
@@ -21,7 +22,7 @@ class LocalModelTest : public testing::Test {
 
   LocalModelTest() {
     problem_ = LinearQuadraticProblem();
-    cost_ = LocalCostOf(BuiltinEnvs().Find("LinearQuadratic-v0").maker());
+    cost_ = StateCostOf(BuiltinEnvs().Find("LinearQuadratic-v0").maker());
   }
 
   // N trajectories under the controller, or with `noise` false its mean's.
@@ -61,7 +62,7 @@ class LocalModelTest : public testing::Test {
   }
 
   ShootingProblem problem_;
-  LocalCost cost_;
+  TaskFunctions::Batched cost_;
   torch::Generator generator_ = MakeGenerator(Rng(3), torch::kCPU);
   Metrics last_;
 };
@@ -95,7 +96,7 @@ TEST_F(LocalModelTest, OneFarStepIsTheOptimumOfALinearSystem) {
 
 TEST_F(LocalModelTest, ACostThatIsNotFiniteLeavesTheControllerAndShortensTheStep) {
   bool broken = false;
-  const LocalCost cost = [&](const torch::Tensor& x, const torch::Tensor& u, const torch::Tensor& next) {
+  const TaskFunctions::Batched cost = [&](const torch::Tensor& x, const torch::Tensor& u, const torch::Tensor& next) {
     return broken ? cost_(x, u, next) * std::numeric_limits<double>::quiet_NaN() : cost_(x, u, next);
   };
   LocalModel model({.kl_step = 1}, kT, 4, 2, cost, Rng(0));
@@ -130,19 +131,29 @@ TEST_F(LocalModelTest, GoesOnFromItsState) {
 }
 
 TEST(LocalModelMisfit, SaysWhatATaskLacks) {
-  const auto misfit = [](const std::string& id, Env::States starts) {
+  const auto misfit = [](const std::string& id, Env::States starts, int64_t time_limit = 10, bool ends = false) {
     EnvMaker maker = BuiltinEnvs().Find(id).maker();
     const auto make = maker.make;
-    maker.make = [make, starts] {
+    maker.make = [make, starts, time_limit] {
       std::unique_ptr<Env> env = make();
       env->SetStartStates(starts);
+      env->SetTimeLimit(time_limit);
       return env;
     };
+    if (ends) {
+      TaskFunctions functions = maker.task_functions();
+      functions.terminated = [](const auto&, const auto&, const torch::Tensor& next) { return next.select(1, 0) > 1; };
+      maker.task_functions = [functions] { return functions; };
+    }
     return LocalModelMisfit(maker);
   };
-  EXPECT_EQ(misfit("Pendulum-v1", {{0, 0}}), "");
-  EXPECT_NE(misfit("Pendulum-v1", {}).find("start_states: expected at least one"), std::string::npos);
-  EXPECT_NE(misfit("HalfCheetah-v5", {}).find("no cost of its states"), std::string::npos);
+  using testing::HasSubstr;
+  EXPECT_EQ(misfit("Pendulum-v1", {{0, 0}, {0, 1}}), "");
+  EXPECT_THAT(misfit("Pendulum-v1", {}), HasSubstr("start_states: expected at least one"));
+  EXPECT_THAT(misfit("Pendulum-v1", {{0, 0}, {0, 1}, {0, 0}}), HasSubstr("start_states: two are equal"));
+  EXPECT_THAT(misfit("Pendulum-v1", {{0, 0}}, 0), HasSubstr("max_episode_steps: expected a number"));
+  EXPECT_THAT(misfit("Pendulum-v1", {{0, 0}}, 10, true), HasSubstr("episodes that may end early"));
+  EXPECT_THAT(misfit("HalfCheetah-v5", {}), HasSubstr("no cost of its states"));
 }
 
 }  // namespace

@@ -133,6 +133,28 @@ TEST(IlqrPolicy, GoesOnFromItsMemory) {
   }
 }
 
+TEST(IlqrPolicy, AfterAWholePlanItSearchesAsAtTheBeginning) {
+  constexpr int64_t kHorizon = 12;
+  Planned planned("CartPoleSwingUp-v0", {.horizon = kHorizon, .starts = 0, .grow_by = 3}, kHorizon);
+  const std::unique_ptr<Env> env = planned.maker.make();
+  std::vector<double> obs(4);
+  env->SetState(std::vector<double>{0.1, 0.5, 0, 1}, obs);
+  const std::array<const Env*, 1> envs{env.get()};
+  const std::array<int64_t, 1> rows{0};
+  torch::Generator generator = MakeGenerator(Rng(0), torch::kCPU);
+  const ActInput input{.obs = torch::zeros({1, 4}), .rows = rows, .envs = envs};
+  const std::unique_ptr<PolicyMemory> memory = planned.policy.NewMemory(1);
+  for (int64_t t = 0; t < 3 * kHorizon; ++t) {
+    const auto first =
+        planned.policy.Act({.obs = input.obs, .envs = envs}, nullptr, ActMode::kMean, generator).item<double>();
+    const auto action = planned.policy.Act(input, memory.get(), ActMode::kMean, generator).item<double>();
+    if (t % kHorizon == 0) {
+      EXPECT_EQ(action, first) << t;
+    }
+    env->Step(std::vector<double>{action}, obs);
+  }
+}
+
 TEST(IlqrPolicy, WhatCannotBePlannedIsRefused) {
   EXPECT_THROW(Planned("HalfCheetah-v5", {}), std::invalid_argument);
   Planned planned("CartPoleSwingUp-v0", {});

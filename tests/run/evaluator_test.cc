@@ -25,6 +25,7 @@ class Countdown : public Env {
     spec_.action_low = {-2};
     spec_.action_high = {6};
     spec_.time_limit = time_limit;
+    spec_.state_names = {"left"};
   }
 
   // The length of the episode that starts at the beginning of that stream.
@@ -47,7 +48,11 @@ class Countdown : public Env {
     Write(obs);
     return {.reward = static_cast<double>(done_) * action[0], .terminated = ends_ && left_ <= 0};
   }
-  void DoSetState(std::span<const double>, std::span<double>) override {}
+  void DoSetState(std::span<const double> state, std::span<double> obs) override {
+    left_ = static_cast<int64_t>(state[0]);
+    done_ = 0;
+    Write(obs);
+  }
   std::vector<double> DoSnapshot() const override { return {}; }
   void DoRestore(std::span<const double>) override {}
   void Write(std::span<double> obs) const {
@@ -201,6 +206,29 @@ TEST(Evaluator, AKeptEvaluatorRepeatsItselfForTheSameStreamOnly) {
   const std::vector<double> first = evaluator.Run(policy, Rng(1)).returns;
   EXPECT_NE(evaluator.Run(policy, Rng(2)).returns, first);
   EXPECT_EQ(evaluator.Run(policy, Rng(1)).returns, first);
+}
+
+TEST(Evaluator, StartStatesAreTakenInTheirOrder) {
+  EnvMaker maker;
+  maker.make = [] {
+    std::unique_ptr<Env> env = std::make_unique<Countdown>(0);
+    env->SetStartStates({{3}, {7}});
+    return env;
+  };
+  EXPECT_THAT(Evaluate(Witness(), maker, Rng(5), 5).lengths, ElementsAre(3, 7, 3, 7, 3));
+  const std::vector<double> state{4};
+  EXPECT_THAT(Evaluator(maker, 3).RunFrom(state, Witness(), Rng(5)).lengths, Each(4));
+  const std::unique_ptr<Env> env = maker.make();
+  std::vector<double> obs(2);
+  int threes = 0;
+  RandomEngine rng(1);
+  for (int i = 0; i < 200; ++i) {
+    env->Reset(rng, obs);
+    EXPECT_TRUE(obs[0] == 3 || obs[0] == 7);
+    threes += obs[0] == 3 ? 1 : 0;
+  }
+  EXPECT_NEAR(threes, 100, 4 * std::sqrt(50.0));
+  EXPECT_THROW(env->SetStartStates({{3, 1}}), std::invalid_argument);
 }
 
 TEST(EvalResult, SummarisesByThePopulation) {

@@ -318,6 +318,10 @@ class Broken(Case):
         self.write(sweep.replace("OUT", "all") + "overrides: {env.max_episode_steps: 60}\n")
         said = self.sweep().stderr
         self.assertEqual(said.count("Pendulum-v1 does without the base's env.options.reset_noise_scale (base.yaml:5)\n"), 1, said)
+        self.write(sweep.replace("OUT", "own").replace(", noisy.yaml", "") + "variants: {v: {env.max_episode_steps: 50}}\n")
+        said = self.sweep("--status").stderr
+        self.assertIn("Pendulum-v1 does without the base's env.options.reset_noise_scale (base.yaml:5)\n", said)
+        self.assertNotIn("without the base's env.max_episode_steps", said)
         self.assertEqual(envs("all"), {"InvertedPendulum-v5": ["60", "0.02"], "Pendulum-v1": ["60"],
                                        "other": ["60"], "noisy": ["60", "0.03"]})
 

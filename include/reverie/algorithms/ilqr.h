@@ -22,11 +22,8 @@
 
 #include "reverie/algorithms/algorithm.h"
 #include "reverie/algorithms/ladder.h"
-#include "reverie/data/replay_buffer.h"
+#include "reverie/algorithms/planning_model.h"
 #include "reverie/env/env_config.h"
-#include "reverie/models/model_env.h"
-#include "reverie/models/model_trainer.h"
-#include "reverie/models/registry.h"
 #include "reverie/planning/ilqr_policy.h"
 #include "reverie/planning/model_problem.h"
 #include "reverie/planning/simulator_dynamics.h"
@@ -66,16 +63,6 @@ class IlqrControl final : public Algorithm {
   void VisitState(StateVisitor& state) override;
 
  private:
-  // All that a learned model takes.
-  struct Learned {
-    Learned(const Config& config, const EnvSpec& spec, const Rng& rng, const torch::Device& device);
-
-    ReplayBuffer buffer;
-    std::unique_ptr<DynamicsModel> model;
-    ModelEnv model_env;
-    ModelTrainer trainer;
-  };
-
   IlqrPolicy MakePlanner(const IlqrConfig& config);
   bool Explores() const {
     return config_.ladder == Ladder::kV05 || collector_.env_steps() < config_.run.exploration_steps;
@@ -86,7 +73,7 @@ class IlqrControl final : public Algorithm {
   torch::Device device_;
   Collector collector_;
   UniformPolicy random_policy_;
-  std::unique_ptr<Learned> learned_;              // or
+  std::unique_ptr<PlanningModel> learned_;        // or
   std::shared_ptr<SimulatorDynamics> simulator_;  // the other
   ShootingProblem problem_;
   IlqrPolicy planner_;

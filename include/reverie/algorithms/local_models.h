@@ -48,6 +48,7 @@ class LocalModels final : public Algorithm {
   void VisitState(StateVisitor& state) override;
 
  private:
+  void UpdateAll(RunContext& run);
   int64_t rollouts_of_all() const { return config_.rollouts * static_cast<int64_t>(locals_.size()); }
 
   Config config_;

@@ -17,11 +17,8 @@
 
 #include "reverie/algorithms/algorithm.h"
 #include "reverie/algorithms/ladder.h"
-#include "reverie/data/replay_buffer.h"
+#include "reverie/algorithms/planning_model.h"
 #include "reverie/env/env_config.h"
-#include "reverie/models/model_env.h"
-#include "reverie/models/model_trainer.h"
-#include "reverie/models/registry.h"
 #include "reverie/planning/imagined_return.h"
 #include "reverie/planning/mpc_policy.h"
 #include "reverie/planning/simulator_return.h"
@@ -60,18 +57,6 @@ class Pets final : public Algorithm {
   void VisitState(StateVisitor& state) override;
 
  private:
-  // All that a learned model takes.
-  struct Learned {
-    Learned(const Config& config, const EnvSpec& spec, const Rng& rng, const torch::Device& device);
-
-    ReplayBuffer buffer;
-    std::unique_ptr<DynamicsModel> model;
-    ModelEnv model_env;
-    ImaginedReturn imagined_return;
-    torch::Generator threshold_generator;
-    ModelTrainer trainer;
-  };
-
   MpcPolicy MakePlanner(int64_t horizon);
   bool Explores() const {
     return config_.ladder == Ladder::kV05 || collector_.env_steps() < config_.run.exploration_steps;
@@ -82,8 +67,10 @@ class Pets final : public Algorithm {
   torch::Device device_;
   Collector collector_;
   UniformPolicy random_policy_;
-  std::unique_ptr<Learned> learned_;                   // or
+  std::unique_ptr<PlanningModel> learned_;             // or
   std::unique_ptr<SimulatorReturn> simulator_return_;  // the other
+  std::optional<ImaginedReturn> imagined_return_;      // with a learned model
+  torch::Generator threshold_generator_;
   MpcPolicy planner_;
 };
 

@@ -60,7 +60,8 @@ class GaussianMixture {
  private:
   // ln w_k + ln N(y_i | mu_k, S_k), [K, N].
   torch::Tensor LogJoint(const torch::Tensor& rows) const;
-  void Maximise(const torch::Tensor& rows, const torch::Tensor& responsibilities);
+  // Returns whether a component lost its rows and began anew.
+  bool Maximise(const torch::Tensor& rows, const torch::Tensor& responsibilities);
 
   torch::Tensor weights_, means_, covariances_;
   int64_t rows_ = 0;  // that it was fitted to

@@ -65,7 +65,8 @@ struct KlPass {
 struct KlUpdateResult {
   KlStatus status = KlStatus::kNotFinite;
   LinearGaussianController controller;
-  double eta = 1;            // of it; where none is usable the one given
+  // Of it. Where none is usable the one given, or after kTooFar with gradients the one that they came to.
+  double eta = 1;
   double kl = 0;             // of it from the old one, over the whole trajectory
   double expected_cost = 0;  // of it by the problem's dynamics and cost
   std::vector<KlPass> passes;

@@ -11,6 +11,7 @@
 #define REVERIE_CONTROL_LINEAR_GAUSSIAN_H_
 
 #include <cstdint>
+#include <optional>
 
 #include "reverie/control/linear_quadratic.h"
 #include "reverie/core/state.h"
@@ -27,13 +28,12 @@ struct LinearGaussianController {
   int64_t states() const { return gains.feedback.size(2); }
   int64_t controls() const { return covariance.size(1); }
 
-  // With factor and precision of its own. Throws std::invalid_argument where a covariance is not positive definite.
+  // With factor and precision of its own; nothing where a covariance is not positive definite, or not finite.
+  static std::optional<LinearGaussianController> IfPositive(LinearGains gains, torch::Tensor covariance);
+  // The same, which throws std::invalid_argument then.
   static LinearGaussianController Of(LinearGains gains, torch::Tensor covariance);
   // K = 0, k = 0, Sigma = std^2 I.
   static LinearGaussianController Noise(int64_t horizon, int64_t states, int64_t controls, double std);
-
-  // log p(u | x) of step t, x [B, n], u [B, m] -> [B].
-  torch::Tensor LogProb(int64_t t, const torch::Tensor& x, const torch::Tensor& u) const;
 
   void VisitState(StateVisitor& state);
 };

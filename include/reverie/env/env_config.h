@@ -34,12 +34,14 @@ struct EnvConfig {
 
  private:
   bool NamesAFileOfTheUsers() const;
+  Env::States DrawnStates() const;
   // Gives the states to what `maker` makes; returns what is wrong with them, or "".
-  std::string UseStartStates();
+  std::string UseStartStates(const Env::States& states);
 
   std::string maker_id_;
-  EnvMaker own_;                                                           // of `maker_id_`, without the limit
-  std::shared_ptr<Env::States> starts_ = std::make_shared<Env::States>();  // of what `maker` makes
+  EnvMaker own_;  // of `maker_id_`, without the limit and the states
+  // Of what `maker` makes, that of copies too: of them all the last that was read says.
+  std::shared_ptr<Env::States> starts_ = std::make_shared<Env::States>();
 };
 
 }  // namespace reverie

@@ -10,7 +10,6 @@
 #ifndef REVERIE_LEARNERS_LOCAL_MODEL_H_
 #define REVERIE_LEARNERS_LOCAL_MODEL_H_
 
-#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -25,7 +24,8 @@
 namespace reverie {
 
 // Why no local model can be had of a task, or "": it has no cost of its states, episodes that may end before a time
-// limit, none, or no start states of its own (env.start_states, env.start_draws). For Fields::Check.
+// limit, none, or no start states of its own (env.start_states, env.start_draws), or two that are equal. For
+// Fields::Check.
 std::string LocalModelMisfit(const EnvMaker& maker);
 
 // What is expected of dynamics before their trajectories are seen.
@@ -52,22 +52,19 @@ struct LocalModelConfig {
   void Visit(Fields& fields);
 };
 
-// l of B rows: x, next [B, n], u [B, m] in [-1, 1] -> [B]. Differentiable twice.
-using LocalCost =
-    std::function<torch::Tensor(const torch::Tensor& x, const torch::Tensor& u, const torch::Tensor& next)>;
-LocalCost LocalCostOf(const EnvMaker& maker);
-
 class LocalModel {
  public:
-  LocalModel(const LocalModelConfig& config, int64_t horizon, int64_t states, int64_t controls, LocalCost cost,
-             const Rng& rng);
+  // cost as StateCostOf (env/state_cost.h) gives it.
+  LocalModel(const LocalModelConfig& config, int64_t horizon, int64_t states, int64_t controls,
+             TaskFunctions::Batched cost, const Rng& rng);
 
   const LinearGaussianController& controller() const { return controller_; }
   const LinearGaussianDynamics& dynamics() const { return dynamics_; }  // of the last fit
 
   // From trajectories of the controller, states [N, T + 1, n], controls [N, T, m]. Where an update fails, which its
-  // metrics and the log say, the controller stays and the next step is a tenth as long. Throws what FitLocalDynamics
-  // does. Metrics: cost (mean of the trajectories), kl, eta, passes, growth, std (mean of the controls'), failed.
+  // metrics and the log say, the controller stays and the next step is a tenth as long; a multiplier that dual
+  // gradients have not brought far enough goes on from where it is. Throws what FitLocalDynamics does. Metrics: cost
+  // (mean of the trajectories), kl, eta, passes, growth, std (mean of the controls'), failed.
   Metrics Update(const torch::Tensor& states, const torch::Tensor& controls);
 
   void VisitState(StateVisitor& state);
@@ -78,15 +75,16 @@ class LocalModel {
     LinearGaussianDynamics dynamics;
     QuadraticCost cost;
     GaussianStates start;
+    double mean_cost = 0;  // of the trajectories
   };
 
   Fit FitTo(const torch::Tensor& states, const torch::Tensor& controls);
   void Remember(const torch::Tensor& states, const torch::Tensor& controls);
-  QuadraticCost ExpandAbout(const torch::Tensor& states, const torch::Tensor& controls,
-                            const LinearGaussianDynamics& dynamics) const;
+  // The fit's cost and mean cost, by its dynamics.
+  void ExpandAbout(const torch::Tensor& states, const torch::Tensor& controls, Fit* fit) const;
 
   LocalModelConfig config_;
-  LocalCost cost_;
+  TaskFunctions::Batched cost_;
   torch::Generator generator_;
   GaussianMixture mixture_;
   torch::Tensor rows_;  // transitions of the last trajectories, [M T, n + m + n]

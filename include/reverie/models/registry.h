@@ -55,6 +55,9 @@ struct ModelConfig {
   bool learned() const { return static_cast<bool>(choice.maker().make); }
   // For what is read only with a learned model.
   Condition IsLearned() const;
+  // The model, learning the reward where `reward` says so; rng.Split("model") is its stream. Of a learned kind.
+  std::unique_ptr<DynamicsModel> Make(const TransitionLayout& layout, const TaskFunctions& task, const Rng& rng,
+                                      const torch::Device& device) const;
   ModelCard card() const { return choice.maker().card(); }  // of a learned one
   // What a first fit after so many steps, of which a buffer keeps so many, lacks: for Fields::Check.
   std::string LacksOf(int64_t exploration_steps, int64_t replay_capacity) const;

@@ -1,7 +1,9 @@
 // Model-predictive control by iLQR: the plan is a trajectory with feedback gains.
+//
 //   at an episode's first step: the best of searches from zeros, several random plans, and a horizon that grows
 //   every `replan_every` steps: the plan shifted by what was acted out, its last action repeated; some iterations of
-//   iLQR at step t in between: u = clip(u_t + K_t (x - x_t)), or u_t alone (open loop)
+//     iLQR. After a whole plan: as at the first step
+//   at step t in between: u = clip(u_t + K_t (x - x_t)), or u_t alone (open loop)
 //
 // A plan that no iteration improves is kept. Where not even a first plan stays finite the action is zero, and the next
 // step searches again. Sources: Tassa, Erez and Todorov 2012, section III; control/ilqr.h.
@@ -41,7 +43,7 @@ class IlqrPolicy final : public Policy {
     bool feedback = true;  // between plans
     double noise_std = 0;  // of what ActMode::kSample adds to an action
   };
-  // So many searches in a row may end without a plan.
+  // So many searches in a row, of one episode, may end without a plan.
   static constexpr int64_t kMostFruitlessSearches = 100;
 
   // Acts on observations on `device`. Throws std::logic_error where replan_every is not in [1, horizon].
@@ -53,7 +55,7 @@ class IlqrPolicy final : public Policy {
   std::unique_ptr<PolicyMemory> NewMemory(int64_t rows) const override;
 
   // Draws are those of random first plans, and of the noise. Throws what `problem_from` does, and
-  // std::runtime_error after kMostFruitlessSearches in a row with one memory. From one thread at a time.
+  // std::runtime_error after kMostFruitlessSearches in a row. From one thread at a time.
   torch::Tensor Act(const ActInput& input, PolicyMemory* memory, ActMode mode,
                     torch::Generator& generator) const override;
   torch::Device device() const override { return device_; }
@@ -65,7 +67,7 @@ class IlqrPolicy final : public Policy {
   // [A] float64 in [-1, 1].
   torch::Tensor Next(Memory& memory, Plan& plan, const torch::Tensor& obs, const Env* env,
                      torch::Generator& generator) const;
-  // The best of an episode's first searches, or none.
+  // A plan by an episode's first searches, or none.
   void Begin(Memory& memory, Plan& plan, const ShootingProblem& problem, torch::Generator& generator) const;
 
   IlqrConfig config_;

@@ -43,8 +43,9 @@ class Evaluator {
   Evaluator(const EnvMaker& maker, int64_t episodes, int64_t time_limit = kEvalTimeLimit);
 
   // Whole episodes with the mean action, ended by terminated or truncated; the start of each is drawn from
-  // rng.Split(episode), so equal rng give equal starts. The policy is called once a step, for all episodes that still
-  // run (one that ended leaves the batch), with a memory of this evaluation's own.
+  // rng.Split(episode), so equal rng give equal starts; where the environment has start states of its own
+  // (Env::SetStartStates), the episodes begin in one after the other of them. The policy is called once a step, for all
+  // episodes that still run (one that ended leaves the batch), with a memory of this evaluation's own.
   //
   // Throws std::logic_error where the actions have the wrong shape, std::runtime_error where one is not finite; what
   // Env::Step throws.

@@ -1,0 +1,30 @@
+#include "reverie/algorithms/planning_model.h"
+
+namespace reverie {
+
+ModelDefaults PlanningModelDefaults() {
+  return {.ensemble = {.members = 5,
+                       .elites = 5,
+                       .hidden = {500, 500, 500},
+                       .batch_size = 32,
+                       .weight_decay = {1e-4, 2.5e-4, 2.5e-4, 5e-4},
+                       .holdout_ratio = 0,
+                       .max_epochs = 5},
+          .retrain_every = 200,
+          .with_simulator = true};
+}
+
+PlanningModel::PlanningModel(const ModelConfig& config, const EnvMaker& env, const EnvSpec& spec,
+                             int64_t replay_capacity, const Rng& rng, const torch::Device& device)
+    : buffer({spec.obs_dim(), spec.act_dim()}, replay_capacity, device, 0, "replay_capacity"),
+      model(config.Make(buffer.layout(), env.task_functions(), rng, device)),
+      model_env(*model, env.task_functions(), spec, device),
+      trainer(config.retrain_every, rng) {}
+
+void PlanningModel::VisitState(StateVisitor& state) {
+  state("buffer", buffer);
+  state("model", *model);
+  trainer.VisitState(state);
+}
+
+}  // namespace reverie
