@@ -99,6 +99,30 @@ eval: {every_steps: 240, episodes: 2}
 checkpoint: {every_steps: 150}
 log: {every_steps: 60}
 """
+TINY_DAGGER = """algorithm: dagger
+total_steps: 300
+threads: 1
+device: cpu
+env: {id: Pendulum-v1, max_episode_steps: 50}
+expert: {kind: value_iteration, options: {low: [-3.1416, -8], high: [3.1416, 8], points: [15, 15], periodic: [0], actions: 5}}
+beta: 0.5
+learner: {hidden: [16], updates: 20}
+eval: {every_steps: 150, episodes: 1}
+checkpoint: {every_steps: 150}
+log: {every_steps: 50}
+"""
+TINY_PLATO = """algorithm: plato
+total_steps: 300
+threads: 1
+device: cpu
+env: {id: InvertedDoublePendulum-v5, observe: {columns: [0, 1, 2], frames: 2, differences: true}}
+expert: {kind: lqr, options: {state_weights: [1, 10, 10, 0.1, 0.1, 0.1], action_weights: [0.1]}}
+lessons: {episodes: 2, episode_steps: 40}
+learner: {hidden: [16], updates: 20}
+eval: {every_steps: 150, episodes: 1}
+checkpoint: {every_steps: 150}
+log: {every_steps: 50}
+"""
 # SAC whose critics look ahead through the model, and rollouts of the simulator.
 TINY_STEVE = re.sub(r"epoch_length: .*\n|rollout: .*\n", "", TINY_MBPO).replace(
     "updates_per_step", "real_ratio: 1\nupdates_per_step").replace(

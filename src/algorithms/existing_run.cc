@@ -11,11 +11,12 @@
 namespace reverie {
 namespace {
 
-// FileDigest of what a bare name means that no file of the user's has: one of Gymnasium's; "" where it has none either.
+// MujocoModelDigest of what a bare name means that no file of the user's has: one of Gymnasium's; "" where it has none
+// either.
 std::string DigestOfTasksOwn(const std::string& bare) {
   const std::filesystem::path file = MujocoModelPath(bare);
   std::error_code error;
-  return std::filesystem::is_regular_file(file, error) ? FileDigest(file) : "";
+  return std::filesystem::is_regular_file(file, error) ? MujocoModelDigest(file) : "";
 }
 
 }  // namespace
@@ -23,7 +24,7 @@ std::string DigestOfTasksOwn(const std::string& bare) {
 std::map<std::string, std::string> FileDigests(const AlgorithmMaker& maker) {
   std::map<std::string, std::string> digests;
   for (const auto& [key, file] : NamedFiles(maker.fields())) {
-    digests.emplace(key, FileDigest(file));
+    digests.emplace(key, MujocoModelDigest(file));
   }
   return digests;
 }
@@ -32,7 +33,7 @@ std::string ChangedFiles(const RunDirectory& run, const AlgorithmMaker& maker) {
   const std::map<std::string, std::string>& known = run.record().facts.files;
   std::vector<std::string> changed;
   for (const auto& [key, file] : NamedFiles(maker.fields())) {
-    if (const auto before = known.find(key); before != known.end() && before->second != FileDigest(file)) {
+    if (const auto before = known.find(key); before != known.end() && before->second != MujocoModelDigest(file)) {
       changed.push_back(key + ": " + file.string() + " is not what it was when " + run.path().string() + " was begun");
     }
   }
@@ -56,7 +57,7 @@ std::string DifferenceFrom(const RunDirectory& run, const AlgorithmMaker& maker,
     const std::filesystem::path place = WithHome(there);  // a bare name is another's, whatever lies here
     const bool is_it = run.record().facts.files.contains(key) ||
                        (place.has_parent_path() ? std::filesystem::absolute(place).lexically_normal() == file
-                                                : DigestOfTasksOwn(there) == FileDigest(file));
+                                                : DigestOfTasksOwn(there) == MujocoModelDigest(file));
     if (!is_it) {
       differences.push_back({.key = key, .there = there, .here = file.string()});
     }

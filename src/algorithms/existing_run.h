@@ -12,7 +12,7 @@
 
 namespace reverie {
 
-// FileDigest of every file that the config names, by key. Throws std::runtime_error where one cannot be read.
+// MujocoModelDigest of every file that the config names, by key. Throws std::runtime_error where one cannot be read.
 std::map<std::string, std::string> FileDigests(const AlgorithmMaker& maker);
 
 // "KEY: FILE is not what it was when RUN was begun" for every file of a run that is not; nothing to say is "".

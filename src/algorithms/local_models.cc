@@ -1,8 +1,10 @@
 #include "reverie/algorithms/local_models.h"
 
 #include <algorithm>
+#include <memory>
 #include <stdexcept>
 
+#include "reverie/core/text.h"
 #include "reverie/env/state_cost.h"
 #include "reverie/policies/linear_gaussian_export.h"
 
@@ -15,6 +17,14 @@ void LocalModels::Config::Visit(Fields& fields) {
   fields("env", env, "the environment");
   fields.Check([this] { return LocalModelMisfit(env.maker); });
   fields("rollouts", rollouts, "episodes from each start state that an update learns from (N)", AtLeast(2));
+  fields.Check([this]() -> std::string {
+    const std::unique_ptr<Env> own = env.maker.make();
+    const int64_t steps = rollouts * static_cast<int64_t>(own->start_states().size()) * own->time_limit();
+    return steps <= run.total_steps
+               ? ""
+               : Text("an update takes ", steps, " env steps, of that many episodes from ", own->start_states().size(),
+                      " start states, and total_steps is ", run.total_steps);
+  });
   fields("local", local, "the local models");
 }
 

@@ -4,11 +4,13 @@
 #include <stdexcept>
 #include <utility>
 
+#include "reverie/algorithms/dagger.h"
 #include "reverie/algorithms/dhmbpo.h"
 #include "reverie/algorithms/ilqr.h"
 #include "reverie/algorithms/local_models.h"
 #include "reverie/algorithms/mbpo.h"
 #include "reverie/algorithms/pets.h"
+#include "reverie/algorithms/plato.h"
 #include "reverie/algorithms/sac.h"
 #include "reverie/algorithms/svg.h"
 #include "reverie/config/writer.h"
@@ -37,12 +39,14 @@ AlgorithmEntry EntryOf(std::string name, std::string summary) {
 
 const std::vector<AlgorithmEntry>& Algorithms() {
   static const std::vector<AlgorithmEntry> kTable{
+      EntryOf<Dagger>("dagger", "imitation of a controller on the imitator's own states (Ross et al. 2011)"),
       EntryOf<Dhmbpo>("dhmbpo", "double-horizon model-based policy optimisation (Kubo et al. 2025)"),
       EntryOf<IlqrControl>("ilqr", "optimal control of a learned model (iLQR: Li and Todorov 2004)"),
       EntryOf<LocalModels>("local_models",
                            "linear-Gaussian controllers through locally fitted dynamics (Levine and Abbeel 2014)"),
       EntryOf<Mbpo>("mbpo", "model-based policy optimisation (Janner et al. 2019)"),
       EntryOf<Pets>("pets", "planning through a learned model (PETS: Chua et al. 2018)"),
+      EntryOf<Plato>("plato", "imitation of a controller that adapts to the imitator (PLATO: Kahn et al. 2017)"),
       EntryOf<Sac>("sac", "soft actor-critic (Haarnoja et al. 2018)"),
       EntryOf<Svg>("svg", "stochastic value gradients (Heess et al. 2015), with an entropy (Amos et al. 2021)"),
   };

@@ -13,6 +13,7 @@
 #include "reverie/core/timer.h"
 #include "reverie/env/mujoco/simulation.h"
 #include "reverie/planning/ilqr_policy.h"
+#include "reverie/planning/regulator.h"
 #include "reverie/planning/simulator_dynamics.h"
 #include "reverie/planning/simulator_problem.h"
 #include "reverie/planning/state_feedback_policy.h"
@@ -25,81 +26,11 @@ constexpr double kDrift = 1e-4;  // a state that moves further in a step is no r
 struct LqrArguments {
   std::string env_id;
   std::vector<ConfigAssignment> sets;
-  std::vector<double> state;  // as Env::SetState takes it
-  std::vector<double> action;
-  std::vector<double> state_weights{1};
-  std::vector<double> action_weights{1};
+  RegulatorConfig regulator;
   int64_t episodes = 10;
   int64_t seed = 0;
   bool json = false;
 };
-
-// As many numbers as expected: one is said for all of them.
-torch::Tensor Numbers(const std::string& name, const std::vector<double>& given, int64_t expected) {
-  if (given.size() == 1) {
-    return torch::full({expected}, given[0], torch::kFloat64);
-  }
-  if (static_cast<int64_t>(given.size()) != expected) {
-    throw std::invalid_argument(Text(name, ": expected ", expected,
-                                     expected == 1 ? " number" : " numbers, or one for all", ", got ", given.size()));
-  }
-  return torch::tensor(given, torch::kFloat64);
-}
-
-torch::Tensor Weights(const std::string& name, const std::vector<double>& given, int64_t expected, bool may_be_zero) {
-  torch::Tensor weights = Numbers(name, given, expected);
-  if (weights.min().item<double>() < 0 || (!may_be_zero && weights.min().item<double>() == 0)) {
-    throw std::invalid_argument(name + ": expected numbers " + (may_be_zero ? "at least 0" : "above 0"));
-  }
-  return torch::diag(weights);
-}
-
-// The model's own rest, and what a reset draws for an episode beside it.
-std::vector<double> RestOf(const Env& env) {
-  std::vector<double> state = env.GetState();
-  if (const MujocoSimulation* simulation = env.mujoco()) {
-    const auto velocities =
-        std::copy(simulation->initial_qpos().begin(), simulation->initial_qpos().end(), state.begin());
-    std::fill_n(velocities, simulation->qvel().size(), 0.0);
-  } else {
-    std::fill(state.begin(), state.end(), 0.0);
-  }
-  return state;
-}
-
-// Everything that the command finds.
-struct LqrAbout {
-  torch::Tensor x, u, drift;  // [nx], [m]; [n] in one step
-  torch::Tensor a;
-  DareResult solution;
-};
-
-LqrAbout SolveAbout(SimulatorDynamics& dynamics, const Env& env, const LqrArguments& arguments) {
-  const int64_t n = dynamics.tangent_size();
-  const int64_t m = dynamics.controls();
-  LqrAbout about{.x = dynamics.Follow(env), .u = Numbers("--action", arguments.action, m)};
-  if (about.u.abs().max().item<double>() > 1) {
-    throw std::invalid_argument("--action: expected numbers in [-1, 1]");
-  }
-  const torch::Tensor q = Weights("--state-weights", arguments.state_weights, n, true);
-  const torch::Tensor r = Weights("--action-weights", arguments.action_weights, m, false);
-  torch::Tensor next = torch::empty({1, about.x.numel()}, torch::kFloat64);
-  about.drift = torch::empty({1, n}, torch::kFloat64);
-  dynamics.Step(about.x.unsqueeze(0), about.u.unsqueeze(0), next);
-  dynamics.Difference(next, about.x.unsqueeze(0), about.drift);
-  LinearDynamics linear = LinearDynamics::Of(1, n, m);
-  dynamics.Linearise(torch::stack({about.x, about.x}), about.u.unsqueeze(0), &linear);
-  about.a = linear.a[0];
-  about.solution = SolveDare(linear.a[0], linear.b[0], q, r);
-  if (about.solution.status != LqrStatus::kSolved) {
-    throw std::invalid_argument(
-        env.spec().id + " about that state: " + Text(about.solution.status) +
-        (about.solution.status == LqrStatus::kNotStabilisable
-             ? " (a direction that no action reaches, or one with weight 0 that moves by itself)"
-             : ""));
-  }
-  return about;
-}
 
 std::vector<double> Values(const torch::Tensor& tensor) {
   const torch::Tensor flat = tensor.contiguous().flatten();
@@ -132,11 +63,9 @@ void ControlByLqr(const LqrArguments& arguments, const EnvRegistry& envs) {
   std::vector<double> obs(env->spec().obs_low.size());
   RandomEngine rng = Rng(static_cast<uint64_t>(arguments.seed)).Split("lqr command").Engine();
   env->Reset(rng, obs);
-  std::vector<double> state = arguments.state.empty() ? RestOf(*env) : arguments.state;
-  env->SetState(state, obs);
-
   const auto dynamics = std::make_shared<SimulatorDynamics>(maker, 1);
-  const LqrAbout about = SolveAbout(*dynamics, *env, arguments);
+  const Regulator about = RegulatorOf(*dynamics, *env, arguments.regulator, /*names_are_flags=*/true);
+  const std::vector<double> state = env->GetState();
   const std::vector<std::string>& names = dynamics->tangent_names();
   const torch::Tensor drift = about.drift.abs().flatten();
   const auto most = drift.argmax().item<int64_t>();
@@ -230,20 +159,17 @@ void AddControlCommand(CLI::App& program, const EnvRegistry& envs) {
   auto arguments = std::make_shared<LqrArguments>();
   lqr->add_option("--env", arguments->env_id, "The environment")->required();
   AddSets(*lqr, arguments->sets, "env.options.NAME=VALUE or env.max_episode_steps=N; may be repeated");
-  AddNumbers(*lqr, "--state", arguments->state,
+  AddNumbers(*lqr, "--state", arguments->regulator.state,
              "Comma-separated, as `reverie envs ENV` names them; default: the model's rest, or zeros");
-  AddNumbers(*lqr, "--action", arguments->action, "What holds it there, in [-1, 1]; default 0");
-  AddNumbers(*lqr, "--state-weights", arguments->state_weights, "Diagonal of Q, or one number for all; default 1");
-  AddNumbers(*lqr, "--action-weights", arguments->action_weights, "Diagonal of R, or one number for all; default 1");
+  AddNumbers(*lqr, "--action", arguments->regulator.action, "What holds it there, in [-1, 1]; default 0");
+  AddNumbers(*lqr, "--state-weights", arguments->regulator.state_weights,
+             "Diagonal of Q, or one number for all; default 1");
+  AddNumbers(*lqr, "--action-weights", arguments->regulator.action_weights,
+             "Diagonal of R, or one number for all; default 1");
   AddOption(*lqr, "--episodes", arguments->episodes, "Whole episodes that it acts in", AtLeast(1));
   AddOption(*lqr, "--seed", arguments->seed, "Seed of their start states", AtLeast(0));
   lqr->add_flag("--json", arguments->json, "One JSON object on stdout");
-  lqr->callback([arguments, &envs] {
-    if (arguments->action.empty()) {
-      arguments->action = {0};
-    }
-    ControlByLqr(*arguments, envs);
-  });
+  lqr->callback([arguments, &envs] { ControlByLqr(*arguments, envs); });
 
   CLI::App* ilqr = command->add_subcommand(
       "ilqr", "Return of planning in the simulator by iLQR, anew at every step: what a learned model is measured by");

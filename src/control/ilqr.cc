@@ -31,7 +31,7 @@ IlqrDamping Lowered(const IlqrOptions& options, IlqrDamping damping) {
   return damping;
 }
 
-void RequireProblem(const ShootingProblem& problem, const torch::Tensor& controls, const IlqrOptions& options) {
+void RequireProblem(const ShootingProblem& problem, const IlqrOptions& options) {
   if (problem.horizon < 1 || problem.state_size < 1 || problem.tangent_size < 1 || problem.controls < 1) {
     throw std::invalid_argument("a problem has a horizon, states and controls, all at least 1");
   }
@@ -42,7 +42,6 @@ void RequireProblem(const ShootingProblem& problem, const torch::Tensor& control
     throw std::invalid_argument("a problem whose tangent_size is not its state_size has a difference");
   }
   RequireDoubles("start", problem.start, {problem.state_size});
-  RequireDoubles("controls", controls, {problem.horizon, problem.controls});
   if (problem.low.defined() || problem.high.defined()) {
     RequireDoubles("low", problem.low, {problem.controls});
     RequireDoubles("high", problem.high, {problem.controls});
@@ -113,14 +112,23 @@ struct Ilqr::Workspace {
   // Derivatives are zero where a problem does not write them.
   void Clear();
 
-  // Rolls out a trajectory for each of rows() step sizes: u <- clip(u + alpha k + K (x' - x)) about that of the
-  // result, or where `gains` is null u <- clip(alpha u).
-  void Roll(const ShootingProblem& problem, const IlqrResult& about, const LinearGains* gains, size_t first_alpha,
-            double max_state);
+  // What a trajectory is rolled out about. With both gains u <- clip(u + alpha k + K (x' - x)), with K alone u <-
+  // clip(u
+  // + alpha K (x' - x)), with neither u <- clip(alpha u), where x is not asked for.
+  struct About {
+    const double* u;                // [T, m]
+    const double* x = nullptr;      // [T, nx]
+    const double* big_k = nullptr;  // [T, m, n]
+    const double* k = nullptr;      // [T, m]
+  };
+  // Rolls out a trajectory for each of rows() step sizes.
+  void Roll(const ShootingProblem& problem, const About& about, size_t first_alpha, double max_state);
   // Makes one of them the result's.
   void Take(int64_t row, IlqrResult* result);
-  // The first trajectory along the controls, or along a part of them, that is finite; false where none is.
+  // The first trajectory along the result's controls, or along a part of them, that is finite; false where none is.
   bool Begin(const ShootingProblem& problem, double max_state, IlqrResult* result);
+  // The best that follows the plan, of those tried at once; false where none is finite.
+  bool Follow(const ShootingProblem& problem, const IlqrPlan& plan, double max_state, IlqrResult* result);
   // Dynamics and cost about the result's trajectory; whether all of it is finite.
   bool Expand(const ShootingProblem& problem, const IlqrResult& about);
   // Gains of that expansion; false where it has no least cost with that much regularisation.
@@ -183,8 +191,7 @@ Ilqr::Workspace::Workspace(const ShootingProblem& problem, const IlqrOptions& op
   lqr_options = {.low = low, .high = high, .dynamics_hessian = curvature};
 }
 
-void Ilqr::Workspace::Roll(const ShootingProblem& problem, const IlqrResult& about, const LinearGains* gains,
-                           size_t first_alpha, double max_state) {
+void Ilqr::Workspace::Roll(const ShootingProblem& problem, const About& about, size_t first_alpha, double max_state) {
   const int64_t count = rows();
   const int64_t nx = problem.state_size;
   const int64_t n = problem.tangent_size;
@@ -197,9 +204,9 @@ void Ilqr::Workspace::Roll(const ShootingProblem& problem, const IlqrResult& abo
   const double* highest = problem.high.defined() ? problem.high.data_ptr<double>() : nullptr;
   for (int64_t t = 0; t < horizon; ++t) {
     const auto step = static_cast<size_t>(t);
-    if (gains != nullptr) {
+    if (about.big_k != nullptr) {
       for (int64_t r = 0; r < count; ++r) {
-        std::copy_n(about.x.data_ptr<double>() + t * nx, nx, nominal.data_ptr<double>() + r * nx);
+        std::copy_n(about.x + t * nx, nx, nominal.data_ptr<double>() + r * nx);
       }
       if (problem.difference) {
         problem.difference(x_at[step], nominal, difference);
@@ -211,14 +218,19 @@ void Ilqr::Workspace::Roll(const ShootingProblem& problem, const IlqrResult& abo
     }
     for (int64_t r = 0; r < count; ++r) {
       const double alpha = alphas[first_alpha + static_cast<size_t>(r)];
-      const ConstVectorMap u_old(about.u.data_ptr<double>() + t * m, m);
+      const ConstVectorMap u_old(about.u + t * m, m);
       VectorMap u_new(u_at[step].data_ptr<double>() + r * m, m);
-      if (gains != nullptr) {
-        u_new = u_old + alpha * ConstVectorMap(gains->feedforward.data_ptr<double>() + t * m, m);
-        u_new.noalias() += ConstMatrixMap(gains->feedback.data_ptr<double>() + t * m * n, m, n) *
-                           ConstVectorMap(difference.data_ptr<double>() + r * n, n);
-      } else {
+      if (about.big_k == nullptr) {
         u_new = alpha * u_old;
+      } else {
+        const ConstVectorMap dx(difference.data_ptr<double>() + r * n, n);
+        u_new.noalias() = ConstMatrixMap(about.big_k + t * m * n, m, n) * dx;
+        if (about.k == nullptr) {
+          u_new *= alpha;
+        } else {
+          u_new += alpha * ConstVectorMap(about.k + t * m, m);
+        }
+        u_new += u_old;
       }
       if (lowest != nullptr) {
         u_new = u_new.cwiseMax(ConstVectorMap(lowest, m)).cwiseMin(ConstVectorMap(highest, m));
@@ -270,10 +282,25 @@ void Ilqr::Workspace::Take(int64_t row, IlqrResult* result) {
 
 bool Ilqr::Workspace::Begin(const ShootingProblem& problem, double max_state, IlqrResult* result) {
   for (size_t first = 0; first < alphas.size(); first += total.size()) {
-    Roll(problem, *result, nullptr, first, max_state);
+    Roll(problem, {.u = result->u.data_ptr<double>()}, first, max_state);
     const auto finite = std::find_if(total.begin(), total.end(), [](double sum) { return std::isfinite(sum); });
     if (finite != total.end()) {
       Take(finite - total.begin(), result);
+      return true;
+    }
+  }
+  return false;
+}
+
+bool Ilqr::Workspace::Follow(const ShootingProblem& problem, const IlqrPlan& plan, double max_state,
+                             IlqrResult* result) {
+  for (size_t first = 0; first < alphas.size(); first += total.size()) {
+    Roll(problem,
+         {.u = plan.u.data_ptr<double>(), .x = plan.x.data_ptr<double>(), .big_k = plan.feedback.data_ptr<double>()},
+         first, max_state);
+    const auto best = std::min_element(total.begin(), total.end());
+    if (std::isfinite(*best)) {
+      Take(best - total.begin(), result);
       return true;
     }
   }
@@ -319,7 +346,12 @@ bool Ilqr::Workspace::Backward(const IlqrOptions& options, double lambda, LqrRes
 int64_t Ilqr::Workspace::Search(const ShootingProblem& problem, const IlqrOptions& options, const IlqrResult& about,
                                 IlqrIteration* iteration) {
   for (size_t first = 0; first < alphas.size(); first += total.size()) {
-    Roll(problem, about, &about.lqr.gains, first, options.max_state);
+    Roll(problem,
+         {.u = about.u.data_ptr<double>(),
+          .x = about.x.data_ptr<double>(),
+          .big_k = about.lqr.gains.feedback.data_ptr<double>(),
+          .k = about.lqr.gains.feedforward.data_ptr<double>()},
+         first, options.max_state);
     const auto best = std::min_element(total.begin(), total.end()) - total.begin();
     const double alpha = alphas[first + static_cast<size_t>(best)];
     const double gained = about.cost - total[static_cast<size_t>(best)];
@@ -346,11 +378,29 @@ Ilqr::~Ilqr() = default;
 
 void Ilqr::Solve(const ShootingProblem& problem, const torch::Tensor& controls, const IlqrDamping& damping,
                  IlqrResult* result) {
-  RequireProblem(problem, controls, options_);
+  RequireProblem(problem, options_);
+  RequireDoubles("controls", controls, {problem.horizon, problem.controls});
+  Prepare(problem, controls, damping, result);
+  Improve(problem, workspace_->Begin(problem, options_.max_state, result), damping, result);
+}
+
+void Ilqr::Solve(const ShootingProblem& problem, const IlqrPlan& plan, const IlqrDamping& damping, IlqrResult* result) {
+  RequireProblem(problem, options_);
+  RequireDoubles("plan.x", plan.x, {problem.horizon + 1, problem.state_size});
+  RequireDoubles("plan.u", plan.u, {problem.horizon, problem.controls});
+  RequireDoubles("plan.feedback", plan.feedback, {problem.horizon, problem.controls, problem.tangent_size});
+  Prepare(problem, plan.u, damping, result);
+  Improve(problem,
+          workspace_->Follow(problem, plan, options_.max_state, result) ||
+              workspace_->Begin(problem, options_.max_state, result),
+          damping, result);
+}
+
+void Ilqr::Prepare(const ShootingProblem& problem, const torch::Tensor& controls, const IlqrDamping& damping,
+                   IlqrResult* result) {
   if (workspace_ == nullptr || !workspace_->Fits(problem)) {
     workspace_ = std::make_unique<Workspace>(problem, options_);
   }
-  Workspace& at = *workspace_;
   MakeDoubles(&result->x, {problem.horizon + 1, problem.state_size});
   MakeDoubles(&result->u, {problem.horizon, problem.controls});
   for (int64_t i = 0; i < controls.numel(); ++i) {
@@ -367,13 +417,16 @@ void Ilqr::Solve(const ShootingProblem& problem, const torch::Tensor& controls, 
   result->lqr.status = LqrStatus::kNotFinite;  // until there is an expansion
   MakeDoubles(&result->lqr.gains.feedback, {problem.horizon, problem.controls, problem.tangent_size});
   MakeDoubles(&result->lqr.gains.feedforward, {problem.horizon, problem.controls});
-  at.Clear();
-  if (!at.Begin(problem, options_.max_state, result)) {
+  workspace_->Clear();
+}
+
+void Ilqr::Improve(const ShootingProblem& problem, bool begun, const IlqrDamping& damping, IlqrResult* result) {
+  if (!begun) {
     result->cost = std::numeric_limits<double>::infinity();
     result->status = IlqrStatus::kDiverged;
     return;
   }
-
+  Workspace& at = *workspace_;
   IlqrDamping& now = result->damping;
   bool moved = true;  // since the last expansion
   bool ever_moved = false;

@@ -2,10 +2,12 @@
 
 #include <torch/autograd.h>
 
+#include <cmath>
 #include <memory>
 #include <utility>
 
 #include "eigen.h"
+#include "reverie/core/text.h"
 
 namespace reverie {
 namespace {
@@ -42,6 +44,32 @@ struct Batch {
 };
 
 }  // namespace
+
+std::string WhatDiverges(const ShootingProblem& problem, double max_state) {
+  torch::Tensor u = torch::zeros({1, problem.controls}, torch::kFloat64);
+  if (problem.low.defined()) {
+    u = u.maximum(problem.low).minimum(problem.high);
+  }
+  torch::Tensor x = problem.start.unsqueeze(0).clone();
+  for (int64_t t = 0; t < problem.horizon; ++t) {
+    torch::Tensor next = torch::zeros_like(x);
+    problem.step(t, x, u, next);
+    for (int64_t i = 0; i < problem.state_size; ++i) {
+      const double value = next.data_ptr<double>()[i];
+      if (!(std::abs(value) <= max_state)) {
+        return Text("along zero controls, number ", i, " of the state after step ", t,
+                    std::isfinite(value) ? Text(" is ", value) : " is not finite");
+      }
+    }
+    torch::Tensor cost = torch::zeros({1, 1}, torch::kFloat64);
+    problem.cost(x.unsqueeze(0), u.unsqueeze(0), next.unsqueeze(0), cost);
+    if (!std::isfinite(cost.item<double>())) {
+      return Text("along zero controls, the cost of step ", t, " is not finite");
+    }
+    x = next;
+  }
+  return "";
+}
 
 StageExpansion ExpandStageCost(
     const std::function<torch::Tensor(const torch::Tensor& x, const torch::Tensor& u, const torch::Tensor& next)>& cost,

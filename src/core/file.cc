@@ -92,6 +92,13 @@ void WriteFileWhole(const std::filesystem::path& path, std::string_view bytes) {
   file.MoveIntoPlace();
 }
 
+std::string TextDigest(std::string_view text) {
+  std::array<char, 17> digits{};
+  std::snprintf(digits.data(), digits.size(), "%016llx",
+                static_cast<unsigned long long>(XXH3_64bits(text.data(), text.size())));
+  return digits.data();
+}
+
 std::string FileDigest(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream content;
@@ -101,11 +108,7 @@ std::string FileDigest(const std::filesystem::path& path) {
   if (!file.is_open() || file.bad() || !content) {
     throw std::runtime_error("cannot read " + path.string());
   }
-  const std::string bytes = content.str();
-  std::array<char, 17> digits{};
-  std::snprintf(digits.data(), digits.size(), "%016llx",
-                static_cast<unsigned long long>(XXH3_64bits(bytes.data(), bytes.size())));
-  return digits.data();
+  return TextDigest(content.str());
 }
 
 std::filesystem::path WithHome(const std::string& name) {

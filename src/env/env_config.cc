@@ -4,6 +4,7 @@
 #include <cmath>
 #include <stdexcept>
 #include <type_traits>
+#include <utility>
 #include <variant>
 
 #include "reverie/config/writer.h"
@@ -51,7 +52,7 @@ std::string EnvConfig::UnlikeItsOwn() const {
   }
   const EnvMaker own = registry->Find(id).maker();
   CopyAllButFiles(maker.options(), own.options());
-  const EnvSpec here = maker.make()->spec();
+  const EnvSpec here = own_.make()->spec();
   EnvSpec there;
   try {
     there = own.make()->spec();
@@ -86,13 +87,20 @@ void EnvConfig::Visit(Fields& fields) {
           maker_id_ = id;
         }
         maker = own_;
-        maker.make = [make = own_.make, steps = max_episode_steps, starts = starts_] {
+        maker.make = [make = own_.make, steps = max_episode_steps, observed = observed_, starts = starts_] {
           std::unique_ptr<Env> env = make();
+          if (!observed->changes_nothing()) {
+            env = std::make_unique<ObservedEnv>(std::move(env), *observed);
+          }
           if (steps) {
             env->SetTimeLimit(*steps);
           }
           env->SetStartStates(*starts);
           return env;
+        };
+        maker.task_functions = [functions = own_.task_functions, make = own_.make, observed = observed_] {
+          return observed->changes_nothing() ? functions()
+                                             : ObservedFunctions(functions(), *observed, make()->spec().obs_dim());
         };
         return maker.options();
       },
@@ -108,6 +116,8 @@ void EnvConfig::Visit(Fields& fields) {
     }
     return "";
   });
+  fields("observe", observe, "what of its observations is seen");
+  fields.Check([this] { return UseObserve(); });
   fields("start_states", start_states,
          "states that episodes begin in, each as likely, as `reverie envs ID` names them; none: those of resets");
   fields.Check([this]() -> std::string { return start_states.empty() ? "" : UseStartStates(start_states); });
@@ -136,6 +146,21 @@ Env::States EnvConfig::DrawnStates() const {
     }
   }
   return states;
+}
+
+std::string EnvConfig::UseObserve() {
+  *observed_ = {};
+  if (!observe.changes_nothing()) {
+    try {
+      if (const std::string misfit = observe.Misfit(own_.make()->spec().obs_dim()); !misfit.empty()) {
+        return misfit;
+      }
+    } catch (const std::exception& error) {
+      return error.what();
+    }
+  }
+  *observed_ = observe;
+  return "";
 }
 
 std::string EnvConfig::UseStartStates(const Env::States& states) {

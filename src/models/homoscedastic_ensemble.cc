@@ -89,6 +89,7 @@ ModelCard HomoscedasticEnsembleConfig::Card() const {
           .hypotheses_key = "model.members",
           .networks = members,
           .has_variance = true,
+          .variance_is_constant = true,
           .has_holdout = true};
 }
 

@@ -77,6 +77,9 @@ std::string UncertaintyConfig::LacksOf(const ModelCard& card) const {
     return "measure: expected ensemble_std or max_pairwise, as the others look at variances, which such a model does "
            "not predict";
   }
+  if (measure == UncertaintyMeasure::kMaxAleatoric && card.variance_is_constant) {
+    return "measure: max_aleatoric is one constant of such a model, whose noise does not depend on its input";
+  }
   return "";
 }
 

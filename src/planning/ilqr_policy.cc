@@ -12,53 +12,84 @@
 namespace reverie {
 
 void IlqrConfig::Visit(Fields& fields) {
+  VisitFirstPlan(fields);
+  fields("iterations", iterations, "iterations of later plans", AtLeast(1));
+}
+
+void IlqrConfig::VisitFirstPlan(Fields& fields) {
   fields("horizon", horizon, "steps of a plan (H)", AtLeast(1));
-  fields("starts", starts, "random plans that an episode's first search begins from, beside one of zeros", AtLeast(0));
+  fields("starts", starts, "random plans that a first search begins from, beside one of zeros", AtLeast(0));
   fields("start_std", start_std, "their standard deviation, in actions of [-1, 1]", AtLeast(0));
   fields("grow_by", grow_by,
-         "the first search also goes through horizons that grow by so many steps from a fifth of H on; 0: it does not",
+         "a first search also goes through horizons that grow by so many steps from a fifth of H on; 0: it does not",
          AtLeast(0));
-
   fields("first_iterations", first_iterations, "iterations of each of these searches, at most", AtLeast(1));
-  fields("iterations", iterations, "iterations of later plans", AtLeast(1));
   fields("cost_tolerance", cost_tolerance, "a search ends with an iteration that gains less, in units of the reward",
          Above(0));
 }
 
+IlqrResult FirstPlan(const IlqrConfig& config, const ShootingProblem& problem, torch::Generator& generator) {
+  const IlqrOptions options{.max_iterations = config.first_iterations, .cost_tolerance = config.cost_tolerance};
+  const auto of_generator = torch::dtype(torch::kFloat64).device(generator.device());
+  const std::vector<int64_t> sizes{problem.horizon, problem.controls};
+  std::vector<torch::Tensor> starts{torch::zeros(sizes, torch::kFloat64)};
+  for (int64_t i = 0; i < config.starts; ++i) {
+    starts.push_back(config.start_std * torch::randn(sizes, generator, of_generator).to(torch::kCPU));
+  }
+  IlqrResult best = BestOf(problem, starts, options);
+  if (config.grow_by > 0) {
+    IlqrResult grown = GrowHorizon(problem, std::max<int64_t>(problem.horizon / 5, 1), config.grow_by, options);
+    if (grown.cost < best.cost) {
+      best = std::move(grown);
+    }
+  }
+  return best;
+}
+
 struct IlqrPolicy::Plan {
-  torch::Tensor x, u, k;  // [H + 1, nx], [H, m]; [H, m, n], from the last search; undefined before the first
+  IlqrPlan policy;  // undefined before the first search
   IlqrDamping damping;
   int64_t acted = 0;
-  int64_t fruitless = 0;  // searches without a plan, in a row
+
+  bool there() const { return policy.u.defined(); }
+
+  // Goes on by the steps that were acted out, beyond its end with the last action and without feedback.
+  void Shift(int64_t steps) {
+    const int64_t horizon = policy.u.size(0);
+    policy.x = torch::cat({policy.x.slice(0, steps), policy.x.slice(0, horizon).repeat({steps, 1})});
+    policy.u = torch::cat({policy.u.slice(0, steps), policy.u.slice(0, horizon - 1).repeat({steps, 1})});
+    policy.feedback =
+        torch::cat({policy.feedback.slice(0, steps), torch::zeros_like(policy.feedback.slice(0, 0, steps))});
+    acted = 0;
+  }
 
   void Keep(const IlqrResult& result) {
-    x = result.x.clone();
-    u = result.u.clone();
+    policy.x = result.x.clone();
+    policy.u = result.u.clone();
     damping = result.damping;
     if (result.lqr.status == LqrStatus::kSolved) {
-      k = result.lqr.gains.feedback.clone();
-    } else {
-      k = torch::zeros_like(result.lqr.gains.feedback);  // they are not whole
+      policy.feedback = result.lqr.gains.feedback.clone();
+    } else if (!policy.feedback.defined()) {
+      policy.feedback = torch::zeros_like(result.lqr.gains.feedback);  // those of the result are not whole
     }
   }
 
   void VisitState(StateVisitor& state) {
-    bool there = u.defined();
-    state("there", there);
-    if (there) {
-      for (const auto& [name, tensor] : {std::pair("x", &x), {"u", &u}, {"k", &k}}) {
+    bool is_there = there();
+    state("there", is_there);
+    if (is_there) {
+      for (const auto& [name, tensor] : {std::pair("x", &policy.x), {"u", &policy.u}, {"k", &policy.feedback}}) {
         if (!tensor->defined()) {
           *tensor = torch::empty({0}, torch::kFloat64);
         }
         state.Resizable(name, *tensor);
       }
     } else {
-      x = u = k = torch::Tensor();
+      policy = {};
     }
     state("lambda", damping.lambda);
     state("factor", damping.factor);
     state("acted", acted);
-    state("fruitless", fruitless);
   }
 };
 
@@ -99,6 +130,9 @@ class IlqrPolicy::Memory final : public PolicyMemory {
                                       {"not_finite", &not_finite}}) {
       state(name, *count);
     }
+    if (!state.loading() || state.Has("fruitless")) {  // which version 3eb6c6d kept elsewhere
+      state("fruitless", fruitless);
+    }
     for (size_t i = 0; i < plans.size(); ++i) {
       state("plan_" + std::to_string(i), plans[i]);
     }
@@ -122,6 +156,7 @@ class IlqrPolicy::Memory final : public PolicyMemory {
   int64_t not_improved = 0;
   int64_t without_plan = 0;
   int64_t not_finite = 0;
+  int64_t fruitless = 0;  // searches that something not finite ended, in a row, through whatever episodes
 };
 
 IlqrPolicy::IlqrPolicy(const IlqrConfig& config, const Schedule& schedule, int64_t controls, ProblemFrom problem_from,
@@ -174,71 +209,59 @@ torch::Tensor IlqrPolicy::Next(Memory& memory, Plan& plan, const torch::Tensor& 
   ShootingProblem problem = problem_from_(obs, env);
   problem.horizon = config_.horizon;
   // Of a plan that was acted out whole nothing is left to go on from.
-  const bool spent = plan.u.defined() && plan.acted == config_.horizon;
-  if (!plan.u.defined() || spent) {
+  const bool spent = plan.there() && plan.acted == config_.horizon;
+  if (!plan.there() || spent) {
     Begin(memory, plan, problem, generator);
-    if (!plan.u.defined()) {
+    if (!plan.there()) {
       return torch::zeros({controls_}, torch::kFloat64);
     }
   } else if (plan.acted == schedule_.replan_every) {
-    const int64_t steps = schedule_.replan_every;
-    const torch::Tensor shifted =
-        torch::cat({plan.u.slice(0, steps), plan.u.slice(0, config_.horizon - 1).expand({steps, controls_})});
-    memory.ilqr.Solve(problem, shifted, plan.damping, &memory.result);
+    plan.Shift(schedule_.replan_every);
+    memory.ilqr.Solve(problem, plan.policy, plan.damping, &memory.result);
     memory.Count();
+    RefuseFruitlessSearches(memory, problem, memory.result.status);
     if (IsUsable(memory.result.status)) {
       plan.Keep(memory.result);
-    } else {
-      plan.u = shifted;
-      plan.x = torch::cat({plan.x.slice(0, steps), plan.x.slice(0, config_.horizon).expand({steps, plan.x.size(1)})});
-      plan.k = torch::cat({plan.k.slice(0, steps), torch::zeros_like(plan.k.slice(0, 0, steps))});
     }
-    plan.acted = 0;
   }
   const int64_t t = plan.acted++;
-  torch::Tensor u = plan.u[t];
+  torch::Tensor u = plan.policy.u[t];
   if (t > 0 && schedule_.feedback) {  // a plan begins where the environment is
     torch::Tensor difference = torch::empty({1, problem.tangent_size}, torch::kFloat64);
     const torch::Tensor x = problem.start.unsqueeze(0);
-    const torch::Tensor planned = plan.x.slice(0, t, t + 1).contiguous();
+    const torch::Tensor planned = plan.policy.x.slice(0, t, t + 1).contiguous();
     if (problem.difference) {
       problem.difference(x, planned, difference);
     } else {
       difference = x - planned;
     }
-    u = u + torch::mv(plan.k[t], difference[0]);
+    u = u + torch::mv(plan.policy.feedback[t], difference[0]);
   }
   return u.clamp(-1, 1);
 }
 
 void IlqrPolicy::Begin(Memory& memory, Plan& plan, const ShootingProblem& problem, torch::Generator& generator) const {
-  const IlqrOptions options{.max_iterations = config_.first_iterations, .cost_tolerance = config_.cost_tolerance};
-  const auto of_generator = torch::dtype(torch::kFloat64).device(generator.device());
-  std::vector<torch::Tensor> starts{torch::zeros({config_.horizon, controls_}, torch::kFloat64)};
-  for (int64_t i = 0; i < config_.starts; ++i) {
-    starts.push_back(config_.start_std *
-                     torch::randn({config_.horizon, controls_}, generator, of_generator).to(torch::kCPU));
-  }
-  IlqrResult best = BestOf(problem, starts, options);
-  if (config_.grow_by > 0) {
-    IlqrResult grown = GrowHorizon(problem, std::max<int64_t>(config_.horizon / 5, 1), config_.grow_by, options);
-    if (grown.cost < best.cost) {
-      best = std::move(grown);
-    }
-  }
+  const IlqrResult best = FirstPlan(config_, problem, generator);
   ++memory.made;
-  const int64_t fruitless = plan.fruitless;
   plan = {};
   if (IsUsable(best.status)) {
     plan.Keep(best);
     plan.damping = {};
+  } else {
+    ++memory.without_plan;
+  }
+  RefuseFruitlessSearches(memory, problem, best.status);
+}
+
+void IlqrPolicy::RefuseFruitlessSearches(Memory& memory, const ShootingProblem& problem, IlqrStatus status) {
+  if (status != IlqrStatus::kDiverged && status != IlqrStatus::kNotFinite) {
+    memory.fruitless = 0;
     return;
   }
-  plan.fruitless = fruitless + 1;
-  ++memory.without_plan;
-  if (plan.fruitless == kMostFruitlessSearches) {
-    throw std::runtime_error(
-        Text("in ", kMostFruitlessSearches, " searches in a row no trajectory that iLQR began with stayed finite"));
+  if (++memory.fruitless == kMostFruitlessSearches) {
+    throw std::runtime_error(Text("in ", kMostFruitlessSearches, " searches in a row iLQR found no plan: ",
+                                  status == IlqrStatus::kNotFinite ? "a derivative along its trajectory is not finite"
+                                                                   : WhatDiverges(problem, IlqrOptions().max_state)));
   }
 }
 

@@ -58,6 +58,11 @@ class MpcPolicy::Memory final : public PolicyMemory {
   void VisitState(StateVisitor& state) override {
     state("searches", searches);
     state("tally", tally);
+    if (!state.loading() || state.Has("fruitless")) {  // not in older versions
+      state("fruitless", fruitless);
+      state("most_fruitless", most_fruitless);
+      state("since_look", since_look);
+    }
     // Older versions kept plans of the environments alone in which they had planned.
     auto count = static_cast<int64_t>(plans.size());
     state("plans", count);

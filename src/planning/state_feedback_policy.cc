@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include "control/doubles.h"
 
@@ -15,23 +16,24 @@ StateFeedbackPolicy::StateFeedbackPolicy(std::shared_ptr<const SimulatorDynamics
   RequireDoubles("gain", gain_, {dynamics_->controls(), dynamics_->tangent_size()});
 }
 
+torch::Tensor StateFeedbackPolicy::In(const Env& env) const {
+  torch::Tensor difference = torch::empty({1, dynamics_->tangent_size()}, torch::kFloat64);
+  dynamics_->Difference(dynamics_->StateOf(env).unsqueeze(0), x_goal_.unsqueeze(0), difference);
+  return (u_goal_ + torch::mv(gain_, difference[0])).clamp(-1, 1);
+}
+
 torch::Tensor StateFeedbackPolicy::Act(const ActInput& input, PolicyMemory* /*memory*/, ActMode /*mode*/,
                                        torch::Generator& /*generator*/) const {
-  const int64_t rows = input.obs.size(0);
-  if (static_cast<int64_t>(input.envs.size()) != rows) {
+  std::vector<torch::Tensor> actions;
+  for (const Env* env : input.envs) {
+    if (env != nullptr) {
+      actions.push_back(In(*env).to(torch::kFloat32));
+    }
+  }
+  if (static_cast<int64_t>(actions.size()) != input.obs.size(0)) {
     throw std::invalid_argument("feedback of a simulator's state acts in environments, not on observations alone");
   }
-  torch::Tensor x = torch::empty({rows, dynamics_->state_size()}, torch::kFloat64);
-  for (int64_t i = 0; i < rows; ++i) {
-    const Env* env = input.envs[static_cast<size_t>(i)];
-    if (env == nullptr) {
-      throw std::invalid_argument("feedback of a simulator's state acts in environments, not on observations alone");
-    }
-    x[i] = dynamics_->StateOf(*env);
-  }
-  torch::Tensor difference = torch::empty({rows, dynamics_->tangent_size()}, torch::kFloat64);
-  dynamics_->Difference(x, x_goal_.expand_as(x).contiguous(), difference);
-  return (u_goal_ + difference.mm(gain_.t())).clamp(-1, 1).to(torch::kFloat32);
+  return torch::stack(actions);
 }
 
 }  // namespace reverie

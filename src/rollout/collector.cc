@@ -38,17 +38,31 @@ void Collector::BeginFrom(std::span<const double> state) {
   env_->SetState(state, obs_);
 }
 
-std::optional<EpisodeStats> Collector::Step(const Policy& policy, ReplayBuffer* buffer, SnapshotBuffer* snapshots) {
+void Collector::BeginIfNone() {
   if (!in_episode_) {
     Begin();
   }
+}
+
+const torch::Tensor& Collector::Observed() {
   std::copy(obs_.begin(), obs_.end(), obs_row_.data_ptr<float>());
+  return obs_row_;
+}
+
+std::optional<EpisodeStats> Collector::Step(const Policy& policy, ReplayBuffer* buffer, SnapshotBuffer* snapshots) {
+  BeginIfNone();
   const std::array<const Env*, 1> env{env_.get()};
   const torch::Tensor action = policy
-                                   .Act({.obs = obs_row_.to(device_), .rows = kRow, .envs = env}, memory_.get(),
+                                   .Act({.obs = Observed().to(device_), .rows = kRow, .envs = env}, memory_.get(),
                                         ActMode::kSample, action_generator_)
                                    .to(torch::kCPU)
                                    .contiguous();
+  return StepWith(action, buffer, snapshots);
+}
+
+std::optional<EpisodeStats> Collector::StepWith(const torch::Tensor& action, ReplayBuffer* buffer,
+                                                SnapshotBuffer* snapshots) {
+  BeginIfNone();
   const std::span<const float> action_values(action.data_ptr<float>(), env_action_.size());
   ToEnvAction(spec(), action_values, env_action_);
   const std::vector<double> before = snapshots != nullptr ? env_->Snapshot() : std::vector<double>();

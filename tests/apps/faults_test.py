@@ -390,6 +390,18 @@ class Files(Case):
         self.call(*resume, "--set", "env.options.xml_file=moved.xml")
         self.assertEqual(self.xml_file("r"), str((self.cwd / "moved.xml").resolve()))
 
+    def test_a_file_that_the_named_one_includes_is_looked_at_too(self):
+        body, pole = re.search("<body name=\"pole\">.*</body>", self.model.read_text().replace("\n", " "))[0], self.cwd / "project/models/parts/pole.xml"
+        pole.parent.mkdir()
+        pole.write_text(f"<mujoco>{body.removesuffix('</body>')}</mujoco>")
+        self.model.write_text(self.model.read_text().replace("\n", " ").replace(body, '<include file="parts/pole.xml"/></body>'))
+        self.train("project/c.yaml", "--run-dir", "r")
+        self.call("eval", "r", "--episodes", 1)
+        pole.write_text(pole.read_text().replace("0.6", "0.7"))
+        says = f"env.options.xml_file: {self.model.resolve()} is not what it was when r was begun"
+        self.assertIn(says, self.call("train", "--resume", "r", "--set", "total_steps=600", code=2).stderr)
+        self.assertIn(f"warning: {says}\n", self.call("eval", "r", "--episodes", 1).stderr)
+
     def test_a_file_that_changed_is_named(self):
         self.train("project/c.yaml", "--run-dir", "r")
         self.assertRegex(json.loads((self.cwd / "r/run.json").read_text())["files"]["env.options.xml_file"], "^[0-9a-f]{16}$")

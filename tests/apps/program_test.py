@@ -14,7 +14,7 @@ import time
 import unittest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
-from program import (PROGRAM, SOURCE, TINY_DHMBPO, TINY_ILQR, TINY_ILQR_SIMULATOR, TINY_LOCAL, TINY_MBPO, TINY_MBPO_SIMULATOR, TINY_PETS, TINY_SAC, TINY_SIMULATOR,  # noqa: E402
+from program import (PROGRAM, SOURCE, TINY_DAGGER, TINY_DHMBPO, TINY_ILQR, TINY_ILQR_SIMULATOR, TINY_LOCAL, TINY_MBPO, TINY_MBPO_SIMULATOR, TINY_PETS, TINY_PLATO, TINY_SAC, TINY_SIMULATOR,  # noqa: E402
                      TINY_STEVE, TINY_SVG, Case, comparable, rows, run)
 
 # Those of single runs; sweeps have a form of their own.
@@ -29,7 +29,7 @@ class BadInput(Case):
                         "c.yaml:12: rollout.lenght: no such key; did you mean rollout.length?"),
         "unknown top-level key": (TINY_SAC + "gama: 0.99\n", "c.yaml:11: gama: no such key"),
         "no algorithm": (TINY_SAC.replace("algorithm: sac\n", ""), "c.yaml: algorithm: missing"),
-        "unknown algorithm": (TINY_SAC.replace("sac\n", "sacc\n", 1), "c.yaml:1: algorithm: expected one of dhmbpo, ilqr, local_models, mbpo, pets, sac, svg"),
+        "unknown algorithm": (TINY_SAC.replace("sac\n", "sacc\n", 1), "c.yaml:1: algorithm: expected one of dagger, dhmbpo, ilqr, local_models, mbpo, pets, plato, sac, svg"),
         "no environment": (TINY_SAC.replace("env: {id: InvertedPendulum-v5}\n", ""), "env.id: missing"),
         "unknown environment": (TINY_SAC.replace("InvertedPendulum-v5", "InvertedPendulun-v5"),
                                 "c.yaml:6: env.id: no environment named InvertedPendulun-v5; "
@@ -448,7 +448,7 @@ class Runs(Case):
 
     def test_the_same_seed_gives_the_same_run_and_another_does_not(self):
         for name, text in (("sac", TINY_SAC), ("mbpo", TINY_MBPO), ("pets", TINY_PETS), ("dhmbpo", TINY_DHMBPO), ("svg", TINY_SVG),
-                           ("ilqr", TINY_ILQR), ("local_models", TINY_LOCAL)):
+                           ("ilqr", TINY_ILQR), ("local_models", TINY_LOCAL), ("dagger", TINY_DAGGER), ("plato", TINY_PLATO)):
             self.write(text)
             for run_dir, seed in (("a", 1), ("b", 1), ("c", 2)):
                 self.train("c.yaml", "--seed", seed, "--run-dir", f"{name}-{run_dir}")
@@ -1039,6 +1039,73 @@ class OptimalControl(Case):
             self.assertNotEqual(first.stdout, other.stdout)
 
 
+class Imitation(Case):
+    """DAgger and PLATO with every expert, of observations that are less than the state."""
+
+    def last(self, text, *sets):
+        self.write(text)
+        self.train("c.yaml", *(x for s in sets for x in ("--set", s)), "--run-dir", "r", "--overwrite")
+        return comparable(self.cwd / "r/train.csv")[-1]
+
+    def check_that_options_change_the_run(self, text, changes):
+        def trained(*sets):
+            self.last(text, *sets)
+            return comparable(self.cwd / "r/train.csv"), comparable(self.cwd / "r/eval.csv")
+        base = trained()
+        for change in changes:
+            self.assertNotEqual(trained(change), base, change)
+
+    def test_options_change_the_run(self):
+        self.check_that_options_change_the_run(TINY_DAGGER, (
+            "beta=1", "beta=0", "lessons.episodes=2", "lessons.episode_steps=20", "learner.updates=30", "learner.hidden=[8]",
+            "learner.batch_size=8", "learner.learning_rate=0.01", "learner.weight_decay=0.1", "expert.options.actions=3",
+            "expert.options.discount=0.5", "expert.options.points=[7,9]", "env.observe.columns=[0,2]", "env.observe.frames=2",
+            "expert={kind: ilqr, options: {horizon: 5}}", "expert={kind: lqr}"))
+        self.check_that_options_change_the_run(TINY_PLATO, (
+            "lambda=0", "lambda=3", "lambda_growth=2", "env.observe.differences=false", "expert.options.state_weights=[1]",
+            "expert.options.action_weights=[1]", "expert.options.action=[0.1]"))
+
+    def test_an_iteration_is_some_episodes_and_a_fit(self):
+        for text, fits, labels in ((TINY_DAGGER, 6, 50), (TINY_PLATO + "lambda: 0\n", 3, 80)):
+            last = self.last(text, "total_steps=300" if fits == 6 else "total_steps=240", "log.every_steps=10")
+            self.assertEqual(int(last["updates"]), fits)
+            seen = {int(row["env_step"]): float(row["learner/rows"]) for row in rows(self.cwd / "r/train.csv") if row["learner/rows"]}
+            self.assertEqual(seen, {labels * i: labels * i for i in range(1, fits + 1)})
+
+    def test_cloning_is_labelled_by_whoever_acts(self):
+        self.last(TINY_DAGGER, "beta=1", "learner.updates=1")
+        first = comparable(self.cwd / "r/train.csv")
+        self.last(TINY_DAGGER, "beta=1", "learner.updates=50")
+        for one, other in zip(first, comparable(self.cwd / "r/train.csv")):
+            self.assertEqual(one["episode/return"], other["episode/return"])  # the network never acts
+
+    def test_it_is_exported(self):
+        for text in (TINY_DAGGER, TINY_PLATO):
+            self.last(text)
+            said = run("export", "r", "--out", "p.pt", cwd=self.cwd)
+            self.assertEqual((said.returncode, said.stdout), (0, "wrote p.pt, p.json\n"), said.stderr)
+
+    def test_what_an_expert_cannot_teach_is_said_before(self):
+        for text, change, words in (
+                (TINY_DAGGER, "expert.options.points=[15]", "points: expected as many numbers as low"),
+                (TINY_DAGGER, "expert.options.periodic=[2]", "periodic: expected numbers below that of the state's"),
+                (TINY_DAGGER, "expert.options.low=[3.2,-8]", "high: expected numbers above those of low"),
+                (TINY_DAGGER, "env.id=InvertedPendulum-v5", "low: expected 4 numbers, one for each of a state of InvertedPendulum-v5"),
+                (TINY_DAGGER, "lessons.episodes=7", "lessons: an iteration takes up to 350 env steps before its fit, and total_steps is 300"),
+                (TINY_PLATO, "expert.options.state_weights=[1,2]", "state_weights: expected 6 numbers, or one for all, got 2"),
+                (TINY_PLATO.replace("0.1, 0.1, 0.1]", "0.1, 0.1, 0.1, 1, 1]"), "env={id: Reacher-v5}", "expert: Reacher-v5 about that state: no controller"),
+                (TINY_PLATO, "env.observe.columns=[9]", "columns: expected numbers from 0 to 8, as an observation has 9, got 9"),
+                (TINY_PLATO, "env.observe.columns=[1,1]", "columns: one is there twice"),
+                (TINY_PLATO, "env.observe={columns: [1], differences: true}", "env.observe.differences: is read only where env.observe.frames is above 1"),
+                (TINY_DAGGER.replace("dagger", "plato").replace("beta: 0.5\n", ""), "seed=1", "kind: value_iteration does not know what another action costs")):
+            with self.subTest(change):
+                self.write(text)
+                refused = run("train", "c.yaml", "--run-dir", "r", "--set", change, cwd=self.cwd)
+                self.assertEqual(refused.returncode, 2, refused.stderr)
+                self.assertIn(words, refused.stderr)
+                self.assertFalse((self.cwd / "r").exists())
+
+
 class LocalModels(Case):
     """Local models with every prior and dual, from start states of one's own."""
 
@@ -1092,6 +1159,11 @@ class Configs(Case):
                     last = rows(self.cwd / "r/train.csv")[-1]
                     self.assertEqual((int(last["updates"]), float(last["local/failed"])), (2, 0))
                     continue
+                if re.search("algorithm: (dagger|plato)\n", file.read_text()):
+                    sets = ("total_steps=200", "threads=1", "device=cpu", "eval.episodes=1", "log.every_steps=200")
+                    self.train(file, *(x for s in sets for x in ("--set", s)), "--run-dir", "r", "--overwrite")
+                    self.assertGreaterEqual(float(rows(self.cwd / "r/train.csv")[-1]["learner/rows"]), 180)
+                    continue
                 rolls_out = mbpo and "real_ratio: 1\n" not in file.read_text()
                 sets = ["total_steps=310", "exploration_steps=300", "threads=1", "device=cpu", "eval.episodes=1",
                         "replay_capacity=1000", "log.every_steps=310"]
@@ -1131,7 +1203,7 @@ class Configs(Case):
 
     def test_the_reference_explains_every_key(self):
         reference = run("config", "--reference", cwd=self.cwd).stdout
-        self.assertEqual(reference.count("\nenv.options\n    section: options of Pendulum-v1, each environment has its own; "), 7)
+        self.assertEqual(reference.count("\nenv.options\n    section: options of Pendulum-v1, each environment has its own; "), 9)
         self.assertIn("\nlearner.discount\n    number in [0, 1], default", reference)
         self.assertNotIn("or sac\n", reference)
         for algorithm in ("dhmbpo", "ilqr", "mbpo", "pets", "sac"):

@@ -14,7 +14,7 @@ import time
 import unittest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
-from program import (PROGRAM, TINY_DHMBPO, TINY_ILQR, TINY_ILQR_SIMULATOR, TINY_LOCAL, TINY_MBPO, TINY_MBPO_SIMULATOR, TINY_PETS, TINY_SAC, TINY_SIMULATOR, TINY_STEVE,  # noqa: E402
+from program import (PROGRAM, TINY_DAGGER, TINY_DHMBPO, TINY_ILQR, TINY_ILQR_SIMULATOR, TINY_LOCAL, TINY_MBPO, TINY_MBPO_SIMULATOR, TINY_PETS, TINY_PLATO, TINY_SAC, TINY_SIMULATOR, TINY_STEVE,  # noqa: E402
                      TINY_SVG, Case, comparable, rows, run, state)
 
 
@@ -55,8 +55,9 @@ class Exact(ResumeCase):
         self.write(text)
         sets = [f"env.id={env}", f"total_steps={total}", "eval.every_steps=800", "eval.episodes=1", "log.every_steps=100",
                 f"threads={threads}"]
-        sets += [] if "local_models" in text else ["exploration_steps=700"]
-        if "local_models" not in text and ("simulator" not in text or "replay_capacity" in text):
+        explores = not re.search("algorithm: (dagger|local_models|plato)", text)
+        sets += ["exploration_steps=700"] if explores else []
+        if explores and ("simulator" not in text or "replay_capacity" in text):
             sets.append("epoch_length=400" if "epoch_length" in text else "replay_capacity=1900")
         sets = [x for s in sets for x in ("--set", s)]
         # The whole run writes as many checkpoints as any: writing them changes nothing.
@@ -115,6 +116,12 @@ class Exact(ResumeCase):
 
     def test_local_models(self):
         self.check(TINY_LOCAL, "LinearQuadratic-v0")
+
+    def test_dagger_pendulum(self):
+        self.check(TINY_DAGGER, "Pendulum-v1")
+
+    def test_plato_of_places_and_their_changes(self):
+        self.check(TINY_PLATO + "lambda_growth: 1.5\n", "InvertedDoublePendulum-v5")
 
     def test_ilqr_cart_pole(self):
         self.check(TINY_ILQR, "CartPoleSwingUp-v0")

@@ -1,8 +1,10 @@
 #include "reverie/planning/ilqr_policy.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <array>
+#include <limits>
 #include <random>
 
 #include "reverie/core/state.h"
@@ -161,6 +163,93 @@ TEST(IlqrPolicy, WhatCannotBePlannedIsRefused) {
   torch::Generator generator = MakeGenerator(Rng(0), torch::kCPU);
   EXPECT_THROW(planned.policy.Act({.obs = torch::zeros({1, 4})}, nullptr, ActMode::kMean, generator),
                std::invalid_argument);
+}
+
+// A searcher of `controls` steps that stay where they are, or lead nowhere.
+class BrokenSearches : public testing::Test {
+ protected:
+  BrokenSearches()
+      : policy_({.horizon = 3, .starts = 0, .grow_by = 0, .first_iterations = 1}, {}, 1,
+                [this](const torch::Tensor&, const Env*) {
+                  ShootingProblem problem = ProblemOf(
+                      {.dynamics = [this](const torch::Tensor& x, const torch::Tensor& u) { return broken_ * x + u; },
+                       .cost = [](const torch::Tensor& x, const torch::Tensor& u,
+                                  const torch::Tensor&) { return x.square().sum(1) + u.square().sum(1); },
+                       .terminal_cost = {}},
+                      torch::ones({2}, torch::kFloat64), 1);
+                  problem.horizon = 3;
+                  return problem;
+                }),
+        memory_(policy_.NewMemory(1)) {}
+
+  // In episodes of 30 steps.
+  void Act(int64_t steps, PolicyMemory& memory) {
+    const std::array<int64_t, 1> rows{0};
+    torch::Generator generator = MakeGenerator(Rng(0), torch::kCPU);
+    for (int64_t i = 0; i < steps; ++i) {
+      if (step_++ % 30 == 0) {
+        memory.Reset(rows);
+      }
+      policy_.Act({.obs = torch::zeros({1, 2}), .rows = rows}, &memory, ActMode::kMean, generator);
+    }
+  }
+  void Act(int64_t steps) { Act(steps, *memory_); }
+
+  static constexpr const char* kSays =
+      "in 100 searches in a row iLQR found no plan: along zero controls, number 0 of the state after step 0 is not "
+      "finite";
+
+  double broken_ = 1;
+  int64_t step_ = 0;
+  IlqrPolicy policy_;
+  std::unique_ptr<PolicyMemory> memory_;
+};
+
+TEST_F(BrokenSearches, AHundredInARowEndIt) {
+  broken_ = std::numeric_limits<double>::quiet_NaN();
+  Act(99);
+  broken_ = 1;
+  Act(1);
+  broken_ = std::numeric_limits<double>::quiet_NaN();
+  Act(99);
+  EXPECT_THAT([&] { Act(1); }, testing::ThrowsMessage<std::runtime_error>(testing::StrEq(kSays)));
+}
+
+TEST_F(BrokenSearches, AreCountedOnFromACheckpoint) {
+  broken_ = std::numeric_limits<double>::quiet_NaN();
+  Act(60);
+  StateTree tree = SaveState(*memory_);
+  const std::unique_ptr<PolicyMemory> other = policy_.NewMemory(1);
+  LoadState(tree, *other);
+  Act(39, *other);
+  EXPECT_THAT([&] { Act(1, *other); }, testing::ThrowsMessage<std::runtime_error>(testing::StrEq(kSays)));
+}
+
+// A plan from another start is followed by its feedback: about an unstable rest, where the controls alone lead away.
+TEST(Ilqr, BeginsAlongThePlanThatItIsGiven) {
+  ShootingProblem problem =
+      ProblemOf({.dynamics = [](const torch::Tensor& x, const torch::Tensor& u) { return 1.8 * x + u; },
+                 .cost = [](const torch::Tensor& x, const torch::Tensor& u,
+                            const torch::Tensor&) { return x.square().sum(1) + 0.1 * u.square().sum(1); },
+                 .terminal_cost = {}},
+                torch::zeros({1}, torch::kFloat64), 1);
+  problem.horizon = 20;
+  IlqrResult about_zero;
+  Ilqr({.max_iterations = 1}).Solve(problem, torch::zeros({20, 1}, torch::kFloat64), {.lambda = 0}, &about_zero);
+  const IlqrPlan plan{.x = about_zero.x, .u = about_zero.u, .feedback = about_zero.lqr.gains.feedback};
+  problem.start = torch::full({1}, 0.01, torch::kFloat64);
+  Ilqr ilqr({.max_iterations = 0});
+  IlqrResult followed;
+  IlqrResult left;
+  ilqr.Solve(problem, plan, {}, &followed);
+  ilqr.Solve(problem, plan.u, {}, &left);
+  // 0.01^2 times the value of the regulator, P of P = 1 + 1.8^2 P - (1.8 P)^2 / (0.1 + P), which is linear: exact.
+  double p = 1;
+  for (int i = 0; i < 200; ++i) {
+    p = 1 + 3.24 * p - 3.24 * p * p / (0.1 + p);
+  }
+  EXPECT_NEAR(followed.cost, 1e-4 * p, 1e-8);
+  EXPECT_GT(left.cost, 1);
 }
 
 }  // namespace

@@ -87,6 +87,13 @@ struct IlqrResult {
   std::vector<IlqrIteration> iterations;
 };
 
+// A trajectory and the gains that keep near it.
+struct IlqrPlan {
+  torch::Tensor x;         // [T + 1, nx], whose last is not read
+  torch::Tensor u;         // [T, m]
+  torch::Tensor feedback;  // K [T, m, n]
+};
+
 // Keeps its memory from call to call: where the sizes stay and the problem's functions allocate nothing, neither does
 // it.
 class Ilqr {
@@ -97,15 +104,28 @@ class Ilqr {
   Ilqr& operator=(const Ilqr&) = delete;
 
   // From the controls [T, m], which are clipped to the bounds; where their trajectory is not finite, from a part of
-  // them all. Never throwsfor what numerics may do: a factorisation that fails raises the regularisation, a trajectory
+  // them all. Never throws for what numerics may do: a factorisation that fails raises the regularisation, a trajectory
   // that is not finite is not taken. Throws std::invalid_argument where a shape does not fit, low is above high, or
   // second_order is asked for and the problem has no curvature. The tensors of a result that comes back from an earlier
   // call are written in place.
   void Solve(const ShootingProblem& problem, const torch::Tensor& controls, const IlqrDamping& damping,
              IlqrResult* result);
 
+  // From a plan that was made from another start: the search begins with the trajectory that costs least of those along
+  // clip(u_t + alpha K_t (x - x_t)) for the step sizes alpha. An unstable system leaves any plan that is acted out
+  // without its feedback, and far from it an expansion tells little. Where none of them is finite, from the controls
+  // alone. MuJoCo MPC begins likewise (Howell et al. 2022).
+  void Solve(const ShootingProblem& problem, const IlqrPlan& plan, const IlqrDamping& damping, IlqrResult* result);
+
  private:
   struct Workspace;
+
+  // A result of the right sizes, with the controls inside the bounds.
+  void Prepare(const ShootingProblem& problem, const torch::Tensor& controls, const IlqrDamping& damping,
+               IlqrResult* result);
+  // The iterations, where a first trajectory was found.
+  void Improve(const ShootingProblem& problem, bool begun, const IlqrDamping& damping, IlqrResult* result);
+
   IlqrOptions options_;
   std::unique_ptr<Workspace> workspace_;
 };

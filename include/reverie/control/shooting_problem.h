@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 
 #include "reverie/control/linear_quadratic.h"
 
@@ -51,6 +52,11 @@ struct ShootingProblem {
   std::function<void(const torch::Tensor& x, const torch::Tensor& y, torch::Tensor& difference)> difference;
 };
 
+// "number 2 of the state after step 3 is not finite", "... is 1e+300", "the cost of step 0 is not finite": what is
+// wrong with the trajectory along zero controls, of whose states none is to be larger than max_state; "" where nothing
+// is.
+std::string WhatDiverges(const ShootingProblem& problem, double max_state);
+
 // A problem given by functions of tensors, differentiated by autograd in float64.
 //
 // Each takes a batch of rows, x [B, n], u [B, m], next [B, n], and is differentiable twice. f: [B, n]. l: [B]; it may
@@ -81,7 +87,7 @@ StageExpansion ExpandStageCost(
 void ExpandCost(const DifferentiableFunctions& functions, const torch::Tensor& x, const torch::Tensor& u,
                 const LinearDynamics& dynamics, const torch::Tensor& curvature, QuadraticCost* cost);
 
-// start [n]. Horizon and bounds are left to be set.Throws std::invalid_argument where start is not [n] doubles.
+// start [n]. Horizon and bounds are left to be set. Throws std::invalid_argument where start is not [n] doubles.
 // Cost of the derivatives: some 4 n + m backward passes for a batch of T rows, and n (n + m) more for the curvature.
 ShootingProblem ProblemOf(DifferentiableFunctions functions, const torch::Tensor& start, int64_t controls);
 

@@ -35,7 +35,9 @@ class PartialFile {
 // Replaces the file at `path`. Throws as PartialFile does.
 void WriteFileWhole(const std::filesystem::path& path, std::string_view bytes);
 
-// The content's XXH3 in 16 digits. Throws std::runtime_error where it cannot be read.
+// The text's XXH3 in 16 digits.
+std::string TextDigest(std::string_view text);
+// That of the content. Throws std::runtime_error where it cannot be read.
 std::string FileDigest(const std::filesystem::path& path);
 
 // A name with "~/" in front of it taken from the user's folder.

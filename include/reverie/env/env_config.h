@@ -7,6 +7,7 @@
 #include <string>
 
 #include "reverie/config/fields.h"
+#include "reverie/env/observed_env.h"
 #include "reverie/env/registry.h"
 
 namespace reverie {
@@ -23,6 +24,7 @@ struct EnvConfig {
   // and the same whatever the run's seed is. Neither: every reset draws its own.
   Env::States start_states;
   int64_t start_draws = 0;
+  ObserveConfig observe;
   EnvMaker maker;  // of the environment `id` with all that was read
 
   // A file that an option names has to fit the environment, which is made to see that.
@@ -35,13 +37,16 @@ struct EnvConfig {
  private:
   bool NamesAFileOfTheUsers() const;
   Env::States DrawnStates() const;
+  // Lets what `maker` makes be observed as `observe` says; returns why it cannot be, or "".
+  std::string UseObserve();
   // Gives the states to what `maker` makes; returns what is wrong with them, or "".
   std::string UseStartStates(const Env::States& states);
 
   std::string maker_id_;
-  EnvMaker own_;  // of `maker_id_`, without the limit and the states
+  EnvMaker own_;  // of `maker_id_`, without the limit, what is observed and the states
   // Of what `maker` makes, that of copies too: of them all the last that was read says.
   std::shared_ptr<Env::States> starts_ = std::make_shared<Env::States>();
+  std::shared_ptr<ObserveConfig> observed_ = std::make_shared<ObserveConfig>();
 };
 
 }  // namespace reverie

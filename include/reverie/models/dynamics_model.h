@@ -87,6 +87,7 @@ struct ModelCard {
   std::string hypotheses_key = "model.elites";  // that says so
   int64_t networks = 1;                         // that are trained; the hypotheses are some of them
   bool has_variance = true;                     // its Gaussians have one; else what it predicts is not random
+  bool variance_is_constant = false;            // one for all inputs
   bool has_holdout = true;                      // a fit holds rows out
   bool is_coarse = false;                       // imagined steps without derivatives may be coarser than float32
 };

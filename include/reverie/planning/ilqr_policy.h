@@ -1,12 +1,13 @@
 // Model-predictive control by iLQR: the plan is a trajectory with feedback gains.
 //
-//   at an episode's first step: the best of searches from zeros, several random plans, and a horizon that grows
+//   at an episode's first step: FirstPlan
 //   every `replan_every` steps: the plan shifted by what was acted out, its last action repeated; some iterations of
 //     iLQR. After a whole plan: as at the first step
 //   at step t in between: u = clip(u_t + K_t (x - x_t)), or u_t alone (open loop)
 //
-// A plan that no iteration improves is kept. Where not even a first plan stays finite the action is zero, and the next
-// step searches again. Sources: Tassa, Erez and Todorov 2012, section III; control/ilqr.h.
+// A plan made anew begins with the trajectory that follows the one before it by its feedback, as an unstable system
+// leaves any other. A plan that no iteration improves is kept. Where not even a first plan stays finite the action is
+// zero, and the next step searches again. Sources: Tassa, Erez and Todorov 2012, section III; control/ilqr.h.
 #ifndef REVERIE_PLANNING_ILQR_POLICY_H_
 #define REVERIE_PLANNING_ILQR_POLICY_H_
 
@@ -30,7 +31,13 @@ struct IlqrConfig {
   double cost_tolerance = 1e-6;
 
   void Visit(Fields& fields);
+  // Those that a first plan reads.
+  void VisitFirstPlan(Fields& fields);
 };
+
+// The best of searches from zeros, from random plans and through horizons that grow. The problem's horizon and start
+// are set.
+IlqrResult FirstPlan(const IlqrConfig& config, const ShootingProblem& problem, torch::Generator& generator);
 
 class IlqrPolicy final : public Policy {
  public:
@@ -43,7 +50,7 @@ class IlqrPolicy final : public Policy {
     bool feedback = true;  // between plans
     double noise_std = 0;  // of what ActMode::kSample adds to an action
   };
-  // So many searches in a row, of one episode, may end without a plan.
+  // So many searches in a row, of one memory, may be ended by something that is not finite.
   static constexpr int64_t kMostFruitlessSearches = 100;
 
   // Acts on observations on `device`. Throws std::logic_error where replan_every is not in [1, horizon].
@@ -67,6 +74,7 @@ class IlqrPolicy final : public Policy {
   // [A] float64 in [-1, 1].
   torch::Tensor Next(Memory& memory, Plan& plan, const torch::Tensor& obs, const Env* env,
                      torch::Generator& generator) const;
+  static void RefuseFruitlessSearches(Memory& memory, const ShootingProblem& problem, IlqrStatus status);
   // A plan by an episode's first searches, or none.
   void Begin(Memory& memory, Plan& plan, const ShootingProblem& problem, torch::Generator& generator) const;
 

@@ -37,6 +37,15 @@ class Collector {
   // `snapshots`, likewise. Returns the episode that it ended, if it did. Throws what Env::Step throws.
   std::optional<EpisodeStats> Step(const Policy& policy, ReplayBuffer* buffer, SnapshotBuffer* snapshots = nullptr);
 
+  // The same with that action [1, act_dim] in [-1, 1], float32 on the host.
+  std::optional<EpisodeStats> StepWith(const torch::Tensor& action, ReplayBuffer* buffer,
+                                       SnapshotBuffer* snapshots = nullptr);
+
+  // Begins an episode as resets do, unless one is under way: env() is then in the state of the next step.
+  void BeginIfNone();
+  // What is observed there, [1, obs_dim] float32 on the host; overwritten by the next step.
+  const torch::Tensor& Observed();
+
   // Those of the memory; none without one.
   Metrics DrainMetrics() { return memory_ ? memory_->DrainMetrics() : Metrics(); }
 

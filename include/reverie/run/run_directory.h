@@ -34,7 +34,7 @@ struct RunFacts {
   int64_t seed = 0;
   std::string device;  // as chosen: "cpu", "cuda:0"
   int64_t threads = 0;
-  std::map<std::string, std::string> files;  // that its config names, by key: FileDigest of each
+  std::map<std::string, std::string> files;  // that its config names, by key: the digest of each, and of what it names
 };
 
 // run.json. Times are UTC, "2026-01-31T12:00:00Z".

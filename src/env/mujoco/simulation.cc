@@ -6,10 +6,14 @@
 #include <array>
 #include <csetjmp>
 #include <cstdlib>
+#include <fstream>
 #include <limits>
 #include <map>
 #include <mutex>
 #include <random>
+#include <regex>
+#include <set>
+#include <sstream>
 #include <stdexcept>
 #include <type_traits>
 #include <utility>
@@ -137,7 +141,7 @@ std::filesystem::path GymnasiumFolder() {
 void NoteNamesake(const std::filesystem::path& path) {
   const std::filesystem::path gymnasiums = GymnasiumFolder() / path.filename();
   std::error_code error;
-  if (std::filesystem::is_regular_file(gymnasiums, error) && FileDigest(path) != FileDigest(gymnasiums)) {
+  if (std::filesystem::is_regular_file(gymnasiums, error) && MujocoModelDigest(path) != MujocoModelDigest(gymnasiums)) {
     LogInfo("xml_file: " + path.string() + " is taken, not Gymnasium's " + path.filename().string());
   }
 }
@@ -177,6 +181,46 @@ void CallMujoco(c10::function_ref<void()> call) {
   if (!ComesBack(call)) {
     throw std::runtime_error(error_text);
   }
+}
+
+std::string MujocoModelDigest(const std::filesystem::path& path) {
+  static const std::regex kNames(R"re(\b(file|meshdir|texturedir|assetdir)\s*=\s*["']([^"']+)["'])re");
+  std::set<std::filesystem::path> folders{path.parent_path()};
+  std::set<std::string> names;
+  std::set<std::filesystem::path> read;  // of XML
+  const std::function<void(const std::filesystem::path&)> note_names_in = [&](const std::filesystem::path& file) {
+    std::ifstream stream(file);
+    std::ostringstream content;
+    if (!read.insert(file).second || !(content << stream.rdbuf())) {
+      return;
+    }
+    const std::string text = content.str();
+    for (auto it = std::sregex_iterator(text.begin(), text.end(), kNames); it != std::sregex_iterator(); ++it) {
+      const std::string name = (*it)[2];
+      if ((*it)[1] != "file") {
+        folders.insert((path.parent_path() / name).lexically_normal());
+      } else if (names.insert(name).second && std::filesystem::path(name).extension() == ".xml") {
+        folders.insert((path.parent_path() / name).lexically_normal().parent_path());
+        note_names_in((path.parent_path() / name).lexically_normal());
+      }
+    }
+  };
+  note_names_in(path);
+  std::set<std::filesystem::path> files;
+  for (const std::string& name : names) {
+    for (const std::filesystem::path& folder : folders) {
+      std::error_code error;
+      const std::filesystem::path file = (folder / name).lexically_normal();
+      if (file != path && std::filesystem::is_regular_file(file, error)) {
+        files.insert(file);
+      }
+    }
+  }
+  std::string digests = FileDigest(path);
+  for (const std::filesystem::path& file : files) {
+    digests += FileDigest(file);
+  }
+  return files.empty() ? digests : TextDigest(digests);
 }
 
 std::filesystem::path MujocoModelPath(const std::string& xml_file) {

@@ -32,6 +32,10 @@ namespace reverie {
 // expanded.
 std::filesystem::path MujocoModelPath(const std::string& xml_file);
 
+// FileDigest of a model file, and where it names others that are there (includes, meshes, textures, height fields), of
+// all of them. Throws std::runtime_error where it cannot be read.
+std::string MujocoModelDigest(const std::filesystem::path& path);
+
 // The compiled model of that file, read once per process and path, shared by all simulations and never written to.
 // Throws std::invalid_argument where there is no such file or MuJoCo cannot compile it.
 std::shared_ptr<const mjModel_> LoadMujocoModel(const std::string& xml_file);
