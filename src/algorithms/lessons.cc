@@ -1,7 +1,6 @@
 #include "reverie/algorithms/lessons.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "reverie/core/text.h"
 
@@ -37,7 +36,6 @@ bool Lessons::EndedBy(const std::optional<EpisodeStats>& episode, const Transiti
   if (episodes_ < config_.episodes) {
     return false;
   }
-  last_crashes_ = std::exchange(crashes_, 0);
   episodes_ = 0;
   ++iteration_;
   return true;
@@ -46,7 +44,7 @@ bool Lessons::EndedBy(const std::optional<EpisodeStats>& episode, const Transiti
 Metrics Lessons::Report() const {
   Metrics metrics;
   metrics.Set("iteration", static_cast<double>(iteration_));
-  metrics.Set("crashes", static_cast<double>(last_crashes_));
+  metrics.Set("crashes", static_cast<double>(crashes_));
   return metrics;
 }
 
@@ -54,7 +52,6 @@ void Lessons::VisitState(StateVisitor& state) {
   state("iteration", iteration_);
   state("episodes", episodes_);
   state("crashes", crashes_);
-  state("last_crashes", last_crashes_);
 }
 
 }  // namespace reverie

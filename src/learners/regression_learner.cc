@@ -48,14 +48,32 @@ void RegressionLearner::Add(const torch::Tensor& obs, const torch::Tensor& actio
   };
   const torch::Tensor weights =
       precision.defined() ? precision : torch::eye(act_dim_).expand({count, act_dim_, act_dim_});
-  rows_ = torch::cat({rows_, torch::cat({as_rows(obs), as_rows(action), as_rows(weights)}, 1)});
+  added_.push_back(torch::cat({as_rows(obs), as_rows(action), as_rows(weights)}, 1));
 }
 
-torch::Tensor RegressionLearner::precision() const {
+int64_t RegressionLearner::rows() const {
+  int64_t count = rows_.size(0);
+  for (const torch::Tensor& rows : added_) {
+    count += rows.size(0);
+  }
+  return count;
+}
+
+void RegressionLearner::Gather() {
+  if (!added_.empty()) {
+    added_.insert(added_.begin(), rows_);
+    rows_ = torch::cat(added_);
+    added_.clear();
+  }
+}
+
+torch::Tensor RegressionLearner::precision() {
+  Gather();
   return rows_.slice(1, obs_dim_ + act_dim_).to(torch::kCPU, torch::kFloat64).mean(0).view({act_dim_, act_dim_});
 }
 
 Metrics RegressionLearner::Fit() {
+  Gather();
   if (rows() == 0) {
     throw std::logic_error("RegressionLearner: no labels to fit");
   }
@@ -93,6 +111,7 @@ void RegressionLearner::VisitState(StateVisitor& state) {
   state("normalizer", normalizer_);
   state("actor", actor_.parameters().values());
   state("adam", adam_);
+  Gather();
   state.Resizable("rows", rows_);
 }
 

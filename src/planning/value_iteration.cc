@@ -113,26 +113,10 @@ void ValueIteration::Solve() {
   const torch::Tensor grid = GridOf(numbers).contiguous();
   const int64_t points = grid.size(0);
   const int64_t actions = actions_.size(0);
-  const auto n = static_cast<int64_t>(numbers.size());
-
-  torch::Tensor next = torch::empty({points * actions, n}, torch::kFloat64);
-  torch::Tensor reward = torch::empty({points * actions}, torch::kFloat64);
-  torch::Tensor goes_on = torch::ones({points * actions}, torch::kFloat64);
-  const BatchedActionBounds bounds(env_->spec().action_low, env_->spec().action_high, torch::kFloat64);
-  const torch::Tensor env_actions = bounds.ToEnvAction(actions_).contiguous();
-  std::vector<double> obs(env_->spec().obs_low.size());
-  for (int64_t i = 0; i < points * actions; ++i) {
-    const double* state = grid.data_ptr<double>() + i / actions * n;
-    const double* action = env_actions.data_ptr<double>() + i % actions * env_actions.size(1);
-    env_->SetState({state, static_cast<size_t>(n)}, obs);
-    const StepResult step = env_->Step({action, static_cast<size_t>(env_actions.size(1))}, obs);
-    reward.data_ptr<double>()[i] = step.reward;
-    goes_on.data_ptr<double>()[i] = step.terminated ? 0 : 1;
-    const std::vector<double> after = env_->GetState();
-    std::copy(after.begin(), after.end(), next.data_ptr<double>() + i * n);
-  }
-  Corners corners = CornersOf(next);
-  corners.weight *= config_.discount * goes_on.unsqueeze(1);
+  const Outcomes outcomes = Try(grid, actions_);
+  const torch::Tensor& reward = outcomes.reward;
+  Corners corners = CornersOf(outcomes.next);
+  corners.weight *= outcomes.discount.unsqueeze(1);
 
   torch::Tensor value = torch::zeros({points}, torch::kFloat64);
   const auto backed_up = [&value](const torch::Tensor& rewards, const Corners& at) {
@@ -167,34 +151,44 @@ torch::Tensor ValueIteration::Value(const torch::Tensor& states) const {
   return (value_.index_select(0, corners.index.flatten()).view_as(corners.index) * corners.weight).sum(1);
 }
 
-torch::Tensor ValueIteration::ValuesOf(const std::vector<double>& state, const torch::Tensor& actions) const {
-  const int64_t count = actions.size(0);
-  torch::Tensor next = torch::empty({count, static_cast<int64_t>(state.size())}, torch::kFloat64);
-  torch::Tensor reward = torch::empty({count}, torch::kFloat64);
-  torch::Tensor goes_on = torch::ones({count}, torch::kFloat64);
+ValueIteration::Outcomes ValueIteration::Try(const torch::Tensor& states, const torch::Tensor& actions) const {
+  const int64_t count = states.size(0) * actions.size(0);
+  const int64_t n = states.size(1);
+  const int64_t m = actions.size(1);
+  Outcomes outcomes{.next = torch::empty({count, n}, torch::kFloat64),
+                    .reward = torch::empty({count}, torch::kFloat64),
+                    .discount = torch::full({count}, config_.discount, torch::kFloat64)};
   const BatchedActionBounds bounds(env_->spec().action_low, env_->spec().action_high, torch::kFloat64);
   const torch::Tensor env_actions = bounds.ToEnvAction(actions).contiguous();
   std::vector<double> obs(env_->spec().obs_low.size());
   for (int64_t i = 0; i < count; ++i) {
-    env_->SetState(state, obs);
-    const StepResult step = env_->Step(
-        {env_actions.data_ptr<double>() + i * env_actions.size(1), static_cast<size_t>(env_actions.size(1))}, obs);
-    reward[i] = step.reward;
-    goes_on[i] = step.terminated ? 0.0 : 1.0;
-    next[i] = torch::tensor(env_->GetState(), torch::kFloat64);
+    const double* state = states.data_ptr<double>() + i / actions.size(0) * n;
+    const double* action = env_actions.data_ptr<double>() + i % actions.size(0) * m;
+    env_->SetState({state, static_cast<size_t>(n)}, obs);
+    const StepResult step = env_->Step({action, static_cast<size_t>(m)}, obs);
+    const std::vector<double> after = env_->GetState();
+    std::copy(after.begin(), after.end(), outcomes.next.data_ptr<double>() + i * n);
+    outcomes.reward.data_ptr<double>()[i] = step.reward;
+    if (step.terminated) {
+      outcomes.discount.data_ptr<double>()[i] = 0;
+    }
   }
-  return reward + config_.discount * goes_on * Value(next);
+  return outcomes;
 }
 
 torch::Tensor ValueIteration::Action(const std::vector<double>& state) const {
-  torch::Tensor best = actions_[ValuesOf(state, actions_).argmax().item<int64_t>()];
+  const torch::Tensor here = torch::tensor(state, torch::kFloat64).unsqueeze(0);
+  const auto best_of = [&](const torch::Tensor& actions) {
+    const Outcomes outcomes = Try(here, actions);
+    return actions[(outcomes.reward + outcomes.discount * Value(outcomes.next)).argmax().item<int64_t>()];
+  };
+  torch::Tensor best = best_of(actions_);
   double spacing = 2.0 / static_cast<double>(config_.actions - 1);
   const std::vector<torch::Tensor> each(static_cast<size_t>(best.numel()),
                                         torch::linspace(-0.75, 0.75, 7, torch::kFloat64));
   const torch::Tensor about = GridOf(each);
   for (int64_t i = 0; i < kRefinements; ++i, spacing /= 4) {
-    const torch::Tensor tried = (best + spacing * about).clamp(-1, 1);
-    best = tried[ValuesOf(state, tried).argmax().item<int64_t>()];
+    best = best_of((best + spacing * about).clamp(-1, 1));
   }
   return best.clone();
 }

@@ -34,7 +34,7 @@ class Lessons {
 
   // After an env step. True where it was the last of an iteration, which begins the next.
   bool EndedBy(const std::optional<EpisodeStats>& episode, const TransitionBatch& last);
-  // Of the iteration that ended last: episodes, and those that the task ended (crashes).
+  // iteration, and crashes: the training episodes so far that the task ended.
   Metrics Report() const;
 
   void VisitState(StateVisitor& state);
@@ -42,8 +42,8 @@ class Lessons {
  private:
   LessonsConfig config_;
   int64_t iteration_ = 0;
-  int64_t episodes_ = 0, crashes_ = 0;  // of the present iteration
-  int64_t last_crashes_ = 0;
+  int64_t episodes_ = 0;  // of the present iteration
+  int64_t crashes_ = 0;   // of all
 };
 
 }  // namespace reverie

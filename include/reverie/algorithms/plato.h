@@ -1,10 +1,9 @@
 // Policy learning by an adaptive teacher: it acts as the expert would, but no more unlike the network than that is
 // worth.
 //
-//   iteration i: act for some episodes by  pi_lambda = argmin over pi of  E[Q] - H(pi) + lambda KL(pi || network)  at
-//   each
-//     step (control/adaptive_teacher.h); label every state with the expert's action, as sure as its Q_uu makes it; fit
-//     the network to all labels so far
+//   iteration i: act for some episodes, at each step by
+//       pi_lambda = argmin over pi of  E[Q] - H(pi) + lambda KL(pi || network)        (control/adaptive_teacher.h)
+//     label every state with the expert's action, as sure as its Q_uu makes it; fit the network to all labels so far
 //
 // Source: Kahn, Zhang, Levine and Abbeel 2017 (PLATO). States come to be those that the network would lead to, as with
 // DAgger, but the network itself never acts: its mistakes cost nothing in training. In the first iteration the expert

@@ -52,9 +52,13 @@ struct LqrResult {
 
 // The best controls of a linear-quadratic problem, by the Riccati recursion from V_T = l_T:
 //
-//   Q_xx = Q + A^T P A,   Q_ux = S + B^T P A,   Q_uu = R + B^T P B,   Q_x = q + A^T (p + P f),   Q_u = r + B^T (p + P
-//   f) K = -Q_uu^-1 Q_ux,    k = -Q_uu^-1 Q_u P <- Q_xx + K^T Q_uu K + K^T Q_ux + Q_ux^T K,   p <- Q_x + K^T Q_uu k +
-//   K^T Q_u + Q_ux^T k
+//   Q_xx = Q + A^T P A,          Q_ux = S + B^T P A,          Q_uu = R + B^T P B
+//   Q_x = q + A^T (p + P f),     Q_u = r + B^T (p + P f)
+//
+//   K = -Q_uu^-1 Q_ux,           k = -Q_uu^-1 Q_u
+//
+//   P <- Q_xx + K^T Q_uu K + K^T Q_ux + Q_ux^T K
+//   p <- Q_x + K^T Q_uu k + K^T Q_u + Q_ux^T k
 //
 // (P, p of t + 1 on the right). This long form of P and p is right for any K and k, also where bounds or a
 // regularisation made them others than the least.

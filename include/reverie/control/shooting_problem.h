@@ -52,9 +52,8 @@ struct ShootingProblem {
   std::function<void(const torch::Tensor& x, const torch::Tensor& y, torch::Tensor& difference)> difference;
 };
 
-// "number 2 of the state after step 3 is not finite", "... is 1e+300", "the cost of step 0 is not finite": what is
-// wrong with the trajectory along zero controls, of whose states none is to be larger than max_state; "" where nothing
-// is.
+// "along zero controls, number 2 of the state after step 3 is not finite", "... is 1e+300" where max_state is less, or
+// "along zero controls, the cost of step 0 is not finite"; "" where nothing is wrong with that trajectory.
 std::string WhatDiverges(const ShootingProblem& problem, double max_state);
 
 // A problem given by functions of tensors, differentiated by autograd in float64.

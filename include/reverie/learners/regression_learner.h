@@ -39,7 +39,7 @@ class RegressionLearner {
   // Labels rows: obs [B, obs_dim]; action y [B, m] in [-1, 1]; precision P [B, m, m], symmetric, or none for that of
   // equal weights.
   void Add(const torch::Tensor& obs, const torch::Tensor& action, const torch::Tensor& precision = {});
-  int64_t rows() const { return rows_.size(0); }
+  int64_t rows() const;
 
   // `updates` steps of Adam, each on batch_size rows drawn with replacement, or on all where there are no more.
   // Metrics: loss (mean over the steps), rows. Throws std::runtime_error where the loss is not finite, std::logic_error
@@ -50,18 +50,22 @@ class RegressionLearner {
   const GaussianActor& actor() const { return actor_; }
   GaussianActor& actor() { return actor_; }
   // S^-1 of the rows, [m, m] float64 on the CPU.
-  torch::Tensor precision() const;
+  torch::Tensor precision();
 
   void VisitState(StateVisitor& state);
 
  private:
+  // Has all rows in rows_: one copy for all that were added since.
+  void Gather();
+
   RegressionConfig config_;
   int64_t obs_dim_, act_dim_;
   torch::Generator generator_;
   Normalizer normalizer_;
   GaussianActor actor_;
   Adam adam_;
-  torch::Tensor rows_;  // [N, obs_dim + m + m^2] on the device: o, y, P
+  torch::Tensor rows_;                // [N, obs_dim + m + m^2] on the device: o, y, P
+  std::vector<torch::Tensor> added_;  // since they were gathered, likewise
 };
 
 }  // namespace reverie

@@ -58,8 +58,11 @@ class ValueIteration {
     torch::Tensor index, weight;
   };
   Corners CornersOf(const torch::Tensor& states) const;
-  // r + gamma V(x') of actions [K, m] at one state, [K].
-  torch::Tensor ValuesOf(const std::vector<double>& state, const torch::Tensor& actions) const;
+  // What each of actions [K, m] leads to in each of states [N, n]: x' [N K, n], r and gamma or, at an end, 0, [N K].
+  struct Outcomes {
+    torch::Tensor next, reward, discount;
+  };
+  Outcomes Try(const torch::Tensor& states, const torch::Tensor& actions) const;
 
   ValueIterationConfig config_;
   std::unique_ptr<Env> env_;
