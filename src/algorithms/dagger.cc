@@ -11,7 +11,7 @@ void Dagger::Config::Visit(Fields& fields) {
   run.Visit(fields);
   fields("env", env, "the environment");
   fields("expert", expert, "whose actions are the labels");
-  fields.Check([this] { return expert.choice.maker().misfit(env.maker); });
+  fields.Check([this] { return expert.Misfit(env.maker); });
   fields(
       "beta", beta,
       "the expert acts with the probability beta^(i - 1) in iteration i; 0: in the first alone, 1: in all (behaviour "
@@ -35,12 +35,11 @@ void Dagger::Train(RunContext& run) {
   while (collector_.env_steps() < config_.run.total_steps && !run.stopping()) {
     collector_.BeginIfNone();
     const Advice label = run.Timed("expert", [&] { return expert_(collector_.env()); });
-    learner_.Add(collector_.Observed(), label.action.unsqueeze(0));
+    learner_.Add(collector_.Observed(), label.Act());
     const double beta = std::pow(config_.beta, static_cast<double>(lessons_.iteration()));
     const bool expert_acts = std::uniform_real_distribution<double>(0, 1)(coin_) < beta;
     const std::optional<EpisodeStats> episode = run.Timed("env", [&] {
-      return expert_acts ? collector_.StepWith(label.action.unsqueeze(0).to(torch::kFloat32), nullptr)
-                         : collector_.Step(learner_.actor(), nullptr);
+      return expert_acts ? collector_.StepWith(label.Act(), nullptr) : collector_.Step(learner_.actor(), nullptr);
     });
     run.NoteEpisode(episode);
     if (lessons_.EndedBy(episode, collector_.last())) {

@@ -21,10 +21,11 @@ std::unique_ptr<Env> LessonsConfig::Limited(std::unique_ptr<Env> env) const {
 }
 
 std::string LessonsConfig::Misfit(const EnvMaker& maker, int64_t total_steps) const {
-  const int64_t steps = episodes * Limited(maker.make())->time_limit();
-  return steps <= total_steps
+  const int64_t limit = Limited(maker.make())->time_limit();
+  return limit == 0 || episodes <= total_steps / limit
              ? ""
-             : Text("an iteration takes up to ", steps, " env steps before its fit, and total_steps is ", total_steps);
+             : Text("an iteration takes ", episodes, " episodes of up to ", limit,
+                    " env steps before its fit, and total_steps is ", total_steps);
 }
 
 bool Lessons::EndedBy(const std::optional<EpisodeStats>& episode, const TransitionBatch& last) {

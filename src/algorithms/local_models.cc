@@ -16,13 +16,15 @@ void LocalModels::Config::Visit(Fields& fields) {
   run.Visit(fields);
   fields("env", env, "the environment");
   fields.Check([this] { return LocalModelMisfit(env.maker); });
+  fields.Check([this] { return env.observe.changes_nothing(); },
+               "observe as it is by default, as local models see the simulator's state");
   fields("rollouts", rollouts, "episodes from each start state that an update learns from (N)", AtLeast(2));
   fields.Check([this]() -> std::string {
     const std::unique_ptr<Env> own = env.maker.make();
-    const int64_t steps = rollouts * static_cast<int64_t>(own->start_states().size()) * own->time_limit();
-    return steps <= run.total_steps
+    const auto starts = static_cast<int64_t>(own->start_states().size());
+    return rollouts <= run.total_steps / std::max<int64_t>(1, starts * own->time_limit())
                ? ""
-               : Text("an update takes ", steps, " env steps, of that many episodes from ", own->start_states().size(),
+               : Text("an update takes that many episodes of ", own->time_limit(), " env steps from ", starts,
                       " start states, and total_steps is ", run.total_steps);
   });
   fields("local", local, "the local models");

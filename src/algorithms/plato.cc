@@ -12,7 +12,7 @@ void Plato::Config::Visit(Fields& fields) {
   run.Visit(fields);
   fields("env", env, "the environment");
   fields("expert", expert, "whose actions are the labels");
-  fields.Check([this] { return expert.choice.maker().misfit(env.maker); });
+  fields.Check([this] { return expert.Misfit(env.maker); });
   fields.Check([this]() -> std::string {
     return expert.choice.maker().knows_curvature
                ? ""
@@ -39,7 +39,7 @@ Plato::Plato(const Config& config, const torch::Device& device)
 
 torch::Tensor Plato::TaughtAction(const Advice& label) {
   if (lessons_.iteration() == 0) {
-    return label.action.unsqueeze(0).to(torch::kFloat32);
+    return label.Act();
   }
   torch::Generator unused = MakeGenerator(Rng(0), learner_.actor().device());
   const torch::Tensor pupil =
@@ -55,7 +55,7 @@ void Plato::Train(RunContext& run) {
   while (collector_.env_steps() < config_.run.total_steps && !run.stopping()) {
     collector_.BeginIfNone();
     const Advice label = run.Timed("expert", [&] { return expert_(collector_.env()); });
-    learner_.Add(collector_.Observed(), label.action.unsqueeze(0), label.curvature.unsqueeze(0));
+    learner_.Add(collector_.Observed(), label.Act(), label.curvature.unsqueeze(0));
     const std::optional<EpisodeStats> episode =
         run.Timed("env", [&] { return collector_.StepWith(TaughtAction(label), nullptr); });
     run.NoteEpisode(episode);

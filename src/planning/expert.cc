@@ -12,6 +12,19 @@
 namespace reverie {
 namespace {
 
+constexpr double kLeastCurvature = 1e-6;  // of the largest, in any direction
+
+// Symmetric and positive definite. Where a plan's last pass found no expansion at all it is one for every action.
+torch::Tensor Convex(const torch::Tensor& curvature) {
+  if (!torch::isfinite(curvature).all().item<bool>()) {
+    return torch::eye(curvature.size(0), torch::kFloat64);
+  }
+  const auto [values, vectors] = torch::linalg_eigh(0.5 * (curvature + curvature.t()));
+  const double largest = values.abs().max().item<double>();
+  const torch::Tensor raised = values.clamp_min(largest > 0 ? kLeastCurvature * largest : 1);
+  return torch::matmul(vectors * raised, vectors.t()).contiguous();
+}
+
 struct Regulated {
   std::shared_ptr<SimulatorDynamics> dynamics;
   Regulator regulator;
@@ -45,7 +58,7 @@ ExpertMaker LqrExpert() {
                 std::make_shared<StateFeedbackPolicy>(regulated.dynamics, about.x, about.u, about.solution.k);
             // The regulator's cost has no half.
             return [policy, q_uu = 2 * about.q_uu](const Env& env) {
-              return Advice{.action = policy->In(env), .curvature = q_uu};
+              return Advice{.action = policy->Unbounded(env), .curvature = q_uu};
             };
           },
           .knows_curvature = true};
@@ -67,10 +80,13 @@ ExpertMaker IlqrExpert() {
             return [config = *config, dynamics, problem](const Env& env) {
               torch::Generator generator = MakeGenerator(Rng(0).Split("expert"), torch::kCPU);
               const IlqrResult plan = FirstPlan(config, FollowedFrom(problem, *dynamics, &env), generator);
-              if (!IsUsable(plan.status) || plan.lqr.status != LqrStatus::kSolved) {
+              if (!IsUsable(plan.status)) {
                 throw std::runtime_error(std::string("no plan of the expert's: ") + Text(plan.status));
               }
-              return Advice{.action = plan.u[0].clone(), .curvature = plan.lqr.quu[0].clone()};
+              const int64_t m = problem.controls;
+              return Advice{.action = plan.u[0].clone(),
+                            .curvature = Convex(plan.lqr.quu.defined() ? plan.lqr.quu[0]
+                                                                       : torch::zeros({m, m}, torch::kFloat64))};
             };
           },
           .knows_curvature = true};
@@ -105,6 +121,17 @@ const std::vector<Kind<ExpertMaker>>& Experts() {
 void ExpertConfig::Visit(Fields& fields) {
   choice.VisitKind(fields, "what is imitated");
   fields.Section("options", "options of the expert", [this](Fields& options) { choice.VisitOptions(options); });
+}
+
+std::string ExpertConfig::Misfit(const EnvMaker& env) const {
+  const std::string misfit = choice.maker().misfit(env);
+  const Fields options = choice.maker().options();
+  for (const Field& option : options.list()) {
+    if (misfit.starts_with(option.name + ": ")) {
+      return "options: " + misfit;
+    }
+  }
+  return misfit;
 }
 
 }  // namespace reverie

@@ -259,9 +259,11 @@ void IlqrPolicy::RefuseFruitlessSearches(Memory& memory, const ShootingProblem& 
     return;
   }
   if (++memory.fruitless == kMostFruitlessSearches) {
+    const std::string along_zeros = WhatDiverges(problem, IlqrOptions().max_state);
     throw std::runtime_error(Text("in ", kMostFruitlessSearches, " searches in a row iLQR found no plan: ",
                                   status == IlqrStatus::kNotFinite ? "a derivative along its trajectory is not finite"
-                                                                   : WhatDiverges(problem, IlqrOptions().max_state)));
+                                  : along_zeros.empty()            ? "the trajectory of the plan is not finite"
+                                                                   : along_zeros));
   }
 }
 

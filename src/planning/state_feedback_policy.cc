@@ -16,10 +16,10 @@ StateFeedbackPolicy::StateFeedbackPolicy(std::shared_ptr<const SimulatorDynamics
   RequireDoubles("gain", gain_, {dynamics_->controls(), dynamics_->tangent_size()});
 }
 
-torch::Tensor StateFeedbackPolicy::In(const Env& env) const {
+torch::Tensor StateFeedbackPolicy::Unbounded(const Env& env) const {
   torch::Tensor difference = torch::empty({1, dynamics_->tangent_size()}, torch::kFloat64);
   dynamics_->Difference(dynamics_->StateOf(env).unsqueeze(0), x_goal_.unsqueeze(0), difference);
-  return (u_goal_ + torch::mv(gain_, difference[0])).clamp(-1, 1);
+  return u_goal_ + torch::mv(gain_, difference[0]);
 }
 
 torch::Tensor StateFeedbackPolicy::Act(const ActInput& input, PolicyMemory* /*memory*/, ActMode /*mode*/,
@@ -27,7 +27,7 @@ torch::Tensor StateFeedbackPolicy::Act(const ActInput& input, PolicyMemory* /*me
   std::vector<torch::Tensor> actions;
   for (const Env* env : input.envs) {
     if (env != nullptr) {
-      actions.push_back(In(*env).to(torch::kFloat32));
+      actions.push_back(Unbounded(*env).clamp(-1, 1).to(torch::kFloat32));
     }
   }
   if (static_cast<int64_t>(actions.size()) != input.obs.size(0)) {

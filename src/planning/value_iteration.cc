@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 #include <numeric>
+#include <set>
 #include <stdexcept>
 #include <tuple>
 
@@ -42,6 +43,12 @@ void ValueIterationConfig::Visit(Fields& fields) {
   fields.Check([this] { return high.size() == low.size(); }, "as many numbers as low");
   fields.Check([this] { return std::equal(low.begin(), low.end(), high.begin(), std::less<>()); },
                "numbers above those of low");
+  fields.Check(
+      [this] {
+        const auto finite = [](double x) { return std::isfinite(x); };
+        return std::all_of(low.begin(), low.end(), finite) && std::all_of(high.begin(), high.end(), finite);
+      },
+      "finite numbers, as low");
   fields("points", points, "points of the grid along each, ends included", AtLeast(2));
   fields.Check([this] { return points.size() == low.size(); }, "as many numbers as low");
   fields("periodic", periodic, "which of them, from 0, go round, as angles do: high is low again", AtLeast(0));
@@ -51,6 +58,8 @@ void ValueIterationConfig::Visit(Fields& fields) {
                            [this](int64_t i) { return i < static_cast<int64_t>(low.size()); });
       },
       "numbers below that of the state's");
+  fields.Check([this] { return std::set<int64_t>(periodic.begin(), periodic.end()).size() == periodic.size(); },
+               "each number once");
   fields("actions", actions, "values of each number of an action that are tried", AtLeast(2));
   fields("discount", discount, "discount factor per step (gamma)", {.low = 0, .high = 1, .high_open = true});
   fields("tolerance", tolerance, "the table is done once no value changes by more", Above(0));

@@ -110,6 +110,11 @@ FrozenPolicy FreezeActor(const GaussianActor& actor, const EnvSpec& spec, const 
                       .obs_std = torch::ones({spec.obs_dim()}),
                       .action_low = spec.action_low,
                       .action_high = spec.action_high};
+  if (ObserveConfig observe = env.observe; !observe.changes_nothing()) {
+    for (auto& [name, value] : EnvOptionsOf(Fields::Of(observe))) {
+      frozen.env_options.emplace_back("observe." + name, std::move(value));
+    }
+  }
   if (const std::optional<Normalizer>& normalizer = actor.normalizer()) {
     frozen.obs_mean = host(normalizer->mean());
     frozen.obs_std = host(normalizer->std());

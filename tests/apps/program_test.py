@@ -54,6 +54,14 @@ class BadInput(Case):
                                          "c.yaml:6: env.start_draws: is read only where env.start_states is empty"),
         "local models that begin anywhere": (TINY_LOCAL.replace("start_draws: 2", "start_draws: 0"),
                                              "c.yaml:6: env: start_states: expected at least one, or start_draws above 0"),
+        "local models that take longer": (TINY_LOCAL.replace("total_steps: 480", "total_steps: 199"),
+                                          "rollouts: an update takes that many episodes of 20 env steps from 2 start states, and total_steps is 199"),
+        "local models of observations": (TINY_LOCAL.replace("start_draws: 2", "start_draws: 2, observe: {frames: 2}"),
+                                         "env: expected observe as it is by default, as local models see the simulator's state"),
+        "a measure that is constant": (re.sub(r"model: {[^}]*}", "model: {kind: homoscedastic, members: 2, hidden: [16, 16], weight_decay: [0, 0, 0], "
+                                              "dropout: [0, 0, 0], patience: 1, retrain_every: 60}", TINY_PETS)
+                                       + "uncertainty: {use: penalty, measure: max_aleatoric, coefficient: 1}\n",
+                                       "measure: max_aleatoric is one constant of such a model"),
         "local models without a cost": (TINY_LOCAL.replace("LinearQuadratic-v0", "HalfCheetah-v5"),
                                         "c.yaml:6: env: HalfCheetah-v5 has no cost of its states that local models could minimise"),
         "a mixture's clusters without one": (TINY_LOCAL.replace("{kl_step", "{prior: gaussian, prior_clusters: 2, kl_step"),
@@ -1084,6 +1092,15 @@ class Imitation(Case):
             self.last(text)
             said = run("export", "r", "--out", "p.pt", cwd=self.cwd)
             self.assertEqual((said.returncode, said.stdout), (0, "wrote p.pt, p.json\n"), said.stderr)
+        options = json.loads((self.cwd / "p.json").read_text())["env_options"]
+        self.assertEqual({name: value for name, value in options.items() if name.startswith("observe.")},
+                         {"observe.columns": [0, 1, 2], "observe.frames": 2, "observe.differences": True})
+
+    def test_a_plan_teaches_where_its_last_backward_pass_found_no_least(self):
+        text = TINY_DAGGER.replace("Pendulum-v1, max_episode_steps: 50", "CartPoleSwingUp-v0, max_episode_steps: 25")
+        text = re.sub("expert: .*", "expert: {kind: ilqr, options: {horizon: 20, first_iterations: 3}}", text)
+        for text in (text, re.sub("beta: 0.5\n", "", text).replace("dagger", "plato")):
+            self.assertEqual(int(self.last(text, "total_steps=50")["updates"]), 2)
 
     def test_what_an_expert_cannot_teach_is_said_before(self):
         for text, change, words in (
@@ -1091,8 +1108,12 @@ class Imitation(Case):
                 (TINY_DAGGER, "expert.options.periodic=[2]", "periodic: expected numbers below that of the state's"),
                 (TINY_DAGGER, "expert.options.low=[3.2,-8]", "high: expected numbers above those of low"),
                 (TINY_DAGGER, "env.id=InvertedPendulum-v5", "low: expected 4 numbers, one for each of a state of InvertedPendulum-v5"),
-                (TINY_DAGGER, "lessons.episodes=7", "lessons: an iteration takes up to 350 env steps before its fit, and total_steps is 300"),
-                (TINY_PLATO, "expert.options.state_weights=[1,2]", "state_weights: expected 6 numbers, or one for all, got 2"),
+                (TINY_DAGGER, "lessons.episodes=7", "lessons: an iteration takes 7 episodes of up to 50 env steps before its fit, and total_steps is 300"),
+                (TINY_DAGGER, "lessons.episodes=9223372036854775807", "lessons: an iteration takes 9223372036854775807 episodes"),
+                (TINY_DAGGER, "expert.options.low=[-.inf,-8]", "expert.options.high: expected finite numbers, as low"),
+                (TINY_DAGGER, "expert.options.periodic=[0,0]", "expert.options.periodic: expected each number once"),
+                (TINY_PLATO, "expert.options.state_weights=[1,2]",
+                 "error: --set expert.options.state_weights=[1,2]: expert.options.state_weights: expected 6 numbers, or one for all, got 2"),
                 (TINY_PLATO.replace("0.1, 0.1, 0.1]", "0.1, 0.1, 0.1, 1, 1]"), "env={id: Reacher-v5}", "expert: Reacher-v5 about that state: no controller"),
                 (TINY_PLATO, "env.observe.columns=[9]", "columns: expected numbers from 0 to 8, as an observation has 9, got 9"),
                 (TINY_PLATO, "env.observe.columns=[1,1]", "columns: one is there twice"),

@@ -64,6 +64,13 @@ TEST(AdaptedAction, IsTheLeastInsideTheBounds) {
   EXPECT_GT(std::abs((free.clamp(-1, 1) - found)[1].item<double>()), 0.01);
 }
 
+// An expert that would do more than it can yields the less: (3 - 1) / 2, not (1 - 1) / 2.
+TEST(AdaptedAction, OfAnExpertBeyondTheBoundsIsTheLeastOfItsCost) {
+  const torch::Tensor one = torch::ones({1, 1}, kDouble);
+  EXPECT_NEAR(AdaptedAction(torch::tensor({3.0}, kDouble), one, torch::tensor({-1.0}, kDouble), one, 1).item<double>(),
+              1, 1e-12);
+}
+
 TEST(AdaptedAction, IsTheExpertsWhereNothingCanBeWeighed) {
   Case here;
   here.curvature = -here.curvature;

@@ -173,8 +173,11 @@ class BrokenSearches : public testing::Test {
                 [this](const torch::Tensor&, const Env*) {
                   ShootingProblem problem = ProblemOf(
                       {.dynamics = [this](const torch::Tensor& x, const torch::Tensor& u) { return broken_ * x + u; },
-                       .cost = [](const torch::Tensor& x, const torch::Tensor& u,
-                                  const torch::Tensor&) { return x.square().sum(1) + u.square().sum(1); },
+                       .cost =
+                           [this](const torch::Tensor& x, const torch::Tensor& u, const torch::Tensor&) {
+                             const torch::Tensor cost = x.square().sum(1) + u.square().sum(1);
+                             return root_ ? cost + u.abs().sqrt().sum(1) : cost;
+                           },
                        .terminal_cost = {}},
                       torch::ones({2}, torch::kFloat64), 1);
                   problem.horizon = 3;
@@ -200,6 +203,7 @@ class BrokenSearches : public testing::Test {
       "finite";
 
   double broken_ = 1;
+  bool root_ = false;  // in a cost whose derivative at zero controls is infinite
   int64_t step_ = 0;
   IlqrPolicy policy_;
   std::unique_ptr<PolicyMemory> memory_;
@@ -213,6 +217,14 @@ TEST_F(BrokenSearches, AHundredInARowEndIt) {
   broken_ = std::numeric_limits<double>::quiet_NaN();
   Act(99);
   EXPECT_THAT([&] { Act(1); }, testing::ThrowsMessage<std::runtime_error>(testing::StrEq(kSays)));
+}
+
+TEST_F(BrokenSearches, AreThoseWithoutDerivativesToo) {
+  root_ = true;
+  Act(99);
+  EXPECT_THAT([&] { Act(1); }, testing::ThrowsMessage<std::runtime_error>(testing::StrEq(
+                                   "in 100 searches in a row iLQR found no plan: a derivative along its trajectory is "
+                                   "not finite")));
 }
 
 TEST_F(BrokenSearches, AreCountedOnFromACheckpoint) {

@@ -18,9 +18,9 @@
 
 namespace reverie {
 
-// Its mean in [-1, 1], [m]. expert u* and pupil mu [m], curvature Q_uu and pupil_precision S^-1 [m, m], symmetric; all
-// float64 on the CPU. Where the sum of the two is not positive definite, or a number not finite, it is the expert's
-// action. Throws std::invalid_argument where a shape does not fit or lambda is negative.
+// Its mean in [-1, 1], [m]. expert u*, which may lie beyond, and pupil mu [m], curvature Q_uu and pupil_precision S^-1
+// [m, m], symmetric; all float64 on the CPU. Where the sum of the two is not positive definite, or a number not finite,
+// it is the expert's action, clipped. Throws std::invalid_argument where a shape does not fit or lambda is negative.
 torch::Tensor AdaptedAction(const torch::Tensor& expert, const torch::Tensor& curvature, const torch::Tensor& pupil,
                             const torch::Tensor& pupil_precision, double lambda);
 

@@ -111,10 +111,10 @@ class Ilqr {
   void Solve(const ShootingProblem& problem, const torch::Tensor& controls, const IlqrDamping& damping,
              IlqrResult* result);
 
-  // From a plan that was made from another start: the search begins with the trajectory that costs least of those along
-  // clip(u_t + alpha K_t (x - x_t)) for the step sizes alpha. An unstable system leaves any plan that is acted out
-  // without its feedback, and far from it an expansion tells little. Where none of them is finite, from the controls
-  // alone. MuJoCo MPC begins likewise (Howell et al. 2022).
+  // From a plan that was made from another start: the search begins with the trajectory that costs least, of those
+  // tried at once, along clip(u_t + alpha K_t (x - x_t)) for the step sizes alpha. An unstable system leaves any plan
+  // that is acted out without its feedback, and far from it an expansion tells little. Where none of them is finite,
+  // from the controls alone. MuJoCo MPC begins likewise (Howell et al. 2022).
   void Solve(const ShootingProblem& problem, const IlqrPlan& plan, const IlqrDamping& damping, IlqrResult* result);
 
  private:

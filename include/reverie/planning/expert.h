@@ -15,10 +15,14 @@
 namespace reverie {
 
 struct Advice {
-  torch::Tensor action;  // u* [m] float64 in [-1, 1]
-  // Q_uu [m, m]: another action costs 1/2 (u - u*)^T Q_uu (u - u*) more, to second order. Undefined where the expert
-  // does not know.
+  // u* [m] float64: the least of its cost, which the regulator may have beyond the bounds of actions.
+  torch::Tensor action;
+  // Q_uu [m, m]: another action costs 1/2 (u - u*)^T Q_uu (u - u*) more, to second order. Positive definite: next to
+  // nothing in directions in which it is not. Undefined where the expert does not know.
   torch::Tensor curvature;
+
+  // The expert's action in [-1, 1], a row [1, m] float32.
+  torch::Tensor Act() const { return action.clamp(-1, 1).unsqueeze(0).to(torch::kFloat32); }
 };
 
 // In the state that the environment is in.
@@ -43,6 +47,8 @@ struct ExpertConfig {
   Choice<ExpertMaker> choice{"expert.kind", Experts(), "lqr"};
 
   void Visit(Fields& fields);
+  // Why that expert has nothing to say of a task, or "": for Fields::Check of this section.
+  std::string Misfit(const EnvMaker& env) const;
 };
 
 }  // namespace reverie

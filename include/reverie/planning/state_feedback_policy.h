@@ -23,8 +23,8 @@ class StateFeedbackPolicy final : public Policy {
 
   torch::Tensor Act(const ActInput& input, PolicyMemory* memory, ActMode mode,
                     torch::Generator& generator) const override;
-  // The action in that environment, [m] float64.
-  torch::Tensor In(const Env& env) const;
+  // u* + K (x - x*) in that environment, not clipped, [m] float64.
+  torch::Tensor Unbounded(const Env& env) const;
   torch::Device device() const override { return torch::kCPU; }
 
  private:

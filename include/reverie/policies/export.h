@@ -20,10 +20,11 @@
 // within the bounds rounded to float32. Where the policy has neither head, sample is forward.
 //
 // The JSON file is one object with the keys format_version, env_id, env_options (name -> value, as the environment's
-// constructor takes them), obs_dim, act_dim, action_low, action_high, obs_mean, obs_std, layers: [{weight: [out][in],
-// bias, activation}] and, where there is such a head, log_std: {weight, bias, low, high} or std: {weight, bias, least}.
-// An infinite option is written as the largest finite float64 of its sign: every reader takes it, and as a bound it
-// means the same.
+// constructor takes them; where less is observed than it tells, also observe.columns, observe.frames and
+// observe.differences, as in env/observed_env.h), obs_dim, act_dim, action_low, action_high, obs_mean, obs_std, layers:
+// [{weight: [out][in], bias, activation}] and, where there is such a head, log_std: {weight, bias, low, high} or std:
+// {weight, bias, least}. An infinite option is written as the largest finite float64 of its sign: every reader takes
+// it, and as a bound it means the same.
 //
 // Not supported: image observations, policies with memory, full-covariance or multi-modal distributions.
 #ifndef REVERIE_POLICIES_EXPORT_H_
