@@ -324,6 +324,7 @@ torch::jit::Module ModuleOf(const PlannerParts& parts, const EnvSpec& spec, cons
     module.register_parameter(name, copy(name, tensor), /*is_buffer=*/false);
   };
   integer("format_version", kPolicyFormatVersion);
+  text("needs", "LibTorch 2.2 or newer");
   text("env_id", spec.id);
   text("planner", parts.planner.choice.kind());
   integer("obs_dim", spec.obs_dim());

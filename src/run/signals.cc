@@ -13,7 +13,10 @@ constexpr std::array<std::pair<int, const char*>, StopSignals::kSignals> kNames 
                                                                                     {SIGHUP, "SIGHUP"},
                                                                                     {SIGXCPU, "SIGXCPU"},
                                                                                     {SIGUSR1, "SIGUSR1"},
-                                                                                    {SIGUSR2, "SIGUSR2"}}};
+                                                                                    {SIGUSR2, "SIGUSR2"},
+                                                                                    {SIGALRM, "SIGALRM"},
+                                                                                    {SIGVTALRM, "SIGVTALRM"},
+                                                                                    {SIGPWR, "SIGPWR"}}};
 
 std::atomic<int> received{0};
 std::atomic<bool> guarded{false};

@@ -297,7 +297,9 @@ Sweep ReadSweep(const fs::path& file, const fs::path& out, const EnvRegistry& en
   std::vector<SweepRun> unseeded;
   std::set<fs::path> known;
   std::set<std::string> said{""};
+  const bool has_grid = !document.Section("grid").Keys().empty();
   for (const Task& task : tasks) {
+    std::map<std::string, std::string> of_grid;  // a config but for its variant -> that
     for (const Variant& variant : variants) {
       ConfigDocument config = variant.base ? OpenNamed(*variant.base, "base", variant.base_where)
                                            : OpenNamed(folder / fields.base, "base", document.Where("base"));
@@ -324,6 +326,12 @@ Sweep ReadSweep(const fs::path& file, const fs::path& out, const EnvRegistry& en
         Fail(file.string(), run.task + "/" + run.variant + " is there twice: two tasks or variants have the same name");
       }
       sweep.configs.push_back({.path = run.config, .yaml = ToYaml(maker.fields())});
+      maker.run().variant.clear();
+      const auto [same, is_new] = of_grid.try_emplace(ToYaml(maker.fields()), run.variant);
+      if (has_grid && !is_new) {
+        Fail(document.Where("grid"),
+             "grid: " + same->second + " and " + run.variant + " are one config of " + run.task);
+      }
       unseeded.push_back(run);
     }
   }

@@ -19,8 +19,11 @@ using testing::ElementsAreArray;
 // What happened in the run of the test, in order.
 struct Journal {
   std::vector<std::string> events;
-  Algorithm* algorithm = nullptr;  // the one that trains
-  int64_t steps = 0;               // real steps so far; a step's observation is its number
+  Algorithm* algorithm = nullptr;                            // the one that trains
+  const Env* acted_on = nullptr;                             // the first environment that it makes
+  int64_t steps = 0;                                         // real steps so far; a step's observation is its number
+  std::string counts = "learner/updates", unit = "updates";  // a number in its state that an act is told with
+  std::function<std::string(double action)> told_of_action = [](double) { return ""; };
 
   void Note(const std::string& event) {
     if (events.empty() || events.back() != event) {
@@ -36,7 +39,7 @@ struct Journal {
 };
 Journal* journal = nullptr;
 
-// Counts its steps in its observation. Episodes of seven.
+// Counts its steps in its observation, where an algorithm acts on it. Episodes of seven. Copies of it are x' = x + u.
 class JournalEnv final : public Env {
  public:
   struct Options {
@@ -44,6 +47,10 @@ class JournalEnv final : public Env {
   };
   JournalEnv(const std::string& id, const Options&) {
     spec_ = {.id = id, .obs_low = {0}, .obs_high = {1e6}, .action_low = {-1}, .action_high = {1}, .time_limit = 7};
+    spec_.state_names = {"x"};
+    if (journal != nullptr && journal->acted_on == nullptr) {
+      journal->acted_on = this;
+    }
   }
   const EnvSpec& spec() const override { return spec_; }
 
@@ -60,22 +67,39 @@ class JournalEnv final : public Env {
       journal->Note("imagine");
       return obs.select(1, 0);
     };
+    task.terminated = NeverTerminated;
+    task.state_cost = [](const torch::Tensor& x, const torch::Tensor& u, const torch::Tensor&) {
+      const torch::Tensor seen = x.detach();
+      journal->Note("learn from steps " + std::to_string(seen.min().item<int64_t>()) + " to " +
+                    std::to_string(seen.max().item<int64_t>()));
+      return u.square().sum(1);
+    };
     return task;
   }
 
  private:
   void DoReset(RandomEngine&, std::span<double> obs) override { obs[0] = static_cast<double>(journal->steps); }
-  StepResult DoStep(std::span<const double>, std::span<double> obs) override {
+  StepResult DoStep(std::span<const double> action, std::span<double> obs) override {
+    if (journal == nullptr || journal->acted_on != this) {
+      x_ += action[0];
+      obs[0] = x_;
+      return {};
+    }
     journal->Note("act " + std::to_string(journal->steps) + " after " + std::to_string(journal->Number("fits")) +
-                  " fits, " + std::to_string(journal->Number("learner/updates")) + " updates");
+                  " fits, " + std::to_string(journal->Number(journal->counts)) + " " + journal->unit +
+                  journal->told_of_action(action[0]));
     obs[0] = static_cast<double>(++journal->steps);
     return {};
   }
-  void DoSetState(std::span<const double>, std::span<double>) override {}
+  void DoSetState(std::span<const double> state, std::span<double> obs) override { x_ = obs[0] = state[0]; }
+  std::vector<double> DoState() const override {
+    return {journal != nullptr && journal->acted_on == this ? static_cast<double>(journal->steps) : x_};
+  }
   std::vector<double> DoSnapshot() const override { return {}; }
   void DoRestore(std::span<const double>) override {}
 
   EnvSpec spec_;
+  double x_ = 0;
 };
 
 class OrderTest : public testing::Test {
@@ -88,12 +112,13 @@ class OrderTest : public testing::Test {
   ~OrderTest() override { journal = nullptr; }
 
   // Trains for 42 steps, the first 20 of them random.
-  void Train(const std::string& yaml) {
-    const ConfigDocument document = ConfigDocument::FromText(
-        "total_steps: 42\nexploration_steps: 20\nenv: {id: Journal-v0}\neval: {every_steps: 1000}\n" + yaml,
-        "test.yaml");
+  void Train(const std::string& yaml) { TrainAll("exploration_steps: 20\nenv: {id: Journal-v0}\n" + yaml); }
+  void TrainAll(const std::string& yaml) {
+    const ConfigDocument document =
+        ConfigDocument::FromText("total_steps: 42\neval: {every_steps: 1000}\n" + yaml, "test.yaml");
     const AlgorithmMaker maker = ReadAlgorithm(document, envs_);
     journal_.events.clear();  // which looks at the reward
+    journal_.acted_on = nullptr;
     const std::unique_ptr<Algorithm> algorithm = maker.make(torch::kCPU);
     journal_.algorithm = algorithm.get();
     const RunFacts facts{.algorithm = "test", .env = "Journal-v0", .device = "cpu", .threads = 1};
@@ -104,9 +129,13 @@ class OrderTest : public testing::Test {
                     .export_policy = [] {}});
     run.Begin(/*resume=*/false);
     algorithm->Train(run);
-    updates_ = journal_.Number("learner/updates");
+    updates_ = journal_.Number(journal_.counts);
     fits_ = journal_.Number("fits");
   }
+
+  void WatchLessons();
+  // Three iterations of two episodes, with what is told by WatchLessons.
+  void CheckLessons(const std::string& rest);
 
   // Each rung of the ladder with the rest of a config, plans being of five steps.
   void CheckLadder(const std::string& rest);
@@ -114,7 +143,7 @@ class OrderTest : public testing::Test {
   std::vector<std::string> expected_;
   void ExpectAct(int64_t step, int64_t fits, int64_t updates) {
     expected_.push_back("act " + std::to_string(step) + " after " + std::to_string(fits) + " fits, " +
-                        std::to_string(updates) + " updates");
+                        std::to_string(updates) + " " + journal_.unit);
   }
   void ExpectFit(int64_t steps) { expected_.push_back("fit to steps 0 to " + std::to_string(steps - 1)); }
 
@@ -271,6 +300,56 @@ TEST_F(OrderTest, IlqrFitsThenPlansThenActs) {
       "model: {members: 9, elites: 9, hidden: [8], weight_decay: [0, 0], holdout_ratio: 0, max_epochs: 1, "
       "retrain_every: 10}\n");
 }
+
+TEST_F(OrderTest, LocalModelsUpdateFromTheEpisodesSinceTheLastUpdate) {
+  journal_.counts = "updates";
+  TrainAll(
+      "algorithm: local_models\nenv: {id: Journal-v0, start_states: [[0]]}\nrollouts: 3\n"
+      "local: {prior: none}\n");
+  for (int64_t step = 0; step < 42; ++step) {
+    ExpectAct(step, 0, step / 21);
+    if (step % 21 == 20) {
+      expected_.push_back("learn from steps " + std::to_string(step - 20) + " to " + std::to_string(step));
+    }
+  }
+  EXPECT_THAT(journal_.events, ElementsAreArray(expected_));
+  EXPECT_EQ(updates_, 2);
+}
+
+// Of what happens between two acts of an algorithm that is taught: how many labels it has, and whether its network
+// changed. The
+// expert's action is -1, as it drives the count of steps towards -10.
+void OrderTest::WatchLessons() {
+  journal_.counts = "lessons/iteration";
+  journal_.unit = "iterations";
+  journal_.told_of_action = [this, network = torch::Tensor()](double action) mutable {
+    const StateTree state = SaveState(*journal_.algorithm);
+    const torch::Tensor actor = state.values().tensors.at("learner/actor").clone();
+    const bool changed = network.defined() && !torch::equal(actor, network);
+    network = actor;
+    return " with " + std::to_string(state.values().tensors.at("learner/rows").size(0)) + " labels" +
+           (changed ? ", after a fit" : "") + (action == -1 ? ", by the expert" : "");
+  };
+}
+
+void OrderTest::CheckLessons(const std::string& rest) {
+  WatchLessons();
+  TrainAll(
+      "env: {id: Journal-v0}\nexpert: {kind: lqr, options: {state: [-10]}}\nlessons: {episodes: 2}\n"
+      "learner: {hidden: [8], updates: 1}\n" +
+      rest);
+  for (int64_t step = 0; step < 42; ++step) {
+    ExpectAct(step, 0, step / 14);
+    expected_.back() += " with " + std::to_string(step + 1) + " labels" +
+                        (step > 0 && step % 14 == 0 ? ", after a fit" : "") + (step < 14 ? ", by the expert" : "");
+  }
+  EXPECT_THAT(journal_.events, ElementsAreArray(expected_));
+  EXPECT_EQ(updates_, 3);
+}
+
+TEST_F(OrderTest, DaggerLabelsThenActsThenFits) { CheckLessons("algorithm: dagger\nbeta: 0\n"); }
+
+TEST_F(OrderTest, PlatoLabelsThenActsThenFits) { CheckLessons("algorithm: plato\nlambda: 1e9\n"); }
 
 }  // namespace
 }  // namespace reverie

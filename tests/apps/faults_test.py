@@ -182,7 +182,7 @@ class Process(Case):
 
     def test_signals_that_say_stop(self):
         self.write(TINY_SAC.replace("500", "2000000"))
-        for name in ("SIGHUP", "SIGXCPU", "SIGUSR1", "SIGUSR2"):
+        for name in ("SIGHUP", "SIGXCPU", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPWR"):
             for ignored in (False, True):
                 with self.subTest(name, ignored=ignored):
                     number = getattr(signal, name)

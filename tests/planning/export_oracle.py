@@ -26,6 +26,7 @@ def close(values, expected, tolerance):
 
 def facts(planner, case, folder):
     assert (planner.env_id, planner.planner, planner.format_version) == ("LinearQuadratic-v0", "cem", 1)
+    assert planner.needs == "LibTorch 2.2 or newer"
     assert (planner.obs_dim, planner.act_dim, planner.horizon) == (4, 2, 12)
     obs = torch.from_numpy(case["obs"])
     torch.manual_seed(3)

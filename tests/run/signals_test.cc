@@ -25,7 +25,7 @@ TEST(StopSignals, NoteSigint) { EXPECT_EXIT(ExitWithNote({SIGINT}), testing::Exi
 TEST(StopSignals, NoteSigterm) { EXPECT_EXIT(ExitWithNote({SIGTERM}), testing::ExitedWithCode(SIGTERM), ""); }
 
 TEST(StopSignals, NoteWhatIsSentBeforeATimeIsUpOrATerminalGone) {
-  for (const int signal : {SIGHUP, SIGXCPU, SIGUSR1, SIGUSR2}) {
+  for (const int signal : {SIGHUP, SIGXCPU, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPWR}) {
     EXPECT_EXIT(ExitWithNote({signal, signal, SIGTERM}), testing::ExitedWithCode(signal), "");
   }
 }
@@ -35,7 +35,7 @@ TEST(StopSignals, LeaveAloneWhatWasIgnored) {
     std::signal(ignored, SIG_IGN);
     ExitWithNote({ignored, SIGTERM});
   };
-  for (const int signal : {SIGHUP, SIGXCPU, SIGUSR1, SIGUSR2}) {
+  for (const int signal : {SIGHUP, SIGXCPU, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPWR}) {
     EXPECT_EXIT(run(signal), testing::ExitedWithCode(SIGTERM), "");
   }
   EXPECT_EXIT(run(SIGINT), testing::ExitedWithCode(SIGINT), "");  // as in a script's background

@@ -34,7 +34,8 @@
 // members are elites. Weights and Adam's moments go on from the last fit.
 //
 // Sources: Chua et al. 2018, section 4 (PETS); Janner et al. 2019, appendix C, and its code (MBPO). The options
-// target: next_obs and normalize_targets: "Fixing that free lunch", arXiv 2510.01457.
+// target: next_obs and normalize_targets: "Fixing that free lunch", arXiv 2510.01457. Where a column has hardly moved,
+// next observations in their own units are steep in those of that column: they are for use together.
 #ifndef REVERIE_MODELS_GAUSSIAN_ENSEMBLE_H_
 #define REVERIE_MODELS_GAUSSIAN_ENSEMBLE_H_
 

@@ -10,6 +10,7 @@
 //       what sequences of actions in [-1, 1] are imagined to earn (planning/imagined_return.h)
 //   predict(obs: [B, obs_dim], action: [B, act_dim]) -> (mean, var), both [E, B, D]
 //       the elites' Gaussians (DynamicsModel::Predict)
+//   needs: str                "LibTorch 2.2 or newer", also read without loading it: unzip -p policy.pt '*/data.pkl'
 //   env_id: str, planner: str, obs_dim: int, act_dim: int, horizon: int, format_version: int
 // Observations of another float type are rounded to float32. It runs on the device it is moved to. Nothing it computes
 // has gradients. Where no candidate's return is finite the plan stays as it began; an observation that is not finite

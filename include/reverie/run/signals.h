@@ -14,15 +14,17 @@ namespace reverie {
 //   SIGHUP             the terminal was closed
 //   SIGXCPU            its limit of processor time is near
 //   SIGUSR1, SIGUSR2   what batch systems send before they end a job
-// The last four are left alone where they were ignored before, as by nohup. SIGQUIT is no wish but an end: its default
-// action stays.
+//   SIGALRM, SIGVTALRM a timer that was set before the program was started has run down
+//   SIGPWR             the power fails
+// All but the first two are left alone where they were ignored before, as by nohup. SIGQUIT is no wish but an end: its
+// default action stays, as do those of faults (SIGSEGV), of SIGPROF, which profilers use, and of real-time signals.
 //
 // A SIGINT after the first signal ends the process at once, by the default action; further signals change nothing.
 // Forgets an earlier note when made, puts the former handlers back when destroyed. Throws std::logic_error where
 // another one lives.
 class StopSignals {
  public:
-  static constexpr size_t kSignals = 6;
+  static constexpr size_t kSignals = 9;
 
   StopSignals();
   ~StopSignals();
