@@ -99,6 +99,7 @@ eval: {every_steps: 240, episodes: 2}
 checkpoint: {every_steps: 150}
 log: {every_steps: 60}
 """
+TINY_GPS = TINY_LOCAL.replace("local_models", "gps") + "learner: {hidden: [16], updates: 20}\n"
 TINY_DAGGER = """algorithm: dagger
 total_steps: 300
 threads: 1

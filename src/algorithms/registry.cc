@@ -6,6 +6,7 @@
 
 #include "reverie/algorithms/dagger.h"
 #include "reverie/algorithms/dhmbpo.h"
+#include "reverie/algorithms/gps.h"
 #include "reverie/algorithms/ilqr.h"
 #include "reverie/algorithms/local_models.h"
 #include "reverie/algorithms/mbpo.h"
@@ -41,6 +42,7 @@ const std::vector<AlgorithmEntry>& Algorithms() {
   static const std::vector<AlgorithmEntry> kTable{
       EntryOf<Dagger>("dagger", "imitation of a controller on the imitator's own states (Ross et al. 2011)"),
       EntryOf<Dhmbpo>("dhmbpo", "double-horizon model-based policy optimisation (Kubo et al. 2025)"),
+      EntryOf<Gps>("gps", "a network guided by local controllers (Montgomery and Levine 2016)"),
       EntryOf<IlqrControl>("ilqr", "optimal control of a learned model (iLQR: Li and Todorov 2004)"),
       EntryOf<LocalModels>("local_models",
                            "linear-Gaussian controllers through locally fitted dynamics (Levine and Abbeel 2014)"),

@@ -12,14 +12,35 @@ struct EvalArguments {
   std::string run_dir;
   int64_t episodes = 10;
   int64_t seed = 0;
+  bool new_starts = false;
+  std::string start_states;
   bool json = false;
 };
 
+// "[[0, 1], [2, 3]]"; "" is none.
+Env::States ReadStates(const std::string& text) {
+  Env::States states;
+  if (!text.empty()) {
+    Fields fields;
+    fields("start_states", states, "states that episodes begin in");
+    ConfigDocument::FromText("start_states: " + text, "--start-states").ReadInto(fields);
+  }
+  return states;
+}
+
 void Eval(const EvalArguments& arguments, const EnvRegistry& envs) {
   const TrainedRun run = LoadTrainedRun(arguments.run_dir, envs);
+  EnvMaker env = run.maker.env().maker;
+  if (arguments.new_starts || !arguments.start_states.empty()) {
+    env.make = [make = env.make, starts = ReadStates(arguments.start_states)] {
+      std::unique_ptr<Env> made = make();
+      made->SetStartStates(starts);
+      return made;
+    };
+  }
   const EvalResult result =
-      Evaluate(run.algorithm->policy(), run.maker.env().maker,
-               Rng(static_cast<uint64_t>(arguments.seed)).Split("eval command"), arguments.episodes);
+      Evaluate(run.algorithm->policy(), env, Rng(static_cast<uint64_t>(arguments.seed)).Split("eval command"),
+               arguments.episodes);
   if (arguments.json) {
     nlohmann::ordered_json json{{"env", run.maker.env().id}};
     AddReturns(result, json);
@@ -37,6 +58,13 @@ void AddEvalCommand(CLI::App& program, const EnvRegistry& envs) {
   command->add_option("run_dir", arguments->run_dir, "Folder of the run")->required();
   AddOption(*command, "--episodes", arguments->episodes, "Whole episodes", AtLeast(1));
   AddOption(*command, "--seed", arguments->seed, "Seed of the start states", AtLeast(0));
+  CLI::Option* new_starts =
+      command->add_flag("--new-starts", arguments->new_starts,
+                        "From states that resets draw, whatever env.start_states and env.start_draws say");
+  command
+      ->add_option("--start-states", arguments->start_states,
+                   "From these, one after the other, as \"[[0, 1], [2, 3]]\" for a task with a state of two numbers")
+      ->excludes(new_starts);
   command->add_flag("--json", arguments->json, "One JSON object on stdout");
   command->callback([arguments, &envs] { Eval(*arguments, envs); });
 }

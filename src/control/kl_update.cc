@@ -20,19 +20,13 @@ bool IsFinite(const torch::Tensor& tensor) { return torch::isfinite(tensor).all(
 
 // (l - eta log p_old) / (eta + w), without what does not depend on x or u.
 QuadraticCost Penalised(const QuadraticCost& cost, const LinearGaussianController& old, double eta, double w) {
-  const torch::Tensor& k = old.gains.feedback;
-  const torch::Tensor& precision = old.precision;
-  const torch::Tensor pk = torch::matmul(precision, k);
-  const torch::Tensor pk0 = torch::matmul(precision, old.gains.feedforward.unsqueeze(2)).squeeze(2);
-  const int64_t horizon = old.horizon();
   QuadraticCost sum{.xx = cost.xx.clone(),
-                    .ux = cost.ux - eta * pk,
-                    .uu = cost.uu + eta * precision,
+                    .ux = cost.ux.clone(),
+                    .uu = cost.uu.clone(),
                     .x = cost.x.clone(),
-                    .u = cost.u - eta * pk0,
+                    .u = cost.u.clone(),
                     .c = cost.c.clone()};
-  sum.xx.slice(0, 0, horizon).add_(torch::matmul(k.transpose(1, 2), pk), eta);
-  sum.x.slice(0, 0, horizon).add_(torch::matmul(k.transpose(1, 2), pk0.unsqueeze(2)).squeeze(2), eta);
+  AddSurprise(old, torch::full({old.horizon()}, eta, torch::kFloat64), &sum);
   for (torch::Tensor* tensor : {&sum.xx, &sum.ux, &sum.uu, &sum.x, &sum.u, &sum.c}) {
     tensor->div_(eta + w);
   }
@@ -46,6 +40,12 @@ torch::Tensor CovarianceOf(const torch::Tensor& quu) {
     return torch::full_like(quu, kInfinity);
   }
   return torch::cholesky_inverse(factor).contiguous();
+}
+
+// (eta + w + w_t) / (eta + w), [T, 1, 1] or 1: what the noise of a step is more than with w alone.
+torch::Tensor Temperatures(const KlUpdateOptions& options, double eta) {
+  return options.step_entropy.defined() ? (1 + options.step_entropy / (eta + options.entropy_weight)).view({-1, 1, 1})
+                                        : torch::ones({}, torch::kFloat64);
 }
 
 // The same controller with eigenvalues of its covariances of at least min_std^2, where they can be had.
@@ -96,7 +96,7 @@ KlUpdateResult PenalisedUpdate(const GaussianStates& start, const LinearGaussian
     return result;
   }
   std::optional<LinearGaussianController> controller =
-      LinearGaussianController::IfPositive(lqr.gains, CovarianceOf(lqr.quu));
+      LinearGaussianController::IfPositive(lqr.gains, CovarianceOf(lqr.quu) * Temperatures(options, eta));
   if (!controller) {
     result.status = KlStatus::kNotPositiveDefinite;
     return result;

@@ -132,6 +132,19 @@ double ExpectedCost(const QuadraticCost& cost, const GaussianStates& states,
   return (sum + (cost.x * x).sum() + (cost.u * u).sum() + cost.c.sum()).item<double>();
 }
 
+void AddSurprise(const LinearGaussianController& p, const torch::Tensor& weights, QuadraticCost* cost) {
+  RequireCost(*cost, p.horizon(), p.states(), p.controls());
+  const torch::Tensor& k = p.gains.feedback;
+  const torch::Tensor precision = weights.view({-1, 1, 1}) * p.precision;
+  const torch::Tensor pk = torch::matmul(precision, k);
+  const torch::Tensor pk0 = torch::matmul(precision, p.gains.feedforward.unsqueeze(2)).squeeze(2);
+  cost->xx.slice(0, 0, p.horizon()).add_(torch::matmul(k.transpose(1, 2), pk));
+  cost->ux.sub_(pk);
+  cost->uu.add_(precision);
+  cost->x.slice(0, 0, p.horizon()).add_(torch::matmul(k.transpose(1, 2), pk0.unsqueeze(2)).squeeze(2));
+  cost->u.sub_(pk0);
+}
+
 torch::Tensor KlDivergence(const GaussianStates& states, const LinearGaussianController& p,
                            const LinearGaussianController& q) {
   const int64_t horizon = p.horizon();

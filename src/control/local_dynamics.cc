@@ -12,6 +12,45 @@ namespace {
 constexpr double kFitRidge = 1e-11;
 constexpr double kLeastStartVariance = 1e-6;
 
+// y = A z + f, W of each step: [T, dy, dz], [T, dy], [T, dy, dy].
+struct Conditionals {
+  torch::Tensor a, f, w;
+};
+
+// Of rows [z; y], trajectory by trajectory, [N, T, dz + dy].
+Conditionals FitConditionals(const torch::Tensor& by_step, int64_t dz, const PriorOf& prior_of) {
+  const int64_t count = by_step.size(0);
+  const int64_t horizon = by_step.size(1);
+  const int64_t dy = by_step.size(2) - dz;
+  const torch::Tensor ridge = RidgeOf(by_step.flatten(0, 1).slice(1, 0, dz), kFitRidge);
+  Conditionals fit{.a = torch::empty({horizon, dy, dz}, torch::kFloat64),
+                   .f = torch::empty({horizon, dy}, torch::kFloat64),
+                   .w = torch::empty({horizon, dy, dy}, torch::kFloat64)};
+  for (int64_t t = 0; t < horizon; ++t) {
+    const torch::Tensor rows = by_step.select(1, t);
+    const torch::Tensor mean = rows.mean(0);
+    const torch::Tensor centred = rows - mean;
+    torch::Tensor scatter = centred.t().mm(centred);
+    auto weight = static_cast<double>(count);
+    if (prior_of) {
+      const GaussianPrior prior = prior_of(rows);
+      const torch::Tensor apart = mean - prior.mean;
+      const double shrink = weight * prior.mean_rows / (weight + prior.mean_rows);
+      scatter = scatter + prior.scatter + shrink * torch::outer(apart, apart);
+      weight += prior.rows;
+    }
+    const torch::Tensor sigma = scatter / weight;
+    const torch::Tensor zz = sigma.slice(0, 0, dz).slice(1, 0, dz);
+    const torch::Tensor zy = sigma.slice(0, 0, dz).slice(1, dz);
+    const torch::Tensor a = torch::cholesky_solve(zy, FactorOf(zz + ridge, ridge)).t();
+    fit.a[t] = a;
+    fit.f[t] = mean.slice(0, dz) - a.mv(mean.slice(0, 0, dz));
+    const torch::Tensor rest = sigma.slice(0, dz).slice(1, dz) - a.mm(zy) - zy.t().mm(a.t()) + a.mm(zz).mm(a.t());
+    fit.w[t] = 0.5 * (rest + rest.t());
+  }
+  return fit;
+}
+
 }  // namespace
 
 torch::Tensor TransitionRows(const torch::Tensor& states, const torch::Tensor& controls) {
@@ -29,39 +68,29 @@ LinearGaussianDynamics FitLocalDynamics(const torch::Tensor& states, const torch
   if (!torch::isfinite(all).all().item<bool>()) {
     throw std::runtime_error("a trajectory that dynamics are fitted to is not finite");
   }
-  const int64_t count = states.size(0);
-  const int64_t horizon = controls.size(1);
   const int64_t n = states.size(2);
-  const int64_t m = controls.size(2);
-  const int64_t nm = n + m;
-  const torch::Tensor by_step = all.view({count, horizon, -1});
-  const torch::Tensor ridge = RidgeOf(all.slice(1, 0, nm), kFitRidge);
-  LinearGaussianDynamics dynamics{.mean = LinearDynamics::Of(horizon, n, m),
-                                  .covariance = torch::zeros({horizon, n, n}, torch::kFloat64)};
-  for (int64_t t = 0; t < horizon; ++t) {
-    const torch::Tensor rows = by_step.select(1, t);
-    const torch::Tensor mean = rows.mean(0);
-    const torch::Tensor centred = rows - mean;
-    torch::Tensor scatter = centred.t().mm(centred);
-    auto weight = static_cast<double>(count);
-    if (prior_of) {
-      const GaussianPrior prior = prior_of(rows);
-      const torch::Tensor apart = mean - prior.mean;
-      const double shrink = weight * prior.mean_rows / (weight + prior.mean_rows);
-      scatter = scatter + prior.scatter + shrink * torch::outer(apart, apart);
-      weight += prior.rows;
-    }
-    const torch::Tensor sigma = scatter / weight;
-    const torch::Tensor zz = sigma.slice(0, 0, nm).slice(1, 0, nm);
-    const torch::Tensor zx = sigma.slice(0, 0, nm).slice(1, nm);
-    const torch::Tensor ab = torch::cholesky_solve(zx, FactorOf(zz + ridge, ridge)).t();  // [n, n + m]
-    dynamics.mean.a[t] = ab.slice(1, 0, n);
-    dynamics.mean.b[t] = ab.slice(1, n);
-    dynamics.mean.f[t] = mean.slice(0, nm) - ab.mv(mean.slice(0, 0, nm));
-    const torch::Tensor rest = sigma.slice(0, nm).slice(1, nm) - ab.mm(zx) - zx.t().mm(ab.t()) + ab.mm(zz).mm(ab.t());
-    dynamics.covariance[t] = 0.5 * (rest + rest.t());
+  const int64_t nm = n + controls.size(2);
+  const Conditionals fit = FitConditionals(all.view({states.size(0), controls.size(1), -1}), nm, prior_of);
+  return {.mean = {.a = fit.a.slice(2, 0, n).contiguous(), .b = fit.a.slice(2, n).contiguous(), .f = fit.f},
+          .covariance = fit.w};
+}
+
+torch::Tensor ActionRows(const torch::Tensor& states, const torch::Tensor& actions) {
+  if (states.dim() != 3 || actions.dim() != 3 || states.size(0) != actions.size(0) ||
+      states.size(1) != actions.size(1) + 1) {
+    throw std::invalid_argument("states are [N, T + 1, n] and actions [N, T, m]");
   }
-  return dynamics;
+  return torch::cat({states.slice(1, 0, actions.size(1)), actions}, 2).flatten(0, 1);
+}
+
+LinearGaussianController FitLinearController(const torch::Tensor& states, const torch::Tensor& actions,
+                                             const torch::Tensor& noise, const PriorOf& prior_of) {
+  const torch::Tensor all = ActionRows(states, actions);
+  if (!torch::isfinite(all).all().item<bool>()) {
+    throw std::runtime_error("a trajectory that a controller is fitted to is not finite");
+  }
+  const Conditionals fit = FitConditionals(all.view({states.size(0), actions.size(1), -1}), states.size(2), prior_of);
+  return LinearGaussianController::Of({.feedback = fit.a, .feedforward = fit.f}, (fit.w + noise).contiguous());
 }
 
 GaussianStates FitStart(const torch::Tensor& states) {

@@ -50,21 +50,44 @@ std::string LocalModelMisfit(const EnvMaker& maker) {
   return "";
 }
 
+std::string LocalUpdateMisfit(const EnvMaker& maker, int64_t rollouts, int64_t total_steps) {
+  const std::unique_ptr<Env> env = maker.make();
+  const auto starts = static_cast<int64_t>(env->start_states().size());
+  return rollouts <= total_steps / std::max<int64_t>(1, starts * env->time_limit())
+             ? ""
+             : Text("an update takes that many episodes of ", env->time_limit(), " env steps from ", starts,
+                    " start states, and total_steps is ", total_steps);
+}
+
+std::vector<std::pair<std::string, LocalDynamics>> EnumNames(LocalDynamics) {
+  return {{"fitted", LocalDynamics::kFitted}, {"derivatives", LocalDynamics::kDerivatives}};
+}
+
 std::vector<std::pair<std::string, LocalPrior>> EnumNames(LocalPrior) {
   return {{"none", LocalPrior::kNone}, {"gaussian", LocalPrior::kGaussian}, {"mixture", LocalPrior::kMixture}};
 }
 
 void LocalModelConfig::Visit(Fields& fields) {
   fields("start_std", start_std, "standard deviation of the first controller's actions, about 0", Above(0));
-  fields(
-      "prior", prior,
-      "what the dynamics of a step are drawn to: one Gaussian over the transitions of all steps, a mixture, or none");
-  fields.When(
-      {.key = "local.prior", .wanted = "not none", .holds = [this] { return prior != LocalPrior::kNone; }}, [&] {
-        fields("prior_strength", prior_strength, "trajectories that it counts as", Above(0));
-        fields("prior_trajectories", prior_trajectories, "the last so many are what it is fitted to", AtLeast(1));
-      });
-  fields.When({.key = "local.prior", .wanted = "mixture", .holds = [this] { return prior == LocalPrior::kMixture; }},
+  fields("noise_smoothing", noise_smoothing,
+         "steps over which the noise of an episode's actions is smoothed; 0: each step has its own", AtLeast(0));
+  fields("dynamics", dynamics, "of the last trajectories, or the simulator's own along their mean");
+  const auto fits = [this] { return fits_more || dynamics == LocalDynamics::kFitted; };
+  fields.When({.key = "local.dynamics", .wanted = "fitted", .holds = fits}, [&] {
+    fields("prior", prior,
+           "what the fit of a step is drawn to: one Gaussian over the transitions of all steps, a mixture, or none");
+  });
+  fields.When({.key = "local.prior",
+               .wanted = "not none",
+               .holds = [this, fits] { return fits() && prior != LocalPrior::kNone; }},
+              [&] {
+                fields("prior_strength", prior_strength, "trajectories that it counts as", Above(0));
+                fields("prior_trajectories", prior_trajectories, "the last so many are what it is fitted to",
+                       AtLeast(1));
+              });
+  fields.When({.key = "local.prior",
+               .wanted = "mixture",
+               .holds = [this, fits] { return fits() && prior == LocalPrior::kMixture; }},
               [&] {
                 fields("prior_clusters", prior_clusters, "most Gaussians of it", AtLeast(1));
                 fields("rows_per_cluster", rows_per_cluster, "transitions for each of them, at least", AtLeast(1));
@@ -79,10 +102,15 @@ void LocalModelConfig::Visit(Fields& fields) {
       [&] { fields("dual_rate", dual_rate, "rate of the gradient steps", Above(0)); });
 }
 
+int64_t LocalModelConfig::ClustersOf(int64_t rows) const {
+  return prior == LocalPrior::kGaussian ? 1 : std::clamp<int64_t>(rows / rows_per_cluster, 1, prior_clusters);
+}
+
 LocalModel::LocalModel(const LocalModelConfig& config, int64_t horizon, int64_t states, int64_t controls,
-                       TaskFunctions::Batched cost, const Rng& rng)
+                       TaskFunctions::Batched cost, const Rng& rng, Along along)
     : config_(config),
       cost_(std::move(cost)),
+      along_(std::move(along)),
       generator_(MakeGenerator(rng, torch::kCPU)),
       rows_(torch::empty({0, states + controls + states}, torch::kFloat64)),
       controller_(LinearGaussianController::Noise(horizon, states, controls, config.start_std)),
@@ -137,41 +165,71 @@ void LocalModel::ExpandAbout(const torch::Tensor& states, const torch::Tensor& c
   fit->mean_cost = values.sum().item<double>() / static_cast<double>(count);
 }
 
-LocalModel::Fit LocalModel::FitTo(const torch::Tensor& states, const torch::Tensor& controls) {
+LinearGaussianDynamics LocalModel::DynamicsOf(const torch::Tensor& states, const torch::Tensor& controls) {
+  if (along_) {
+    return along_(controller_);
+  }
   PriorOf prior_of;
   if (config_.prior != LocalPrior::kNone) {
     Remember(states, controls);
-    const int64_t clusters =
-        config_.prior == LocalPrior::kGaussian
-            ? 1
-            : std::clamp<int64_t>(rows_.size(0) / config_.rows_per_cluster, 1, config_.prior_clusters);
-    mixture_.Fit(rows_, clusters, generator_);
+    mixture_.Fit(rows_, config_.ClustersOf(rows_.size(0)), generator_);
     prior_of = [this](const torch::Tensor& rows) { return mixture_.PriorOf(rows, config_.prior_strength); };
   }
-  Fit fit{.dynamics = FitLocalDynamics(states, controls, prior_of), .cost = {}, .start = FitStart(states.select(1, 0))};
+  return FitLocalDynamics(states, controls, prior_of);
+}
+
+LocalModel::Fit LocalModel::FitTo(const torch::Tensor& states, const torch::Tensor& controls) {
+  Fit fit{.dynamics = DynamicsOf(states, controls), .cost = {}, .start = FitStart(states.select(1, 0))};
   ExpandAbout(states, controls, &fit);
   return fit;
 }
 
-Metrics LocalModel::Update(const torch::Tensor& states, const torch::Tensor& controls) {
-  const Fit fit = FitTo(states, controls);
-  dynamics_ = fit.dynamics;
-  const double now = ExpectedCost(fit.cost, PropagateStates(fit.start, fit.dynamics, controller_), controller_);
-  if (promised_) {
-    const double growth = StepGrowth(promised_->first - promised_->second, promised_->first - now);
-    growth_ = std::clamp(growth_ * growth, kLeastGrowth, kMostGrowth);
+Metrics LocalModel::Update(const torch::Tensor& states, const torch::Tensor& controls,
+                           const LinearGaussianController* near) {
+  Learn(states, controls, near);
+  if (const std::optional<Gain> gain = LastGain()) {
+    ScaleStep(StepGrowth(gain->promised, gain->actual));
   }
-  const double epsilon = config_.kl_step * growth_ * static_cast<double>(controls.size(1));
-  KlUpdateResult update = KlUpdate(fit.start, fit.dynamics, fit.cost, controller_, epsilon, eta_,
-                                   {.min_std = config_.min_std,
-                                    .entropy_weight = config_.entropy_weight,
-                                    .dual = config_.dual,
-                                    .rate = config_.dual_rate});
+  return Improve();
+}
+
+void LocalModel::Learn(const torch::Tensor& states, const torch::Tensor& controls,
+                       const LinearGaussianController* near) {
+  fit_ = FitTo(states, controls);
+  dynamics_ = fit_.dynamics;
+  old_ = near != nullptr ? *near : controller_;
+  now_ = ExpectedCost(fit_.cost, PropagateStates(fit_.start, fit_.dynamics, old_), old_);
+}
+
+std::optional<LocalModel::Gain> LocalModel::LastGain() const {
+  return promised_
+             ? std::optional(Gain{.promised = promised_->first - promised_->second, .actual = promised_->first - now_})
+             : std::nullopt;
+}
+
+void LocalModel::ScaleStep(double factor) { growth_ = std::clamp(growth_ * factor, kLeastGrowth, kMostGrowth); }
+
+Metrics LocalModel::Improve(const Pull* pull) {
+  const double epsilon = config_.kl_step * growth_ * static_cast<double>(old_.horizon());
+  KlUpdateOptions options{.min_std = config_.min_std,
+                          .entropy_weight = config_.entropy_weight,
+                          .dual = config_.dual,
+                          .rate = config_.dual_rate};
+  QuadraticCost cost = fit_.cost;
+  if (pull != nullptr) {
+    for (torch::Tensor* part : {&cost.xx, &cost.ux, &cost.uu, &cost.x, &cost.u}) {
+      *part = part->clone();
+    }
+    cost.u.add_(pull->duals);
+    AddSurprise(pull->network, pull->weights, &cost);
+    options.step_entropy = pull->weights;
+  }
+  KlUpdateResult update = KlUpdate(fit_.start, fit_.dynamics, cost, old_, epsilon, eta_, options);
   const bool usable = IsUsable(update.status);
   eta_ = update.eta;
   if (usable) {
-    promised_ = {now, update.expected_cost};
     controller_ = std::move(update.controller);
+    promised_ = {now_, ExpectedCost(fit_.cost, PropagateStates(fit_.start, fit_.dynamics, controller_), controller_)};
   } else {
     LogWarning(Text("the controller stays as it is: ", Text(update.status)));
     promised_.reset();
@@ -180,7 +238,7 @@ Metrics LocalModel::Update(const torch::Tensor& states, const torch::Tensor& con
     }
   }
   Metrics metrics;
-  metrics.Set("cost", fit.mean_cost);
+  metrics.Set("cost", fit_.mean_cost);
   metrics.Set("kl", update.kl);
   metrics.Set("eta", eta_);
   metrics.Set("passes", static_cast<double>(update.passes.size()));
@@ -188,6 +246,10 @@ Metrics LocalModel::Update(const torch::Tensor& states, const torch::Tensor& con
   metrics.Set("std", controller_.covariance.diagonal(0, 1, 2).sqrt().mean().item<double>());
   metrics.Set("failed", usable ? 0 : 1);
   return metrics;
+}
+
+torch::Tensor LocalModel::DivergenceFrom(const LinearGaussianController& q) const {
+  return KlDivergence(PropagateStates(fit_.start, fit_.dynamics, controller_), controller_, q);
 }
 
 void LocalModel::VisitState(StateVisitor& state) {

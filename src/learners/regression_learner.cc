@@ -51,6 +51,11 @@ void RegressionLearner::Add(const torch::Tensor& obs, const torch::Tensor& actio
   added_.push_back(torch::cat({as_rows(obs), as_rows(action), as_rows(weights)}, 1));
 }
 
+void RegressionLearner::ForgetRows() {
+  added_.clear();
+  rows_ = rows_.slice(0, 0, 0).clone();
+}
+
 int64_t RegressionLearner::rows() const {
   int64_t count = rows_.size(0);
   for (const torch::Tensor& rows : added_) {

@@ -68,4 +68,57 @@ ShootingProblem FollowedFrom(ShootingProblem problem, SimulatorDynamics& dynamic
   return problem;
 }
 
+LinearGaussianDynamics DynamicsAlong(SimulatorDynamics& dynamics, const Env& env,
+                                     const LinearGaussianController& controller) {
+  const int64_t horizon = controller.horizon();
+  const int64_t n = controller.states();
+  const int64_t m = controller.controls();
+  torch::Tensor x = torch::empty({horizon + 1, dynamics.state_size()}, torch::kFloat64);
+  torch::Tensor u = torch::empty({horizon, m}, torch::kFloat64);
+  x[0] = dynamics.Follow(env);
+  for (int64_t t = 0; t < horizon; ++t) {
+    u[t] = (controller.gains.feedback[t].mv(x[t].slice(0, 0, n)) + controller.gains.feedforward[t]).clamp(-1, 1);
+    torch::Tensor next = x.narrow(0, t + 1, 1);
+    dynamics.Step(x.narrow(0, t, 1), u.narrow(0, t, 1), next);
+  }
+  LinearGaussianDynamics along{.mean = LinearDynamics::Of(horizon, n, m),
+                               .covariance = torch::zeros({horizon, n, n}, torch::kFloat64)};
+  dynamics.Linearise(x, u, &along.mean);
+  const torch::Tensor states = x.slice(1, 0, n);
+  along.mean.f.copy_(states.slice(0, 1) -
+                     torch::matmul(along.mean.a, states.slice(0, 0, horizon).unsqueeze(2)).squeeze(2) -
+                     torch::matmul(along.mean.b, u.unsqueeze(2)).squeeze(2));
+  return along;
+}
+
+std::string DerivativesMisfit(const EnvMaker& maker) {
+  const EnvSpec spec = maker.make()->spec();
+  try {
+    const SimulatorDynamics dynamics(maker, 1);
+    if (dynamics.has_quaternions() || dynamics.tangent_size() != static_cast<int64_t>(spec.state_names.size())) {
+      return Text(spec.id, " has a state of ", spec.state_names.size(), " numbers, whose derivatives are not those of ",
+                  dynamics.tangent_size(), " positions and velocities");
+    }
+  } catch (const std::invalid_argument& error) {  // its model has what cannot be differentiated
+    return error.what();
+  }
+  return "";
+}
+
+std::function<LinearGaussianDynamics(const LinearGaussianController&)> DynamicsFrom(const EnvMaker& maker,
+                                                                                    const std::vector<double>& start) {
+  if (const std::string misfit = DerivativesMisfit(maker); !misfit.empty()) {
+    throw std::invalid_argument(misfit);
+  }
+  const auto dynamics = std::make_shared<SimulatorDynamics>(maker, 1);
+  const std::shared_ptr<Env> env = maker.make();
+  std::vector<double> obs(env->spec().obs_low.size());
+  RandomEngine engine = Rng(0).Split("derivatives").Engine();
+  env->Reset(engine, obs);
+  env->SetState(start, obs);
+  return [dynamics, env](const LinearGaussianController& controller) {
+    return DynamicsAlong(*dynamics, *env, controller);
+  };
+}
+
 }  // namespace reverie

@@ -9,6 +9,7 @@
 #include "oracle.h"
 #include "reverie/algorithms/registry.h"
 #include "reverie/config/reader.h"
+#include "reverie/core/text.h"
 #include "reverie/run/run_context.h"
 
 namespace reverie {
@@ -314,6 +315,30 @@ TEST_F(OrderTest, LocalModelsUpdateFromTheEpisodesSinceTheLastUpdate) {
   }
   EXPECT_THAT(journal_.events, ElementsAreArray(expected_));
   EXPECT_EQ(updates_, 2);
+}
+
+TEST_F(OrderTest, GpsImprovesControllersFromTheEpisodesSinceTheLastIterationAndTeaches) {
+  for (const std::string coupling : {"mirror_descent", "badmm\nbadmm: {inner_iterations: 2}"}) {
+    journal_ = {};
+    expected_.clear();
+    std::filesystem::remove_all(folder_.path() / "run");
+    WatchLessons();
+    journal_.counts = "iterations";
+    journal_.unit = "iterations";
+    TrainAll(
+        "algorithm: gps\nenv: {id: Journal-v0, start_states: [[0]]}\nrollouts: 3\nlocal: {prior: none}\n"
+        "learner: {hidden: [8], updates: 1}\ncoupling: " +
+        coupling + "\n");
+    for (int64_t step = 0; step < 42; ++step) {
+      ExpectAct(step, 0, step / 21);
+      expected_.back() += Text(" with ", step < 21 ? 0 : 21, " labels", step == 21 ? ", after a fit" : "");
+      if (step % 21 == 20) {
+        expected_.push_back(Text("learn from steps ", step - 20, " to ", step));
+      }
+    }
+    EXPECT_THAT(journal_.events, ElementsAreArray(expected_)) << coupling;
+    EXPECT_EQ(updates_, 2);
+  }
 }
 
 // Of what happens between two acts of an algorithm that is taught: how many labels it has, and whether its network

@@ -120,6 +120,9 @@ std::vector<Trained> EachAlgorithm() {
            "ilqr: {horizon: 3, starts: 1, grow_by: 0, first_iterations: 3, iterations: 1}\n",
        /*exports=*/false},
       {"local_models", "env: {id: LinearQuadratic-v0, max_episode_steps: 20}\nrollouts: 5\n"},
+      {"gps",
+       "env: {id: LinearQuadratic-v0, max_episode_steps: 20, start_draws: 2}\nrollouts: 3\n"
+       "learner: {hidden: [8], updates: 5}\n"},
       {"dagger",
        "env: {id: Pendulum-v1, max_episode_steps: 50}\nbeta: 0.5\nlearner: {hidden: [8], updates: 5}\n"
        "expert: {kind: value_iteration, options: {low: [-3.1416, -8], high: [3.1416, 8], points: [15, 15], "

@@ -14,7 +14,7 @@ import time
 import unittest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
-from program import (PROGRAM, SOURCE, TINY_DAGGER, TINY_DHMBPO, TINY_ILQR, TINY_ILQR_SIMULATOR, TINY_LOCAL, TINY_MBPO, TINY_MBPO_SIMULATOR, TINY_PETS, TINY_PLATO, TINY_SAC, TINY_SIMULATOR,  # noqa: E402
+from program import (PROGRAM, SOURCE, TINY_DAGGER, TINY_DHMBPO, TINY_GPS, TINY_ILQR, TINY_ILQR_SIMULATOR, TINY_LOCAL, TINY_MBPO, TINY_MBPO_SIMULATOR, TINY_PETS, TINY_PLATO, TINY_SAC, TINY_SIMULATOR,  # noqa: E402
                      TINY_STEVE, TINY_SVG, Case, comparable, rows, run)
 
 # Those of single runs; sweeps have a form of their own.
@@ -29,7 +29,7 @@ class BadInput(Case):
                         "c.yaml:12: rollout.lenght: no such key; did you mean rollout.length?"),
         "unknown top-level key": (TINY_SAC + "gama: 0.99\n", "c.yaml:11: gama: no such key"),
         "no algorithm": (TINY_SAC.replace("algorithm: sac\n", ""), "c.yaml: algorithm: missing"),
-        "unknown algorithm": (TINY_SAC.replace("sac\n", "sacc\n", 1), "c.yaml:1: algorithm: expected one of dagger, dhmbpo, ilqr, local_models, mbpo, pets, plato, sac, svg"),
+        "unknown algorithm": (TINY_SAC.replace("sac\n", "sacc\n", 1), "c.yaml:1: algorithm: expected one of dagger, dhmbpo, gps, ilqr, local_models, mbpo, pets, plato, sac, svg"),
         "no environment": (TINY_SAC.replace("env: {id: InvertedPendulum-v5}\n", ""), "env.id: missing"),
         "unknown environment": (TINY_SAC.replace("InvertedPendulum-v5", "InvertedPendulun-v5"),
                                 "c.yaml:6: env.id: no environment named InvertedPendulun-v5; "
@@ -64,6 +64,9 @@ class BadInput(Case):
                                        "measure: max_aleatoric is one constant of such a model"),
         "local models without a cost": (TINY_LOCAL.replace("LinearQuadratic-v0", "HalfCheetah-v5"),
                                         "c.yaml:6: env: HalfCheetah-v5 has no cost of its states that local models could minimise"),
+        "a prior of what is not fitted": (
+            TINY_LOCAL.replace("{kl_step", "{dynamics: derivatives, prior: none, kl_step"),
+            "c.yaml:8: local.prior: is read only where local.dynamics is fitted"),
         "a mixture's clusters without one": (TINY_LOCAL.replace("{kl_step", "{prior: gaussian, prior_clusters: 2, kl_step"),
                                              "local.prior_clusters: is read only where local.prior is mixture"),
         "wrong type": (TINY_SAC.replace("500", "many"), "c.yaml:2: total_steps: expected an integer"),
@@ -456,7 +459,7 @@ class Runs(Case):
 
     def test_the_same_seed_gives_the_same_run_and_another_does_not(self):
         for name, text in (("sac", TINY_SAC), ("mbpo", TINY_MBPO), ("pets", TINY_PETS), ("dhmbpo", TINY_DHMBPO), ("svg", TINY_SVG),
-                           ("ilqr", TINY_ILQR), ("local_models", TINY_LOCAL), ("dagger", TINY_DAGGER), ("plato", TINY_PLATO)):
+                           ("ilqr", TINY_ILQR), ("local_models", TINY_LOCAL), ("gps", TINY_GPS), ("dagger", TINY_DAGGER), ("plato", TINY_PLATO)):
             self.write(text)
             for run_dir, seed in (("a", 1), ("b", 1), ("c", 2)):
                 self.train("c.yaml", "--seed", seed, "--run-dir", f"{name}-{run_dir}")
@@ -1143,10 +1146,36 @@ class LocalModels(Case):
         base = evaluated()
         for change in ("rollouts=4", "local.start_std=0.2", "local.prior=none", "local.prior=gaussian", "local.prior_strength=2",
                        "local.prior_trajectories=3", "local.prior_clusters=2", "local.rows_per_cluster=20", "local.kl_step=0.1",
-                       "local.min_std=0.2", "local.entropy_weight=1", "local.dual=gradient", "local.dual=log_gradient", "env.max_episode_steps=15",
+                       "local.min_std=0.2", "local.entropy_weight=1", "local.dynamics=derivatives", "local.noise_smoothing=2", "local.dual=gradient", "local.dual=log_gradient", "env.max_episode_steps=15",
                        "env.start_draws=1", "env={id: LinearQuadratic-v0, max_episode_steps: 20, start_states: [[1, 0, 0, 0]]}"):
             self.assertNotEqual(evaluated(change), base, change)
         self.assertNotEqual(evaluated("local.dual=log_gradient", "local.dual_rate=0.5"), evaluated("local.dual=log_gradient"))
+
+    def test_options_change_a_run_of_guided_policy_search(self):
+        def evaluated(*sets):
+            self.last(*sets, text=TINY_GPS)
+            return comparable(self.cwd / "r/train.csv"), comparable(self.cwd / "r/eval.csv")
+        base = evaluated()
+        for change in ("rollouts=4", "samples=network", "coupling=badmm", "local.prior=none", "local.kl_step=0.1", "local.dynamics=derivatives", "learner.updates=21"):
+            self.assertNotEqual(evaluated(change), base, change)
+        admm = evaluated("coupling=badmm")
+        for change in ("badmm.inner_iterations=2", "badmm.weight=0.1", "badmm.dual_rate=0.5"):
+            self.assertNotEqual(evaluated("coupling=badmm", change), admm, change)
+
+    def test_guided_policy_search_teaches_a_network_that_acts_from_other_starts(self):
+        last = self.last("total_steps=2400", "log.every_steps=2400", "learner.updates=500", text=TINY_GPS)
+        self.assertEqual((float(last["local_0/failed"]), float(last["local_1/failed"]), int(last["updates"])), (0, 0, 12))
+        first, *_, end = rows(self.cwd / "r/eval.csv")
+        # Costs: all below 0.
+        self.assertGreater(float(last["controllers/return"]), 0.98 * float(first["return_mean"]))
+        self.assertGreater(float(end["return_mean"]), 1.02 * float(last["controllers/return"]))
+        def returns(*arguments):
+            said = run("eval", "r", "--json", "--episodes", 4, *arguments, cwd=self.cwd)
+            self.assertEqual(said.returncode, 0, said.stderr)
+            return json.loads(said.stdout)["returns"]
+        own = returns()
+        self.assertAlmostEqual(own[0], own[2])  # two starts, one after the other
+        self.assertEqual(len({round(value, 6) for value in returns("--new-starts")}), 4)
 
     def test_it_learns_and_is_exported_with_time_as_an_argument(self):
         last = self.last("total_steps=1200", "log.every_steps=1200", "env.start_draws=1")
@@ -1179,6 +1208,12 @@ class Configs(Case):
                     self.train(file, *(x for s in sets for x in ("--set", s)), "--run-dir", "r", "--overwrite")
                     last = rows(self.cwd / "r/train.csv")[-1]
                     self.assertEqual((int(last["updates"]), float(last["local/failed"])), (2, 0))
+                    continue
+                if "algorithm: gps\n" in file.read_text():
+                    sets = ("total_steps=1500", "threads=1", "device=cpu", "eval.episodes=1", "log.every_steps=1500", "learner.updates=20")
+                    self.train(file, *(x for s in sets for x in ("--set", s)), "--run-dir", "r", "--overwrite")
+                    last = rows(self.cwd / "r/train.csv")[-1]
+                    self.assertEqual((int(last["updates"]), float(last["local_5/failed"]), float(last["learner/rows"])), (1, 0, 1500))
                     continue
                 if re.search("algorithm: (dagger|plato)\n", file.read_text()):
                     sets = ("total_steps=200", "threads=1", "device=cpu", "eval.episodes=1", "log.every_steps=200")

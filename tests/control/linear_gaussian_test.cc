@@ -300,6 +300,72 @@ TEST(StepGrowth, IsThatOfAQuadratic) {
   EXPECT_DOUBLE_EQ(StepGrowth(2, std::nan("")), 0.1);
 }
 
+double StageAt(const QuadraticCost& cost, int64_t t, const torch::Tensor& x, const torch::Tensor& u) {
+  return (0.5 * x.dot(cost.xx[t].mv(x)) + u.dot(cost.ux[t].mv(x)) + 0.5 * u.dot(cost.uu[t].mv(u)) + cost.x[t].dot(x) +
+          cost.u[t].dot(u))
+      .item<double>();
+}
+
+TEST_F(LinearGaussianTest, ASurpriseIsTheLogDensityButForItsConstant) {
+  const LinearGaussianController p = Controller();
+  const torch::Tensor weights = torch::tensor({0.5, 2.0, 0.0, 1.0}, torch::kFloat64);
+  const QuadraticCost before = Cost();
+  QuadraticCost after{.xx = before.xx.clone(),
+                      .ux = before.ux.clone(),
+                      .uu = before.uu.clone(),
+                      .x = before.x.clone(),
+                      .u = before.u.clone(),
+                      .c = before.c.clone()};
+  AddSurprise(p, weights, &after);
+  const auto surprise = [&](int64_t t, const torch::Tensor& x, const torch::Tensor& u) {
+    const torch::Tensor error = u - p.gains.feedback[t].mv(x) - p.gains.feedforward[t];
+    return 0.5 * error.dot(torch::linalg_solve(p.covariance[t], error.unsqueeze(1)).squeeze(1)).item<double>();
+  };
+  for (int64_t t = 0; t < kT; ++t) {
+    const auto [x, u, y, v] = std::tuple(Randn({kN}), Randn({kM}), Randn({kN}), Randn({kM}));
+    const double added =
+        StageAt(after, t, x, u) - StageAt(before, t, x, u) - StageAt(after, t, y, v) + StageAt(before, t, y, v);
+    EXPECT_NEAR(added, weights[t].item<double>() * (surprise(t, x, u) - surprise(t, y, v)), 1e-9) << t;
+  }
+  EXPECT_TRUE(torch::equal(after.xx[kT], before.xx[kT]));
+}
+
+// E_p[l] - sum_t (w + w_t) H(p_t) + eta KL(p || old), without constants.
+TEST_F(LinearGaussianTest, EntropiesOfSingleStepsMakeTheirNoiseLarger) {
+  const LinearGaussianDynamics dynamics = Dynamics();
+  const QuadraticCost cost = Cost();
+  const LinearGaussianController old = Controller();
+  const GaussianStates start = Start();
+  const double eta = 0.7;
+  const double w = 0.2;
+  const torch::Tensor steps = torch::tensor({0.3, 0.0, 1.5, 0.6}, torch::kFloat64);
+  const auto objective = [&](const LinearGaussianController& p) {
+    const GaussianStates states = PropagateStates(start, dynamics, p);
+    const torch::Tensor entropies = 0.5 * std::get<1>(torch::linalg_slogdet(p.covariance));
+    return ExpectedCost(cost, states, p) - ((w + steps) * entropies).sum().item<double>() +
+           eta * KlDivergence(states, p, old).sum().item<double>();
+  };
+  const KlUpdateResult best =
+      PenalisedUpdate(start, dynamics, cost, old, eta, {.entropy_weight = w, .step_entropy = steps});
+  ASSERT_EQ(best.status, KlStatus::kConverged);
+  const double least = objective(best.controller);
+  for (int64_t i = 0; i < 40; ++i) {
+    const double size = i % 2 == 0 ? 1e-3 : 1e-1;
+    const torch::Tensor factor = best.controller.factor + size * torch::tril(Randn({kT, kM, kM}));
+    const LinearGaussianController other =
+        LinearGaussianController::Of({.feedback = best.controller.gains.feedback + size * Randn({kT, kM, kN}),
+                                      .feedforward = best.controller.gains.feedforward + size * Randn({kT, kM})},
+                                     torch::matmul(factor, factor.transpose(1, 2)).contiguous());
+    EXPECT_GT(objective(other), least) << i;
+  }
+  // The same for all is a larger w.
+  const KlUpdateResult same = PenalisedUpdate(
+      start, dynamics, cost, old, eta, {.entropy_weight = w, .step_entropy = torch::full({kT}, 0.5, torch::kFloat64)});
+  const KlUpdateResult larger = PenalisedUpdate(start, dynamics, cost, old, eta, {.entropy_weight = w + 0.5});
+  EXPECT_LT(Distance(same.controller.covariance, larger.controller.covariance), 1e-9);
+  EXPECT_LT(Distance(same.controller.gains.feedback, larger.controller.gains.feedback), 1e-9);
+}
+
 class LocalDynamicsTest : public LinearGaussianTest {
  protected:
   // N trajectories of dynamics under noise of the controls, with noise of their own.
@@ -380,6 +446,27 @@ TEST_F(LocalDynamicsTest, WhatDoesNotVaryIsPredictedExactly) {
   }
   EXPECT_LT(fitted.mean.a[0].abs().max().item<double>(), 1e-6);
   EXPECT_LT(Distance(fitted.mean.b[0].narrow(0, 0, kN), dynamics_.mean.b[0]), 1e-5);
+}
+
+TEST_F(LocalDynamicsTest, FindsTheControllerThatActed) {
+  Roll(9, 0.3);
+  const torch::Tensor k = Randn({kT, kM, kN});
+  const torch::Tensor k0 = Randn({kT, kM});
+  const torch::Tensor actions = torch::matmul(k, states_.slice(1, 0, kT).unsqueeze(3)).squeeze(3) + k0;  // [N, T, m]
+  const torch::Tensor noise = Positive(1, kM)[0];
+  const LinearGaussianController fitted = FitLinearController(states_, actions, noise);
+  EXPECT_LT(Distance(fitted.gains.feedback, k), 1e-8);
+  EXPECT_LT(Distance(fitted.gains.feedforward, k0), 1e-8);
+  EXPECT_LT(Distance(fitted.covariance, noise.expand_as(fitted.covariance)), 1e-8);
+  // What is not linear is noise: here that of actions of their own.
+  const torch::Tensor random = Randn(actions.sizes());
+  const torch::Tensor rest = FitLinearController(states_, random, noise).covariance - noise;
+  const torch::Tensor centred = random - random.mean(0);
+  EXPECT_TRUE((std::get<0>(torch::linalg_eigh(rest)) > -1e-9).all().item<bool>());
+  EXPECT_LT(rest.diagonal(0, 1, 2).mean().item<double>(), centred.square().mean().item<double>());
+  actions[2][1][0] = std::nan("");
+  EXPECT_THROW(FitLinearController(states_, actions, noise), std::runtime_error);
+  EXPECT_THROW(FitLinearController(states_, actions.slice(1, 1), noise), std::invalid_argument);
 }
 
 TEST_F(LocalDynamicsTest, ANumberThatIsNotFiniteIsRefused) {

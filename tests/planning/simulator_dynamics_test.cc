@@ -15,6 +15,7 @@
 #include "reverie/config/reader.h"
 #include "reverie/control/lqr.h"
 #include "reverie/env/mujoco/simulation.h"
+#include "reverie/planning/simulator_problem.h"
 #include "reverie/planning/state_feedback_policy.h"
 #include "reverie/run/evaluator.h"
 
@@ -287,6 +288,48 @@ TEST(SimulatorDynamics, LqrBalancesThePendulums) {
   EXPECT_LT(
       Distance(gain, -torch::tensor({{0.244582, 2.104976, 6.095433, 0.35963, 1.015712, 0.933584}}, torch::kFloat64)),
       2e-5);
+}
+
+// The first states and controls of a controller's mean, by the environment itself.
+TEST(DynamicsAlong, HasTheMeanTrajectoryAndFollowsOnesNearIt) {
+  Episode episode("Reacher-v5");
+  const std::vector<double> start = episode.env->GetState();
+  constexpr int64_t kHorizon = 8;
+  const int64_t n = 8;
+  torch::Generator generator = MakeGenerator(Rng(4), torch::kCPU);
+  LinearGaussianController controller = LinearGaussianController::Noise(kHorizon, n, 2, 0.1);
+  controller.gains.feedback.copy_(0.3 * torch::randn({kHorizon, 2, n}, generator, torch::kFloat64));
+  controller.gains.feedforward.copy_(0.3 * torch::randn({kHorizon, 2}, generator, torch::kFloat64));
+  const LinearGaussianDynamics along = DynamicsFrom(episode.maker, start)(controller);
+  EXPECT_EQ(along.covariance.abs().max().item<double>(), 0);
+  // From a state and with actions so far away, the error of a linear model falls with the square.
+  const auto error = [&](double away) {
+    std::vector<double> from = start;
+    from[0] += away;
+    from[5] -= away;
+    episode.env->SetState(from, episode.obs);
+    torch::Tensor x = torch::tensor(from, torch::kFloat64);
+    double largest = 0;
+    for (int64_t t = 0; t < kHorizon; ++t) {
+      const torch::Tensor u =
+          (controller.gains.feedback[t].mv(x) + controller.gains.feedforward[t] + away).clamp(-1, 1);
+      episode.Step(u);
+      const torch::Tensor now = torch::tensor(episode.env->GetState(), torch::kFloat64);
+      largest = std::max(largest, Distance(along.mean.a[t].mv(x) + along.mean.b[t].mv(u) + along.mean.f[t], now));
+      x = now;
+    }
+    return largest;
+  };
+  EXPECT_LT(error(0), 1e-9);
+  EXPECT_LT(error(1e-2), 1e-2);
+  EXPECT_LT(error(1e-3), 0.02 * error(1e-2));
+  EXPECT_GT(error(1e-2), 1e-6);
+}
+
+TEST(DynamicsAlong, IsRefusedWhereAStateIsMoreThanItsNumbers) {
+  EXPECT_EQ(DerivativesMisfit(MakerOf("LinearQuadratic-v0")), "");
+  EXPECT_THAT(DerivativesMisfit(MakerOf("Ant-v5")), testing::HasSubstr("Ant-v5 has a state of"));
+  EXPECT_THROW(DynamicsFrom(MakerOf("Ant-v5"), std::vector<double>(29, 0.0)), std::invalid_argument);
 }
 
 }  // namespace

@@ -47,6 +47,59 @@ class LinearGaussianPolicyTest : public testing::Test {
   std::vector<double> obs_ = std::vector<double>(3);
 };
 
+// Of scipy.ndimage.gaussian_filter1d(x, 1.0), x = [1, -2, 0.5, 3, 0], over its standard deviation.
+TEST(SmoothedNoise, IsScipysFilter) {
+  const torch::Tensor noise = torch::tensor({{1.0}, {-2.0}, {0.5}, {3.0}, {0.0}}, torch::kFloat64);
+  const torch::Tensor smooth = SmoothedNoise(noise, 1);
+  EXPECT_TRUE(torch::allclose(smooth.flatten(),
+                              torch::tensor({0.17414678754515953, -0.431607714574275, 0.9474969152444612,
+                                             2.326601545063198, 1.7208470429437632},
+                                            torch::kFloat64),
+                              1e-9, 1e-9))
+      << smooth;
+  EXPECT_NEAR(smooth.std(0, false).item<double>(), 1, 1e-12);
+  const torch::Tensor one = torch::ones({1, 2}, torch::kFloat64);
+  EXPECT_TRUE(torch::equal(SmoothedNoise(one, 2), one));  // which has no deviation
+}
+
+TEST_F(LinearGaussianPolicyTest, SmoothNoiseIsAnEpisodesAndOutlivesACheckpoint) {
+  const LinearGaussianPolicy smooth(
+      starts_, [this](size_t i) -> const LinearGaussianController& { return controllers_[i]; }, 2);
+  const auto noise_at = [&](PolicyMemory* memory, int64_t t) {
+    const std::array<const Env*, 1> envs{env_.get()};
+    const std::array<int64_t, 1> rows{0};
+    const double action =
+        smooth.Act({.obs = torch::zeros({1, 3}), .rows = rows, .envs = envs}, memory, ActMode::kSample, generator_)
+            .item<double>();
+    const torch::Tensor x = torch::tensor(env_->GetState(), torch::kFloat64);
+    const LinearGaussianController& c = controllers_[0];
+    return (action - c.gains.feedback[t].mv(x).item<double>() - c.gains.feedforward[t].item<double>()) /
+           c.factor[t].item<double>();
+  };
+  for (LinearGaussianController& controller : controllers_) {  // far from the bounds
+    controller = LinearGaussianController::Of(
+        {.feedback = 0.01 * controller.gains.feedback, .feedforward = 0.01 * controller.gains.feedforward},
+        1e-4 * torch::ones({kT, 1, 1}, torch::kFloat64));
+  }
+  env_->SetState(starts_[0], obs_);
+  const std::unique_ptr<PolicyMemory> memory = smooth.NewMemory(1);
+  std::vector<double> noise;
+  for (int64_t t = 0; t < kT; ++t) {
+    if (t == 3) {
+      StateTree tree = SaveState(*memory);
+      const std::unique_ptr<PolicyMemory> other = smooth.NewMemory(1);
+      LoadState(tree, *other);
+      noise.push_back(noise_at(other.get(), t));
+      EXPECT_EQ(noise_at(memory.get(), t), noise.back());
+    } else {
+      noise.push_back(noise_at(memory.get(), t));
+    }
+    env_->Step(std::vector<double>{0.0}, obs_);
+  }
+  const torch::Tensor drawn = torch::tensor(noise, torch::kFloat64);
+  EXPECT_NEAR(drawn.std(0, false).item<double>(), 1, 1e-4);
+}
+
 TEST_F(LinearGaussianPolicyTest, ActsByTheControllerOfTheNearestStartAndTheClock) {
   for (const size_t start : {0U, 1U}) {
     const std::unique_ptr<PolicyMemory> memory = policy_.NewMemory(1);

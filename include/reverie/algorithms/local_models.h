@@ -21,6 +21,7 @@
 #include "reverie/learners/local_model.h"
 #include "reverie/policies/linear_gaussian_policy.h"
 #include "reverie/rollout/collector.h"
+#include "reverie/rollout/start_trajectories.h"
 #include "reverie/run/run_config.h"
 
 namespace reverie {
@@ -49,18 +50,13 @@ class LocalModels final : public Algorithm {
 
  private:
   void UpdateAll(RunContext& run);
-  int64_t rollouts_of_all() const { return config_.rollouts * static_cast<int64_t>(locals_.size()); }
 
   Config config_;
   Rng rng_;
   Collector collector_;
-  Env::States starts_;
-  int64_t horizon_;
+  StartTrajectories trajectories_;  // since the last update
   std::vector<LocalModel> locals_;  // one for each start
   LinearGaussianPolicy policy_;
-  // The trajectories since the last update, start by start: [starts * N, T + 1, n], [starts * N, T, m].
-  torch::Tensor states_, controls_;
-  int64_t rollout_ = 0;  // the one that is under way
   int64_t updates_ = 0;
 };
 

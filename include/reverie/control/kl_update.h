@@ -10,6 +10,9 @@
 // is concave, and KL(eta) falls. Sources: Levine and Abbeel 2014 ("Learning neural network policies with guided policy
 // search under unknown dynamics", section 3); Levine, Wagener and Abbeel 2015; the lecture notes for dual descent.
 //
+// Where w differs from step to step, w + w_t, the gains are the same and Sigma_t = (eta + w + w_t) / (eta + w)
+// Q_uu,t^-1.
+//
 // The entropy weight w is a temperature in units of the cost: the controls' noise grows with it. Without one, the noise
 // falls from update to update until the dynamics cannot be fitted any more, which `min_std` keeps it from.
 #ifndef REVERIE_CONTROL_KL_UPDATE_H_
@@ -35,7 +38,8 @@ struct KlUpdateOptions {
   // Of the controls in every direction: after the search eigenvalues of Sigma are raised to its square. The divergence
   // is that before.
   double min_std = 0;
-  double entropy_weight = 0;  // w
+  double entropy_weight = 0;   // w
+  torch::Tensor step_entropy;  // w_t [T], further weights of single steps' entropies; undefined: none
   KlDual dual = KlDual::kBracket;
   double rate = 0.1;       // of the gradients
   int64_t passes = 50;     // values of eta tried, at most

@@ -56,6 +56,9 @@ GaussianStates PropagateStates(const GaussianStates& start, const LinearGaussian
 double ExpectedCost(const QuadraticCost& cost, const GaussianStates& states,
                     const LinearGaussianController& controller);
 
+// Adds -w_t ln p(u_t | x_t) to each step of a cost, without what depends on neither x nor u; w [T].
+void AddSurprise(const LinearGaussianController& p, const torch::Tensor& weights, QuadraticCost* cost);
+
 // KL(p || q) of step t over the states that p reaches, [T]:
 //
 //   1/2 (tr(S_q^-1 S_p) - m + ln |S_q| - ln |S_p| + e^T S_q^-1 e + tr(dK^T S_q^-1 dK P_t)),

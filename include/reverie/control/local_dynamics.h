@@ -34,6 +34,16 @@ torch::Tensor TransitionRows(const torch::Tensor& states, const torch::Tensor& c
 LinearGaussianDynamics FitLocalDynamics(const torch::Tensor& states, const torch::Tensor& controls,
                                         const PriorOf& prior_of = {});
 
+// The rows [x_t; u_t] of all steps, [N T, n + m], trajectory by trajectory; shapes as above.
+torch::Tensor ActionRows(const torch::Tensor& states, const torch::Tensor& actions);
+
+// The controller that acts as somebody does whose mean actions in those states are `actions` [N, T, m], with the noise
+// [m, m], positive definite: fitted in the same way,
+//   K = Sigma_ux Sigma_xx^-1,   k = ubar - K xbar,   Sigma_t = Sigma_uu - K Sigma_xx K^T + noise
+// Throws as above, and std::invalid_argument where a Sigma_t is not positive definite.
+LinearGaussianController FitLinearController(const torch::Tensor& states, const torch::Tensor& actions,
+                                             const torch::Tensor& noise, const PriorOf& prior_of = {});
+
 // Mean and variance, at least 1e-6, of the states [N, n] that the trajectories begin in.
 GaussianStates FitStart(const torch::Tensor& states);
 

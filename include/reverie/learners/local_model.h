@@ -10,6 +10,7 @@
 #ifndef REVERIE_LEARNERS_LOCAL_MODEL_H_
 #define REVERIE_LEARNERS_LOCAL_MODEL_H_
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -27,6 +28,15 @@ namespace reverie {
 // limit, none, or no start states of its own (env.start_states, env.start_draws), or two that are equal. For
 // Fields::Check.
 std::string LocalModelMisfit(const EnvMaker& maker);
+// Why total_steps are less than so many episodes from each of a task's start states, or "".
+std::string LocalUpdateMisfit(const EnvMaker& maker, int64_t rollouts, int64_t total_steps);
+
+// Where the dynamics around a controller come from.
+enum class LocalDynamics {
+  kFitted,       // its trajectories
+  kDerivatives,  // the simulator, along its mean trajectory
+};
+std::vector<std::pair<std::string, LocalDynamics>> EnumNames(LocalDynamics);
 
 // What is expected of dynamics before their trajectories are seen.
 enum class LocalPrior {
@@ -37,7 +47,9 @@ enum class LocalPrior {
 std::vector<std::pair<std::string, LocalPrior>> EnumNames(LocalPrior);
 
 struct LocalModelConfig {
-  double start_std = 0.3;  // of the first controller, which is noise
+  double start_std = 0.3;      // of the first controller, which is noise
+  double noise_smoothing = 0;  // of who acts (policies/linear_gaussian_policy.h)
+  LocalDynamics dynamics = LocalDynamics::kFitted;
   LocalPrior prior = LocalPrior::kMixture;
   double prior_strength = 1;
   int64_t prior_trajectories = 20;  // the last so many, that it is fitted to
@@ -49,23 +61,59 @@ struct LocalModelConfig {
   KlDual dual = KlDual::kBracket;
   double dual_rate = 0.1;
 
+  // Whether something else is fitted around the trajectories too, by the same prior: it is then read with derivatives.
+  bool fits_more = false;
+
   void Visit(Fields& fields);
+
+  // Gaussians of a prior that is fitted to so many rows.
+  int64_t ClustersOf(int64_t rows) const;
+};
+
+// What draws a controller p towards a network pi that it teaches, in units of the cost:
+//   sum_t  E_p[lambda_t^T u_t] + nu_t KL(p(u_t | x_t) || pi(u_t | x_t))
+struct Pull {
+  LinearGaussianController network;  // pi, linearised
+  torch::Tensor weights;             // nu [T]
+  torch::Tensor duals;               // lambda [T, m]
 };
 
 class LocalModel {
  public:
-  // cost as StateCostOf (env/state_cost.h) gives it.
+  // The dynamics around a controller, of kDerivatives (DynamicsAlong in planning/simulator_problem.h).
+  using Along = std::function<LinearGaussianDynamics(const LinearGaussianController&)>;
+
+  // cost as StateCostOf (env/state_cost.h) gives it. With `along` dynamics are not fitted.
   LocalModel(const LocalModelConfig& config, int64_t horizon, int64_t states, int64_t controls,
-             TaskFunctions::Batched cost, const Rng& rng);
+             TaskFunctions::Batched cost, const Rng& rng, Along along = {});
 
   const LinearGaussianController& controller() const { return controller_; }
+  // KL(p || q) of the controller from that one, of each step [T], along the states that it reaches by the last fit.
+  torch::Tensor DivergenceFrom(const LinearGaussianController& q) const;
   const LinearGaussianDynamics& dynamics() const { return dynamics_; }  // of the last fit
 
-  // From trajectories of the controller, states [N, T + 1, n], controls [N, T, m]. Where an update fails, which its
-  // metrics and the log say, the controller stays and the next step is a tenth as long; a multiplier that dual
-  // gradients have not brought far enough goes on from where it is. Throws what FitLocalDynamics does. Metrics: cost
-  // (mean of the trajectories), kl, eta, passes, growth, std (mean of the controls'), failed.
-  Metrics Update(const torch::Tensor& states, const torch::Tensor& controls);
+  // From trajectories of the controller, states [N, T + 1, n], controls [N, T, m]. With `near` the new controller stays
+  // near that one instead of its own last, as a network that follows the controllers wants it: what is promised and
+  // what comes of it are then that one's expected costs. Where an update fails, which its metrics and the log say, the
+  // controller stays and the next step is a tenth as long; a multiplier that dual gradients have not brought far enough
+  // goes on from where it is. Throws what FitLocalDynamics does. Metrics: cost (mean of the trajectories), kl, eta,
+  // passes, growth, std (mean of the controls'), failed.
+  Metrics Update(const torch::Tensor& states, const torch::Tensor& controls,
+                 const LinearGaussianController* near = nullptr);
+
+  // Its parts. Learn takes what the trajectories tell; ScaleStep makes the next step so many times as long, by
+  // StepGrowth of the last gain where there was one; Improve makes the new controller, each time anew from the one that
+  // was there when it learned.
+  void Learn(const torch::Tensor& states, const torch::Tensor& controls,
+             const LinearGaussianController* near = nullptr);
+  // Of the last update, in costs: what it promised and, as Learn found, what came of it.
+  struct Gain {
+    double promised = 0;
+    double actual = 0;
+  };
+  std::optional<Gain> LastGain() const;
+  void ScaleStep(double factor);
+  Metrics Improve(const Pull* pull = nullptr);
 
   void VisitState(StateVisitor& state);
 
@@ -78,6 +126,7 @@ class LocalModel {
     double mean_cost = 0;  // of the trajectories
   };
 
+  LinearGaussianDynamics DynamicsOf(const torch::Tensor& states, const torch::Tensor& controls);
   Fit FitTo(const torch::Tensor& states, const torch::Tensor& controls);
   void Remember(const torch::Tensor& states, const torch::Tensor& controls);
   // The fit's cost and mean cost, by its dynamics.
@@ -85,6 +134,7 @@ class LocalModel {
 
   LocalModelConfig config_;
   TaskFunctions::Batched cost_;
+  Along along_;
   torch::Generator generator_;
   GaussianMixture mixture_;
   torch::Tensor rows_;  // transitions of the last trajectories, [M T, n + m + n]
@@ -92,6 +142,10 @@ class LocalModel {
   LinearGaussianDynamics dynamics_;
   double eta_ = 1;
   double growth_ = 1;
+  // Of the last Learn: what it told, whom the new controller stays near, and what that one is expected to cost.
+  Fit fit_;
+  LinearGaussianController old_;
+  double now_ = 0;
   // By the last fit: the expected cost of the controller before the last update, and of the one after it.
   std::optional<std::pair<double, double>> promised_;
 };

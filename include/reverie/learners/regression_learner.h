@@ -5,8 +5,8 @@
 // With labels N(y, P^-1) and the pupil's action N(mu_theta(o), S) this is the part in theta of the mean divergence
 // KL(pupil || labels); in S it is least for S^-1 = mean_i P_i (Levine et al. 2016, "End-to-end training", appendix A).
 // p only makes a learning rate mean the same for every unit of P. mu_theta is tanh of a network of SiLUs. All rows are
-// kept, and a fit goes on from the weights of the last one with a new Adam; observations are seen in units of all rows
-// so far, as the first may tell of one corner of the task alone.
+// kept until they are forgotten, and a fit goes on from the weights of the last one with a new Adam; observations are
+// seen in units of all rows so far, as the first may tell of one corner of the task alone.
 #ifndef REVERIE_LEARNERS_REGRESSION_LEARNER_H_
 #define REVERIE_LEARNERS_REGRESSION_LEARNER_H_
 
@@ -39,6 +39,8 @@ class RegressionLearner {
   // Labels rows: obs [B, obs_dim]; action y [B, m] in [-1, 1]; precision P [B, m, m], symmetric, or none for that of
   // equal weights.
   void Add(const torch::Tensor& obs, const torch::Tensor& action, const torch::Tensor& precision = {});
+  // Forgets all of them; the network stays.
+  void ForgetRows();
   int64_t rows() const;
 
   // `updates` steps of Adam, each on batch_size rows drawn with replacement, or on all where there are no more.

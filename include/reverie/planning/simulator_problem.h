@@ -2,9 +2,12 @@
 #ifndef REVERIE_PLANNING_SIMULATOR_PROBLEM_H_
 #define REVERIE_PLANNING_SIMULATOR_PROBLEM_H_
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "reverie/control/linear_gaussian.h"
 #include "reverie/control/shooting_problem.h"
 #include "reverie/env/env.h"
 #include "reverie/env/registry.h"
@@ -24,6 +27,21 @@ ShootingProblem SimulatorProblem(std::shared_ptr<SimulatorDynamics> dynamics, co
 // The problem from the state that the environment is in, with `dynamics` made to follow it. Throws
 // std::invalid_argument where there is none: an observation is not enough.
 ShootingProblem FollowedFrom(ShootingProblem problem, SimulatorDynamics& dynamics, const Env* env);
+
+// The simulator around the mean trajectory x_t, u_t of a controller, its actions held in [-1, 1], from the state that
+// the environment is in:
+//
+//   A, B the derivatives there,  f_t = x_{t+1} - A x_t - B u_t,  W = 0
+//
+// States are those of Env::GetState. Where the simulator becomes unstable they are not numbers. Throws
+// std::invalid_argument with a misfit.
+LinearGaussianDynamics DynamicsAlong(SimulatorDynamics& dynamics, const Env& env,
+                                     const LinearGaussianController& controller);
+// Why a task has none, or "": states with quaternions, or of more than qpos and qvel.
+std::string DerivativesMisfit(const EnvMaker& maker);
+// The same from that state, with a simulator of its own.
+std::function<LinearGaussianDynamics(const LinearGaussianController&)> DynamicsFrom(const EnvMaker& maker,
+                                                                                    const std::vector<double>& start);
 
 }  // namespace reverie
 
