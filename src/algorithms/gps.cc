@@ -36,6 +36,8 @@ void Gps::Config::Visit(Fields& fields) {
               [&] { fields("badmm", badmm, "Bregman ADMM"); });
   fields("local", local, "the controllers, and what is fitted around their trajectories");
   fields.Check([this] { return local.dynamics == LocalDynamics::kFitted ? "" : DerivativesMisfit(env.maker); });
+  fields.Check([this] { return samples == GpsSamples::kControllers || local.noise_smoothing == 0; },
+               "noise_smoothing 0 with samples: network, whose noise is each step's own");
   fields("learner", learner, "the network and its fits");
 }
 
@@ -49,6 +51,7 @@ Gps::Gps(const Config& config, const torch::Device& device)
           [this](size_t start) -> const LinearGaussianController& { return locals_[start].controller(); },
           config.local.noise_smoothing),
       learner_(config.learner, collector_.spec().obs_dim(), collector_.spec().act_dim(), rng_.Split("learner"), device),
+      covariance_(torch::eye(collector_.spec().act_dim(), torch::kFloat64)),
       noise_(MakeGenerator(rng_.Split("noise"), torch::kCPU)) {
   const EnvSpec& spec = collector_.spec();
   for (size_t i = 0; i < trajectories_.starts(); ++i) {
@@ -79,7 +82,7 @@ void Gps::Train(RunContext& run) {
         TeachNetwork(run);
       }
       config_.coupling == GpsCoupling::kBadmm ? AlternateDirections(run) : DescendMirror(run);
-      run.Log("controllers", ReturnsOfControllers());
+      run.Log("controllers", run.Timed("evaluate_controllers", [&] { return ReturnsOfControllers(); }));
       ++iterations_;
     }
     run.Tick(collector_.env_steps(), iterations_, "policy", [] { return Metrics(); });
@@ -92,17 +95,25 @@ std::optional<EpisodeStats> Gps::Step() {
   }
   const torch::Tensor mean = MeanOf(collector_.Observed());
   const torch::Tensor eps = torch::randn(mean.sizes(), noise_, torch::kFloat64);
-  const torch::Tensor action = mean.to(torch::kFloat64) + eps.mm(torch::linalg_cholesky(Covariance()).t());
+  const torch::Tensor action = mean.to(torch::kFloat64) + eps.mm(torch::linalg_cholesky(covariance_).t());
   return collector_.StepWith(action.clamp(-1, 1).to(torch::kFloat32), nullptr);
 }
 
 void Gps::DescendMirror(RunContext& run) {
   run.Timed("controllers", [&] {
+    double promised = 0;
+    double actual = 0;
     for (size_t i = 0; i < locals_.size(); ++i) {
       const LinearGaussianController network = Linearised(i);
       locals_[i].Learn(trajectories_.states(i), trajectories_.controls(i), &network);
+      const std::optional<LocalModel::Gain> gain = locals_[i].LastGain();
+      promised += gain ? gain->promised : 0;
+      actual += gain ? gain->actual : 0;
     }
-    ScaleSteps();
+    if (std::any_of(locals_.begin(), locals_.end(), [](const LocalModel& local) { return local.LastGain(); })) {
+      const double growth = StepGrowth(promised, actual);
+      std::for_each(locals_.begin(), locals_.end(), [growth](LocalModel& local) { local.ScaleStep(growth); });
+    }
     for (size_t i = 0; i < locals_.size(); ++i) {
       run.Log(Text("local_", i), locals_[i].Improve());
     }
@@ -111,10 +122,15 @@ void Gps::DescendMirror(RunContext& run) {
 }
 
 void Gps::AlternateDirections(RunContext& run) {
-  for (size_t i = 0; i < locals_.size(); ++i) {
-    locals_[i].Learn(trajectories_.states(i), trajectories_.controls(i));
-  }
-  ScaleSteps();
+  run.Timed("controllers", [&] {
+    for (size_t i = 0; i < locals_.size(); ++i) {
+      const Pull pull = couplings_[i].PullTowards(Linearised(i));
+      locals_[i].Learn(trajectories_.states(i), trajectories_.controls(i), nullptr, &pull);
+      if (const std::optional<LocalModel::Gain> gain = locals_[i].LastGain()) {
+        locals_[i].ScaleStep(StepGrowth(gain->promised, gain->actual));
+      }
+    }
+  });
   for (int64_t inner = 0; inner < config_.badmm.inner_iterations; ++inner) {
     run.Timed("controllers", [&] {
       for (size_t i = 0; i < locals_.size(); ++i) {
@@ -127,41 +143,37 @@ void Gps::AlternateDirections(RunContext& run) {
       couplings_[i].StepDuals(ControllerMeans(i), NetworkMeans(i), locals_[i].controller().precision);
     }
   }
-  for (size_t i = 0; i < locals_.size(); ++i) {
-    couplings_[i].AdaptWeights(locals_[i].DivergenceFrom(Linearised(i)));
-  }
-}
-
-void Gps::ScaleSteps() {
-  double promised = 0;
-  double actual = 0;
-  for (const LocalModel& local : locals_) {
-    const auto gain = local.LastGain();
-    promised += gain ? gain->promised : 0;
-    actual += gain ? gain->actual : 0;
-  }
-  if (iterations_ > 0) {
-    for (LocalModel& local : locals_) {
-      local.ScaleStep(StepGrowth(promised, actual));
+  run.Timed("controllers", [&] {
+    for (size_t i = 0; i < locals_.size(); ++i) {
+      couplings_[i].AdaptWeights(locals_[i].DivergenceFrom(Linearised(i)));
     }
-  }
+  });
 }
 
 LinearGaussianController Gps::Linearised(size_t start) {
-  return linearised_[start].Linearise([this](const torch::Tensor& obs) { return MeanOf(obs); }, Covariance());
+  return linearised_[start].Linearise([this](const torch::Tensor& obs) { return MeanOf(obs); }, covariance_);
 }
 
 void Gps::TeachNetwork(RunContext& run) {
   learner_.ForgetRows();
+  torch::Tensor precisions = torch::zeros_like(covariance_);
+  torch::Tensor weights = torch::zeros({}, torch::kFloat64);
   for (size_t i = 0; i < locals_.size(); ++i) {
-    auto [mean, precision] = std::pair(ControllerMeans(i), locals_[i].controller().precision);
+    const torch::Tensor& precision = locals_[i].controller().precision;
+    torch::Tensor targets = ControllerMeans(i);
+    torch::Tensor weight = torch::ones({precision.size(0)}, torch::kFloat64);
     if (!couplings_.empty()) {
-      std::tie(mean, precision) = couplings_[i].Labels(mean, precision);
+      targets = couplings_[i].Targets(targets, precision);
+      weight = couplings_[i].TargetWeights();
     }
-    learner_.Add(trajectories_.obs(i).flatten(0, 1), mean.clamp(-1, 1).flatten(0, 1),
-                 precision.repeat({config_.rollouts, 1, 1}));
+    const torch::Tensor weighted = weight.view({-1, 1, 1}) * precision;
+    learner_.Add(trajectories_.obs(i).flatten(0, 1), targets.clamp(-1, 1).flatten(0, 1),
+                 weighted.repeat({config_.rollouts, 1, 1}));
+    precisions = precisions + weighted.sum(0);
+    weights = weights + weight.sum();
   }
   run.Log("learner", run.Timed("network", [&] { return learner_.Fit(); }));
+  covariance_ = torch::linalg_inv(precisions / weights);
 }
 
 torch::Tensor Gps::ControllerMeans(size_t start) const {
@@ -206,6 +218,7 @@ void Gps::VisitState(StateVisitor& state) {
     }
   }
   state("learner", learner_);
+  state("covariance", covariance_);
   state("noise", noise_);
   state("iterations", iterations_);
 }

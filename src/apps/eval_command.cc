@@ -1,4 +1,5 @@
 #include <iostream>
+#include <optional>
 
 #include "commands.h"
 #include "experiment.h"
@@ -13,26 +14,28 @@ struct EvalArguments {
   int64_t episodes = 10;
   int64_t seed = 0;
   bool new_starts = false;
-  std::string start_states;
+  std::optional<std::string> start_states;
   bool json = false;
 };
 
-// "[[0, 1], [2, 3]]"; "" is none.
-Env::States ReadStates(const std::string& text) {
+// "[[0, 1], [2, 3]]": as a config's env.start_states, which looks at them.
+Env::States ReadStates(const std::string& text, const EnvMaker& maker) {
   Env::States states;
-  if (!text.empty()) {
-    Fields fields;
-    fields("start_states", states, "states that episodes begin in");
-    ConfigDocument::FromText("start_states: " + text, "--start-states").ReadInto(fields);
-  }
+  Fields fields;
+  fields("start_states", states, "states that episodes begin in");
+  fields.Check([&states, &maker]() -> std::string {
+    return states.empty() ? "expected at least one state" : StartStatesMisfit(states, maker);
+  });
+  ConfigDocument::FromText("start_states: " + text, "--start-states").ReadInto(fields);
   return states;
 }
 
 void Eval(const EvalArguments& arguments, const EnvRegistry& envs) {
   const TrainedRun run = LoadTrainedRun(arguments.run_dir, envs);
   EnvMaker env = run.maker.env().maker;
-  if (arguments.new_starts || !arguments.start_states.empty()) {
-    env.make = [make = env.make, starts = ReadStates(arguments.start_states)] {
+  if (arguments.new_starts || arguments.start_states) {
+    env.make = [make = env.make,
+                starts = arguments.start_states ? ReadStates(*arguments.start_states, env) : Env::States()] {
       std::unique_ptr<Env> made = make();
       made->SetStartStates(starts);
       return made;

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <stdexcept>
+#include <utility>
 
 #include "ridge.h"
 
@@ -90,7 +92,12 @@ LinearGaussianController FitLinearController(const torch::Tensor& states, const 
     throw std::runtime_error("a trajectory that a controller is fitted to is not finite");
   }
   const Conditionals fit = FitConditionals(all.view({states.size(0), actions.size(1), -1}), states.size(2), prior_of);
-  return LinearGaussianController::Of({.feedback = fit.a, .feedforward = fit.f}, (fit.w + noise).contiguous());
+  std::optional<LinearGaussianController> controller =
+      LinearGaussianController::IfPositive({.feedback = fit.a, .feedforward = fit.f}, (fit.w + noise).contiguous());
+  if (!controller) {
+    throw std::runtime_error("a controller fitted to trajectories has a covariance that is not positive definite");
+  }
+  return std::move(*controller);
 }
 
 GaussianStates FitStart(const torch::Tensor& states) {

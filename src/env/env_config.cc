@@ -165,22 +165,27 @@ std::string EnvConfig::UseObserve() {
 
 std::string EnvConfig::UseStartStates(const Env::States& states) {
   starts_->clear();
-  if (!states.empty()) {
-    try {
-      const std::unique_ptr<Env> env = own_.make();
-      std::vector<double> obs(env->spec().obs_low.size());
-      for (const std::vector<double>& state : states) {
-        env->SetState(state, obs);
-        const auto finite = [](double x) { return std::isfinite(x); };
-        if (!std::all_of(state.begin(), state.end(), finite) || !std::all_of(obs.begin(), obs.end(), finite)) {
-          return id + ": expected finite states that have finite observations";
-        }
-      }
-    } catch (const std::exception& error) {
-      return error.what();
-    }
+  if (std::string misfit = StartStatesMisfit(states, own_); !misfit.empty()) {
+    return misfit;
   }
   *starts_ = states;
+  return "";
+}
+
+std::string StartStatesMisfit(const Env::States& states, const EnvMaker& maker) {
+  try {
+    const std::unique_ptr<Env> env = maker.make();
+    std::vector<double> obs(env->spec().obs_low.size());
+    for (const std::vector<double>& state : states) {
+      env->SetState(state, obs);
+      const auto finite = [](double x) { return std::isfinite(x); };
+      if (!std::all_of(state.begin(), state.end(), finite) || !std::all_of(obs.begin(), obs.end(), finite)) {
+        return env->spec().id + ": expected finite states that have finite observations";
+      }
+    }
+  } catch (const std::exception& error) {
+    return error.what();
+  }
   return "";
 }
 

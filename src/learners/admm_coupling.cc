@@ -1,6 +1,11 @@
 #include "reverie/learners/admm_coupling.h"
 
 namespace reverie {
+namespace {
+
+constexpr double kMostChange = 1e4;
+
+}  // namespace
 
 void AdmmConfig::Visit(Fields& fields) {
   fields("inner_iterations", inner_iterations, "alternations of controllers and network on one set of episodes",
@@ -11,15 +16,12 @@ void AdmmConfig::Visit(Fields& fields) {
 
 AdmmCoupling::AdmmCoupling(const AdmmConfig& config, int64_t horizon, int64_t controls)
     : dual_rate_(config.dual_rate),
+      first_weight_(config.weight),
       weights_(torch::full({horizon}, config.weight, torch::kFloat64)),
       duals_(torch::zeros({horizon, controls}, torch::kFloat64)) {}
 
-std::pair<torch::Tensor, torch::Tensor> AdmmCoupling::Labels(const torch::Tensor& mean,
-                                                             const torch::Tensor& precision) const {
-  const torch::Tensor shift =
-      torch::linalg_solve(weights_.view({-1, 1, 1}) * precision, duals_.unsqueeze(2)).squeeze(2);
-  const torch::Tensor held = weights_.minimum(2 * weights_.median());
-  return {mean + shift, held.view({-1, 1, 1}) * precision};
+torch::Tensor AdmmCoupling::Targets(const torch::Tensor& mean, const torch::Tensor& precision) const {
+  return mean + torch::linalg_solve(weights_.view({-1, 1, 1}) * precision, duals_.unsqueeze(2)).squeeze(2);
 }
 
 void AdmmCoupling::StepDuals(const torch::Tensor& controller, const torch::Tensor& network,
@@ -31,8 +33,9 @@ void AdmmCoupling::StepDuals(const torch::Tensor& controller, const torch::Tenso
 void AdmmCoupling::AdaptWeights(const torch::Tensor& divergence) {
   const torch::Tensor mean = divergence.mean();
   const torch::Tensor std = divergence.std(/*unbiased=*/false);
-  weights_.mul_(torch::where(divergence < mean - std, 0.5, 1.0) *
-                torch::where(divergence > mean + 0.5 * std, 2.0, 1.0));
+  weights_.mul_(torch::where(divergence < mean - std, 0.5, 1.0));
+  weights_.mul_(torch::where(divergence > mean + 0.5 * std, 2.0, 1.0));
+  weights_.clamp_(first_weight_ / kMostChange, first_weight_ * kMostChange);
 }
 
 void AdmmCoupling::VisitState(StateVisitor& state) {

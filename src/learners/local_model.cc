@@ -14,6 +14,8 @@ namespace {
 constexpr double kLeastGrowth = 0.01;
 constexpr double kMostGrowth = 10;
 constexpr double kAfterFailure = 0.1;
+// Beyond, noise over some fifty steps is next to constant, and its own deviation nothing to divide by.
+constexpr double kMostSmoothing = 5;
 
 // The symmetric matrices without their negative eigenvalues; those with a number that is not finite as they are.
 torch::Tensor PositivePart(const torch::Tensor& matrices) {
@@ -67,31 +69,31 @@ std::vector<std::pair<std::string, LocalPrior>> EnumNames(LocalPrior) {
   return {{"none", LocalPrior::kNone}, {"gaussian", LocalPrior::kGaussian}, {"mixture", LocalPrior::kMixture}};
 }
 
-void LocalModelConfig::Visit(Fields& fields) {
-  fields("start_std", start_std, "standard deviation of the first controller's actions, about 0", Above(0));
-  fields("noise_smoothing", noise_smoothing,
-         "steps over which the noise of an episode's actions is smoothed; 0: each step has its own", AtLeast(0));
-  fields("dynamics", dynamics, "of the last trajectories, or the simulator's own along their mean");
-  const auto fits = [this] { return fits_more || dynamics == LocalDynamics::kFitted; };
-  fields.When({.key = "local.dynamics", .wanted = "fitted", .holds = fits}, [&] {
-    fields("prior", prior,
-           "what the fit of a step is drawn to: one Gaussian over the transitions of all steps, a mixture, or none");
-  });
-  fields.When({.key = "local.prior",
-               .wanted = "not none",
-               .holds = [this, fits] { return fits() && prior != LocalPrior::kNone; }},
-              [&] {
-                fields("prior_strength", prior_strength, "trajectories that it counts as", Above(0));
-                fields("prior_trajectories", prior_trajectories, "the last so many are what it is fitted to",
-                       AtLeast(1));
-              });
-  fields.When({.key = "local.prior",
-               .wanted = "mixture",
-               .holds = [this, fits] { return fits() && prior == LocalPrior::kMixture; }},
+void LocalModelConfig::VisitPrior(Fields& fields) {
+  fields("prior", prior,
+         "what the fit of a step is drawn to: one Gaussian over the transitions of all steps, a mixture, or none");
+  fields.When(
+      {.key = "local.prior", .wanted = "not none", .holds = [this] { return prior != LocalPrior::kNone; }}, [&] {
+        fields("prior_strength", prior_strength, "trajectories that it counts as", Above(0));
+        fields("prior_trajectories", prior_trajectories, "the last so many are what it is fitted to", AtLeast(1));
+      });
+  fields.When({.key = "local.prior", .wanted = "mixture", .holds = [this] { return prior == LocalPrior::kMixture; }},
               [&] {
                 fields("prior_clusters", prior_clusters, "most Gaussians of it", AtLeast(1));
                 fields("rows_per_cluster", rows_per_cluster, "transitions for each of them, at least", AtLeast(1));
               });
+}
+
+void LocalModelConfig::Visit(Fields& fields) {
+  fields("start_std", start_std, "standard deviation of the first controller's actions, about 0", Above(0));
+  fields("noise_smoothing", noise_smoothing,
+         "steps over which the noise of an episode's actions is smoothed; 0: each step has its own",
+         Between(0, kMostSmoothing));
+  fields("dynamics", dynamics, "of the last trajectories, or the simulator's own along their mean");
+  fields.When({.key = "local.dynamics",
+               .wanted = "fitted",
+               .holds = [this] { return fits_more || dynamics == LocalDynamics::kFitted; }},
+              [&] { VisitPrior(fields); });
   fields("kl_step", kl_step, "divergence from the last controller, a step of the episode", Above(0));
   fields("min_std", min_std, "least standard deviation of an action, in any direction; 0: it may fall to nothing",
          AtLeast(0));
@@ -167,7 +169,7 @@ void LocalModel::ExpandAbout(const torch::Tensor& states, const torch::Tensor& c
 
 LinearGaussianDynamics LocalModel::DynamicsOf(const torch::Tensor& states, const torch::Tensor& controls) {
   if (along_) {
-    return along_(controller_);
+    return along_(old_);
   }
   PriorOf prior_of;
   if (config_.prior != LocalPrior::kNone) {
@@ -184,21 +186,27 @@ LocalModel::Fit LocalModel::FitTo(const torch::Tensor& states, const torch::Tens
   return fit;
 }
 
-Metrics LocalModel::Update(const torch::Tensor& states, const torch::Tensor& controls,
-                           const LinearGaussianController* near) {
-  Learn(states, controls, near);
+double LocalModel::Objective(const LinearGaussianController& p, const Pull* pull) const {
+  const GaussianStates states = PropagateStates(fit_.start, fit_.dynamics, p);
+  const double cost = ExpectedCost(fit_.cost, states, p);
+  return pull == nullptr ? cost : cost + (pull->weights * KlDivergence(states, p, pull->network)).sum().item<double>();
+}
+
+Metrics LocalModel::Update(const torch::Tensor& states, const torch::Tensor& controls) {
+  Learn(states, controls);
   if (const std::optional<Gain> gain = LastGain()) {
     ScaleStep(StepGrowth(gain->promised, gain->actual));
   }
   return Improve();
 }
 
-void LocalModel::Learn(const torch::Tensor& states, const torch::Tensor& controls,
-                       const LinearGaussianController* near) {
+void LocalModel::Learn(const torch::Tensor& states, const torch::Tensor& controls, const LinearGaussianController* near,
+                       const Pull* pull) {
+  old_ = near != nullptr ? *near : controller_;
   fit_ = FitTo(states, controls);
   dynamics_ = fit_.dynamics;
-  old_ = near != nullptr ? *near : controller_;
-  now_ = ExpectedCost(fit_.cost, PropagateStates(fit_.start, fit_.dynamics, old_), old_);
+  now_ = Objective(old_, pull);
+  improved_ = failed_ = false;
 }
 
 std::optional<LocalModel::Gain> LocalModel::LastGain() const {
@@ -229,12 +237,17 @@ Metrics LocalModel::Improve(const Pull* pull) {
   eta_ = update.eta;
   if (usable) {
     controller_ = std::move(update.controller);
-    promised_ = {now_, ExpectedCost(fit_.cost, PropagateStates(fit_.start, fit_.dynamics, controller_), controller_)};
+    promised_ = {Objective(old_, pull), Objective(controller_, pull)};
+    improved_ = true;
   } else {
     LogWarning(Text("the controller stays as it is: ", Text(update.status)));
-    promised_.reset();
-    if (config_.dual == KlDual::kBracket || update.status != KlStatus::kTooFar) {
+    if (!improved_) {
+      promised_.reset();
+    }
+    const bool shrinks = config_.dual == KlDual::kBracket || update.status != KlStatus::kTooFar;
+    if (shrinks && !failed_) {
       growth_ = std::max(kLeastGrowth, kAfterFailure * growth_);
+      failed_ = true;
     }
   }
   Metrics metrics;

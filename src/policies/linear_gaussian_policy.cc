@@ -80,7 +80,7 @@ torch::Tensor LinearGaussianPolicy::Act(const ActInput& input, PolicyMemory* mem
   for (size_t i = 0; i < input.envs.size(); ++i) {
     const Env& env = *input.envs[i];
     const std::vector<double> state = env.GetState();
-    auto* kept = dynamic_cast<Memory*>(memory);
+    Memory* kept = memory != nullptr ? &dynamic_cast<Memory&>(*memory) : nullptr;
     const size_t row = kept != nullptr ? static_cast<size_t>(input.rows[i]) : 0;
     int64_t none = -1;
     int64_t& start = kept != nullptr ? kept->start_of_row.at(row) : none;

@@ -64,6 +64,8 @@ class BadInput(Case):
                                        "measure: max_aleatoric is one constant of such a model"),
         "local models without a cost": (TINY_LOCAL.replace("LinearQuadratic-v0", "HalfCheetah-v5"),
                                         "c.yaml:6: env: HalfCheetah-v5 has no cost of its states that local models could minimise"),
+        "smooth noise of a network": (TINY_GPS.replace("kl_step", "noise_smoothing: 2, kl_step") + "samples: network\n",
+                                      "local: expected noise_smoothing 0 with samples: network"),
         "a prior of what is not fitted": (
             TINY_LOCAL.replace("{kl_step", "{dynamics: derivatives, prior: none, kl_step"),
             "c.yaml:8: local.prior: is read only where local.dynamics is fitted"),
@@ -1176,6 +1178,15 @@ class LocalModels(Case):
         own = returns()
         self.assertAlmostEqual(own[0], own[2])  # two starts, one after the other
         self.assertEqual(len({round(value, 6) for value in returns("--new-starts")}), 4)
+        rest = returns("--start-states", "[[0, 0, 0, 0], [1, 0, 0, 0]]")
+        self.assertEqual(rest[0::2], [rest[0]] * 2)
+        self.assertGreater(rest[0], rest[1])  # what begins at rest costs little
+        for states, said in (("[]", "expected at least one state"), ("[[1, 2]]", "a state has 4 numbers, got 2"),
+                             ("[[.inf, 0, 0, 0]]", "expected finite states"), ("[1]", "expected a list of numbers"), ("", "expected")):
+            result = run("eval", "r", "--start-states", states, cwd=self.cwd)
+            self.assertEqual((result.returncode, len(result.stderr.splitlines())), (2, 1), result.stderr)
+            self.assertRegex(result.stderr, "error: --start-states.*" + said)
+        self.assertIn("excludes", run("eval", "r", "--new-starts", "--start-states", "[[0, 0, 0, 0]]", cwd=self.cwd).stderr)
 
     def test_it_learns_and_is_exported_with_time_as_an_argument(self):
         last = self.last("total_steps=1200", "log.every_steps=1200", "env.start_draws=1")

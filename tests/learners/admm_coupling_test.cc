@@ -30,9 +30,9 @@ TEST(AdmmCoupling, BringsControllersAndTheNetworkThatTheyShareToTheBestOfBoth) {
       const double nu_p = pull.weights[0].item<double>() * 2;
       // The least of a / 2 (u - b)^2 + lambda u + nu P / 2 (u - network)^2.
       start.u = (start.a * start.b - pull.duals[0][0].item<double>() + nu_p * network) / (start.a + nu_p);
-      const auto [label, sureness] = start.coupling.Labels(Number(start.u), precision);
-      weighted += sureness.item<double>() * label.item<double>();
-      all += sureness.item<double>();
+      const double sureness = start.coupling.TargetWeights().item<double>() * 2;
+      weighted += sureness * start.coupling.Targets(Number(start.u), precision).item<double>();
+      all += sureness;
     }
     network = weighted / all;
     for (Start& start : starts) {
@@ -52,11 +52,25 @@ TEST(AdmmCoupling, WeightsGrowWhereTheyAreApartAndShrinkWhereTheyAreNot) {
   EXPECT_TRUE(
       torch::equal(coupling.PullTowards({}).weights, torch::tensor({0.5, 1.0, 1.0, 1.0, 1.0, 2.0}, torch::kFloat64)));
   coupling.AdaptWeights(torch::tensor({5.0, 5.0, 5.0, 5.0, 5.0, 10.0}, torch::kFloat64));
-  // A label counts as no more than twice the median weight.
-  const auto [labels, precision] =
-      coupling.Labels(torch::zeros({2, 6, 1}, torch::kFloat64), torch::ones({6, 1, 1}, torch::kFloat64));
-  EXPECT_TRUE(torch::equal(precision.flatten(), torch::tensor({0.5, 1.0, 1.0, 1.0, 1.0, 2.0}, torch::kFloat64)));
-  EXPECT_TRUE(torch::equal(labels, torch::zeros({2, 6, 1}, torch::kFloat64)));
+  EXPECT_TRUE(
+      torch::equal(coupling.PullTowards({}).weights, torch::tensor({0.5, 1.0, 1.0, 1.0, 1.0, 4.0}, torch::kFloat64)));
+  // A target counts as no more than twice the median weight.
+  EXPECT_TRUE(torch::equal(coupling.TargetWeights(), torch::tensor({0.5, 1.0, 1.0, 1.0, 1.0, 2.0}, torch::kFloat64)));
+  for (int i = 0; i < 200; ++i) {
+    coupling.AdaptWeights(torch::tensor({0.0, 5.0, 5.0, 5.0, 5.0, 10.0}, torch::kFloat64));
+  }
+  EXPECT_EQ(coupling.PullTowards({}).weights[0].item<double>(), 1e-4);
+  EXPECT_EQ(coupling.PullTowards({}).weights[5].item<double>(), 1e4);
+}
+
+TEST(AdmmCoupling, TargetsOfTwoActionsAreShiftedByTheInverseOfTheirPrecision) {
+  AdmmCoupling coupling({.weight = 0.5, .dual_rate = 1}, 1, 2);
+  const torch::Tensor precision = torch::tensor({{{2.0, 1.0}, {1.0, 3.0}}}, torch::kFloat64);
+  const auto row = [](double a, double b) { return torch::tensor({{{a, b}}}, torch::kFloat64); };
+  coupling.StepDuals(row(1, 0), row(0, 2), precision);
+  // lambda = 0.5 P (1, -2) = (0, -2.5), and (0.5 P)^-1 lambda is (1, -2) again.
+  EXPECT_TRUE(torch::allclose(coupling.PullTowards({}).duals, torch::tensor({{0.0, -2.5}}, torch::kFloat64)));
+  EXPECT_TRUE(torch::allclose(coupling.Targets(row(0.25, 0.5), precision), row(1.25, -1.5)));
 }
 
 TEST(AdmmCoupling, EqualDivergencesLeaveTheWeights) {

@@ -156,5 +156,44 @@ TEST(LocalModelMisfit, SaysWhatATaskLacks) {
   EXPECT_THAT(misfit("HalfCheetah-v5", {}), HasSubstr("no cost of its states"));
 }
 
+TEST_F(LocalModelTest, APullDrawsTheControllerTowardsTheNetworkAndAgainstTheMultipliers) {
+  LocalModel model = Make({.kl_step = 1, .min_std = 0.05});
+  const auto [states, controls] = Roll(model.controller(), 20, true);
+  const LinearGaussianController network =
+      LinearGaussianController::Of({.feedback = torch::zeros({kT, 2, 4}, torch::kFloat64),
+                                    .feedforward = torch::full({kT, 2}, 0.1, torch::kFloat64)},
+                                   (0.01 * torch::eye(2, torch::kFloat64)).expand({kT, 2, 2}).contiguous());
+  model.Learn(states, controls);
+  const auto improved = [&](double weight, double dual) {
+    const Pull pull{.network = network,
+                    .weights = torch::full({kT}, weight, torch::kFloat64),
+                    .duals = torch::full({kT, 2}, dual, torch::kFloat64)};
+    EXPECT_EQ(model.Improve(&pull).Find("failed"), 0);
+    return std::pair(model.DivergenceFrom(network).sum().item<double>(),
+                     model.controller().gains.feedforward.mean().item<double>());
+  };
+  const auto [loose, loose_action] = improved(1e-6, 0);
+  const auto [tight, tight_action] = improved(1, 0);
+  EXPECT_LT(tight, 0.5 * loose);
+  const auto [unused, pushed] = improved(1e-6, 0.1);  // a positive multiplier makes actions cost more
+  EXPECT_LT(pushed, loose_action);
+  // Each was made anew from the same.
+  EXPECT_NEAR(improved(1e-6, 0).first, loose, 0.05 * loose);
+}
+
+TEST_F(LocalModelTest, TheStepIsScaledByWhoeverKnowsTheGain) {
+  LocalModel model = Make({.kl_step = 1, .min_std = 0.05});
+  EXPECT_FALSE(model.LastGain());
+  const auto [states, controls] = Roll(model.controller(), 20, true);
+  model.Learn(states, controls);
+  model.ScaleStep(0.5);
+  EXPECT_EQ(model.Improve().Find("growth"), 0.5);
+  const auto [again, acted] = Roll(model.controller(), 20, true);
+  model.Learn(again, acted);
+  ASSERT_TRUE(model.LastGain());
+  EXPECT_GT(model.LastGain()->promised, 0);
+  EXPECT_NEAR(model.LastGain()->actual, model.LastGain()->promised, 0.2 * model.LastGain()->promised);
+}
+
 }  // namespace
 }  // namespace reverie

@@ -75,8 +75,6 @@ class Gps final : public Algorithm {
   std::optional<EpisodeStats> Step();
   void DescendMirror(RunContext& run);
   void AlternateDirections(RunContext& run);
-  // By what all controllers together gained.
-  void ScaleSteps();
   LinearGaussianController Linearised(size_t start);
   void TeachNetwork(RunContext& run);  // S-step
   // Of controller and network along the trajectories of a start, [N, T, m] float64.
@@ -86,8 +84,6 @@ class Gps final : public Algorithm {
   Metrics ReturnsOfControllers() const;
   // mu_theta, on the CPU.
   torch::Tensor MeanOf(const torch::Tensor& obs) const;
-  // The network's, of the last S-step.
-  torch::Tensor Covariance() { return torch::linalg_inv(learner_.precision()); }
 
   Config config_;
   Rng rng_;
@@ -98,6 +94,8 @@ class Gps final : public Algorithm {
   std::vector<AdmmCoupling> couplings_;  // none of mirror descent
   LinearGaussianPolicy controllers_;     // all p_s as one policy
   RegressionLearner learner_;            // pi_theta
+  // Of the network, [m, m] float64: that of the mean precision of what the last S-step taught.
+  torch::Tensor covariance_;
   torch::Generator noise_;
   int64_t iterations_ = 0;
 };

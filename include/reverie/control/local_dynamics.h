@@ -40,7 +40,7 @@ torch::Tensor ActionRows(const torch::Tensor& states, const torch::Tensor& actio
 // The controller that acts as somebody does whose mean actions in those states are `actions` [N, T, m], with the noise
 // [m, m], positive definite: fitted in the same way,
 //   K = Sigma_ux Sigma_xx^-1,   k = ubar - K xbar,   Sigma_t = Sigma_uu - K Sigma_xx K^T + noise
-// Throws as above, and std::invalid_argument where a Sigma_t is not positive definite.
+// Throws as above, and std::runtime_error where a Sigma_t is not positive definite.
 LinearGaussianController FitLinearController(const torch::Tensor& states, const torch::Tensor& actions,
                                              const torch::Tensor& noise, const PriorOf& prior_of = {});
 

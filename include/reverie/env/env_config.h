@@ -49,6 +49,9 @@ struct EnvConfig {
   std::shared_ptr<ObserveConfig> observed_ = std::make_shared<ObserveConfig>();
 };
 
+// Why episodes of that environment cannot begin in those states, or "".
+std::string StartStatesMisfit(const Env::States& states, const EnvMaker& maker);
+
 }  // namespace reverie
 
 #endif  // REVERIE_ENV_ENV_CONFIG_H_

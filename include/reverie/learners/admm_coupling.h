@@ -1,12 +1,20 @@
 // What keeps a controller and the network that it teaches together in Bregman ADMM: multipliers of their mean actions
 // and weights of their divergences, one of each for every step.
 //
-//   L = sum_t  E_p[l_t] + lambda_t^T (E_p[u_t] - E_pi[u_t]) + nu_t KL
-//   C-step: p is drawn by Pull (learners/local_model.h)
-//   S-step: the network is taught  y_t = mu_p(x_t) + (nu_t P_t)^-1 lambda_t,  as sure as nu_t P_t,  P_t = Sigma_t^-1 of
-//   p duals:  lambda_t <- lambda_t + rate nu_t P_t mean(mu_p(x_t) - mu_pi(o_t)) weights, once an iteration: nu_t is
-//   halved where the divergence of p from pi is below mean - std of all steps, and
-//           doubled where it is above mean + std / 2
+//   L = sum_t  E_p[l_t] + lambda_t^T (E_p[u_t] - E_pi[u_t]) + nu_t KL(p || pi)
+//
+// C-step: p is drawn by Pull (learners/local_model.h).
+//
+// S-step, with P_t = Sigma_t^-1 of p: the network is taught y_t, as sure as nu_t P_t.
+//
+//   y_t = mu_p(x_t) + (nu_t P_t)^-1 lambda_t
+//
+// Multipliers, after it:
+//
+//   lambda_t <- lambda_t + rate nu_t P_t mean(mu_p(x_t) - mu_pi(o_t))
+//
+// Weights, once an iteration: nu_t is halved where the divergence of p from pi is below mean - std of all steps, and
+// doubled where it is above mean + std / 2. They stay within 1e4 times the first one either way.
 //
 // Source: Levine et al. 2016 ("End-to-end training of deep visuomotor policies", appendix A), and its authors' code for
 // the multipliers' preconditioner and the weights.
@@ -38,9 +46,10 @@ class AdmmCoupling {
   Pull PullTowards(LinearGaussianController network) const {
     return {.network = std::move(network), .weights = weights_, .duals = duals_};
   }
-  // y [N, T, m] and its precision [T, m, m], for mean actions of the controller [N, T, m] of precision [T, m, m]. Where
-  // nu_t is above twice the median it counts as that in the precision, so that few steps do not take all of a fit.
-  std::pair<torch::Tensor, torch::Tensor> Labels(const torch::Tensor& mean, const torch::Tensor& precision) const;
+  // y [N, T, m], for mean actions of the controller [N, T, m] of precision P [T, m, m].
+  torch::Tensor Targets(const torch::Tensor& mean, const torch::Tensor& precision) const;
+  // nu [T] as the S-step takes it: at most twice the median, so that few steps do not take all of a fit.
+  torch::Tensor TargetWeights() const { return weights_.minimum(2 * weights_.median()); }
 
   // By mean actions of the controller and of the network in the same states, [N, T, m].
   void StepDuals(const torch::Tensor& controller, const torch::Tensor& network, const torch::Tensor& precision);
@@ -51,6 +60,7 @@ class AdmmCoupling {
 
  private:
   double dual_rate_;
+  double first_weight_;
   torch::Tensor weights_;  // nu [T]
   torch::Tensor duals_;    // lambda [T, m]
 };

@@ -1,7 +1,8 @@
 // A controller for one start state and what is known around it: dynamics fitted to its last few trajectories, and an
 // update that stays near it.
 //
-//   repeat: roll out N trajectories under p(u | x, t);  fit p(x' | x, u, t) to them (control/local_dynamics.h)
+//   repeat: roll out N trajectories under p(u | x, t);  fit p(x' | x, u, t) to them (control/local_dynamics.h), or take
+//           the simulator's derivatives
 //           expand the cost about each and average;  p <- KL-constrained update (control/kl_update.h),
 //           epsilon = kl_step * growth * T;  growth by what the last update promised and what came of it
 //
@@ -66,6 +67,8 @@ struct LocalModelConfig {
 
   void Visit(Fields& fields);
 
+  void VisitPrior(Fields& fields);
+
   // Gaussians of a prior that is fitted to so many rows.
   int64_t ClustersOf(int64_t rows) const;
 };
@@ -92,27 +95,28 @@ class LocalModel {
   torch::Tensor DivergenceFrom(const LinearGaussianController& q) const;
   const LinearGaussianDynamics& dynamics() const { return dynamics_; }  // of the last fit
 
-  // From trajectories of the controller, states [N, T + 1, n], controls [N, T, m]. With `near` the new controller stays
-  // near that one instead of its own last, as a network that follows the controllers wants it: what is promised and
-  // what comes of it are then that one's expected costs. Where an update fails, which its metrics and the log say, the
-  // controller stays and the next step is a tenth as long; a multiplier that dual gradients have not brought far enough
-  // goes on from where it is. Throws what FitLocalDynamics does. Metrics: cost (mean of the trajectories), kl, eta,
-  // passes, growth, std (mean of the controls'), failed.
-  Metrics Update(const torch::Tensor& states, const torch::Tensor& controls,
-                 const LinearGaussianController* near = nullptr);
+  // From trajectories of the controller, states [N, T + 1, n], controls [N, T, m]: all parts below. Metrics: those of
+  // Improve. Throws what FitLocalDynamics does.
+  Metrics Update(const torch::Tensor& states, const torch::Tensor& controls);
 
-  // Its parts. Learn takes what the trajectories tell; ScaleStep makes the next step so many times as long, by
-  // StepGrowth of the last gain where there was one; Improve makes the new controller, each time anew from the one that
-  // was there when it learned.
-  void Learn(const torch::Tensor& states, const torch::Tensor& controls,
-             const LinearGaussianController* near = nullptr);
-  // Of the last update, in costs: what it promised and, as Learn found, what came of it.
+  // What trajectories tell. With `near` the new controller is to stay near that one instead of its own last, as a
+  // network that follows the controllers wants it; derivatives are along its mean. `pull` is that of the moment, for
+  // what the last update's objective has come to.
+  void Learn(const torch::Tensor& states, const torch::Tensor& controls, const LinearGaussianController* near = nullptr,
+             const Pull* pull = nullptr);
+  // Of the last update: what it promised and, as Learn found, what came of it, in costs of whom it stayed near, with
+  // what a pull adds. Nothing where it failed.
   struct Gain {
     double promised = 0;
     double actual = 0;
   };
   std::optional<Gain> LastGain() const;
+  // Makes the next step so many times as long: by StepGrowth of the last gain, where there was one.
   void ScaleStep(double factor);
+  // The new controller, each time anew from the one that was there when it learned. Where it fails, which the metrics
+  // and the log say, the controller stays, and once after each Learn the next step becomes a tenth as long; a
+  // multiplier that dual gradients have not brought far enough goes on from where it is. Metrics: cost (mean of the
+  // trajectories), kl, eta, passes, growth, std (mean of the controls'), failed.
   Metrics Improve(const Pull* pull = nullptr);
 
   void VisitState(StateVisitor& state);
@@ -127,6 +131,8 @@ class LocalModel {
   };
 
   LinearGaussianDynamics DynamicsOf(const torch::Tensor& states, const torch::Tensor& controls);
+  // E_p[cost], and what a pull adds but for its multipliers, by the last fit.
+  double Objective(const LinearGaussianController& p, const Pull* pull) const;
   Fit FitTo(const torch::Tensor& states, const torch::Tensor& controls);
   void Remember(const torch::Tensor& states, const torch::Tensor& controls);
   // The fit's cost and mean cost, by its dynamics.
@@ -146,7 +152,8 @@ class LocalModel {
   Fit fit_;
   LinearGaussianController old_;
   double now_ = 0;
-  // By the last fit: the expected cost of the controller before the last update, and of the one after it.
+  bool improved_ = false, failed_ = false;  // since then
+  // By the last fit: what whom it stayed near is expected to cost, and the controller that came of it.
   std::optional<std::pair<double, double>> promised_;
 };
 

@@ -6,7 +6,7 @@
 // KL(pupil || labels); in S it is least for S^-1 = mean_i P_i (Levine et al. 2016, "End-to-end training", appendix A).
 // p only makes a learning rate mean the same for every unit of P. mu_theta is tanh of a network of SiLUs. All rows are
 // kept until they are forgotten, and a fit goes on from the weights of the last one with a new Adam; observations are
-// seen in units of all rows so far, as the first may tell of one corner of the task alone.
+// seen in units of the rows of each fit, as the first may tell of one corner of the task alone.
 #ifndef REVERIE_LEARNERS_REGRESSION_LEARNER_H_
 #define REVERIE_LEARNERS_REGRESSION_LEARNER_H_
 
