@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <tuple>
 
 #include "reverie/core/text.h"
 #include "reverie/env/state_cost.h"

@@ -55,13 +55,17 @@ Conditionals FitConditionals(const torch::Tensor& by_step, int64_t dz, const Pri
 
 }  // namespace
 
-torch::Tensor TransitionRows(const torch::Tensor& states, const torch::Tensor& controls) {
-  if (states.dim() != 3 || controls.dim() != 3 || states.size(0) != controls.size(0) ||
-      states.size(1) != controls.size(1) + 1) {
+torch::Tensor ActionRows(const torch::Tensor& states, const torch::Tensor& actions) {
+  if (states.dim() != 3 || actions.dim() != 3 || states.size(0) != actions.size(0) ||
+      states.size(1) != actions.size(1) + 1) {
     throw std::invalid_argument("states are [N, T + 1, n] and controls [N, T, m]");
   }
-  const int64_t horizon = controls.size(1);
-  return torch::cat({states.slice(1, 0, horizon), controls, states.slice(1, 1)}, 2).flatten(0, 1);
+  return torch::cat({states.slice(1, 0, actions.size(1)), actions}, 2).flatten(0, 1);
+}
+
+torch::Tensor TransitionRows(const torch::Tensor& states, const torch::Tensor& controls) {
+  const torch::Tensor before = ActionRows(states, controls);
+  return torch::cat({before, states.slice(1, 1).flatten(0, 1)}, 1);
 }
 
 LinearGaussianDynamics FitLocalDynamics(const torch::Tensor& states, const torch::Tensor& controls,
@@ -75,14 +79,6 @@ LinearGaussianDynamics FitLocalDynamics(const torch::Tensor& states, const torch
   const Conditionals fit = FitConditionals(all.view({states.size(0), controls.size(1), -1}), nm, prior_of);
   return {.mean = {.a = fit.a.slice(2, 0, n).contiguous(), .b = fit.a.slice(2, n).contiguous(), .f = fit.f},
           .covariance = fit.w};
-}
-
-torch::Tensor ActionRows(const torch::Tensor& states, const torch::Tensor& actions) {
-  if (states.dim() != 3 || actions.dim() != 3 || states.size(0) != actions.size(0) ||
-      states.size(1) != actions.size(1) + 1) {
-    throw std::invalid_argument("states are [N, T + 1, n] and actions [N, T, m]");
-  }
-  return torch::cat({states.slice(1, 0, actions.size(1)), actions}, 2).flatten(0, 1);
 }
 
 LinearGaussianController FitLinearController(const torch::Tensor& states, const torch::Tensor& actions,

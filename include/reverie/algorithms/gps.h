@@ -21,6 +21,7 @@
 #define REVERIE_ALGORITHMS_GPS_H_
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
