@@ -173,6 +173,9 @@ std::string EnvConfig::UseStartStates(const Env::States& states) {
 }
 
 std::string StartStatesMisfit(const Env::States& states, const EnvMaker& maker) {
+  if (states.empty()) {
+    return "";
+  }
   try {
     const std::unique_ptr<Env> env = maker.make();
     std::vector<double> obs(env->spec().obs_low.size());
