@@ -922,7 +922,8 @@ class Planning(Case):
                     with self.subTest(planner=planner, model=model, propagation=propagation):
                         moved = [f"propagation.kind={propagation}", f"propagation.particles={1 if propagation == 'e' else 2}"]
                         last = self.last(model, *(moved if model != "model.kind=simulator" else []),
-                                         "total_steps=250", "log.every_steps=250", text=text.replace("PLANNER", planner).replace("OPTIONS", options))
+                                         "total_steps=250", "log.every_steps=250", "env.max_episode_steps=50",
+                                         text=text.replace("PLANNER", planner).replace("OPTIONS", options))
                         self.assertEqual(float(last["planner/searches"]), 50)
                         self.assertEqual(float(last["planner/share_not_finite"]), 0)
                         self.assertEqual(int(last["updates"]), 0 if model == "model.kind=simulator" else 1)
@@ -945,7 +946,7 @@ class Planning(Case):
 
     def test_options_change_the_run(self):
         def evaluated(*sets, text=TINY_PETS):
-            self.last(*sets, text=text)
+            self.last("env.max_episode_steps=100", *sets, text=text)
             return comparable(self.cwd / "r/train.csv"), comparable(self.cwd / "r/eval.csv")
         base = evaluated()
         for change in ("ladder=v0.5", "ladder=v1.0", "model.deterministic=true", "model.kind=simulator", "model.retrain_every=50",
@@ -1008,10 +1009,12 @@ class OptimalControl(Case):
         return comparable(self.cwd / "r/train.csv")[-1]
 
     def test_every_model_and_propagation(self):
-        for model in ("model.kind=ensemble", "model.deterministic=true", "model.reward=learned", "model.kind=homoscedastic"):
+        for model in (["model.kind=ensemble"], ["model.deterministic=true"], ["model.reward=learned"],
+                      ["model.kind=homoscedastic", "model.patience=1"]):
             for propagation in ("tsinf", "e"):
                 with self.subTest(model=model, propagation=propagation):
-                    last = self.last(model, f"propagation.kind={propagation}", "total_steps=250", "log.every_steps=250")
+                    last = self.last(*model, f"propagation.kind={propagation}", "total_steps=250", "log.every_steps=250",
+                                     "env.max_episode_steps=50")
                     self.assertEqual(float(last["planner/plans"]), 50)
                     self.assertEqual(float(last["planner/searches_without_plan"]), 0)
                     self.assertGreater(float(last["planner/iterations"]), 0.2)
@@ -1028,7 +1031,7 @@ class OptimalControl(Case):
         text = TINY_ILQR.replace("horizon: 3, starts: 1, grow_by: 0, first_iterations: 3", "horizon: 10, starts: 3, grow_by: 0, first_iterations: 4")
 
         def evaluated(*sets, text=text.replace("CartPoleSwingUp-v0", "Reacher-v5")):
-            self.last(*sets, text=text)
+            self.last("env.max_episode_steps=50", *sets, text=text)
             return comparable(self.cwd / "r/train.csv"), comparable(self.cwd / "r/eval.csv")
         base = evaluated()
         for change in ("ladder=v0.5", "ladder=v1.0", "model.kind=simulator", "propagation.kind=e",
@@ -1234,6 +1237,8 @@ class Configs(Case):
                 rolls_out = mbpo and "real_ratio: 1\n" not in file.read_text()
                 sets = ["total_steps=310", "exploration_steps=300", "threads=1", "device=cpu", "eval.episodes=1",
                         "replay_capacity=1000", "log.every_steps=310"]
+                # A planner takes its time over every step, those of the evaluation too.
+                sets += ["env.max_episode_steps=20"] if pets or ilqr else []
                 sets += ["model.max_epochs=1", "updates_per_step=2"] if mbpo else []
                 sets += ["rollout.start_states=200"] if rolls_out else []
                 sets += ["model.max_epochs=1", "model.retrain_every=5", "planner.horizon=5"] if pets else []
