@@ -100,6 +100,18 @@ checkpoint: {every_steps: 150}
 log: {every_steps: 60}
 """
 TINY_GPS = TINY_LOCAL.replace("local_models", "gps") + "learner: {hidden: [16], updates: 20}\n"
+TINY_CONSTRAINED = """algorithm: constrained_control
+total_steps: 480
+seed: 0
+threads: 1
+device: cpu
+env: {id: LinearQuadratic-v0, max_episode_steps: 20, start_draws: 2}
+ilqr: {starts: 1, grow_by: 10, first_iterations: 20, iterations: 3}
+learner: {hidden: [16], updates: 20}
+eval: {every_steps: 240, episodes: 2}
+checkpoint: {every_steps: 150}
+log: {every_steps: 40}
+"""
 TINY_DAGGER = """algorithm: dagger
 total_steps: 300
 threads: 1

@@ -26,9 +26,10 @@ Gps::Config::Config(const EnvRegistry& envs) : run({.explores = false}), env(env
 void Gps::Config::Visit(Fields& fields) {
   run.Visit(fields);
   fields("env", env, "the environment");
-  fields.Check([this] { return LocalModelMisfit(env.maker); });
+  fields.Check([this] { return StateCostMisfit(env.maker); });
+  fields.Check([this] { return StartTrajectoriesMisfit(env.maker); });
   fields("rollouts", rollouts, "episodes from each start state that an iteration learns from (N)", AtLeast(2));
-  fields.Check([this] { return LocalUpdateMisfit(env.maker, rollouts, run.total_steps); });
+  fields.Check([this] { return StartRolloutsMisfit(env.maker, rollouts, run.total_steps); });
   fields("samples", samples, "who acts in them");
   fields("coupling", coupling, "what keeps controllers and network together");
   fields.When({.key = "coupling", .wanted = "badmm", .holds = [this] { return coupling == GpsCoupling::kBadmm; }},

@@ -15,11 +15,12 @@ LocalModels::Config::Config(const EnvRegistry& envs) : run({.explores = false}),
 void LocalModels::Config::Visit(Fields& fields) {
   run.Visit(fields);
   fields("env", env, "the environment");
-  fields.Check([this] { return LocalModelMisfit(env.maker); });
+  fields.Check([this] { return StateCostMisfit(env.maker); });
+  fields.Check([this] { return StartTrajectoriesMisfit(env.maker); });
   fields.Check([this] { return env.observe.changes_nothing(); },
                "observe as it is by default, as local models see the simulator's state");
   fields("rollouts", rollouts, "episodes from each start state that an update learns from (N)", AtLeast(2));
-  fields.Check([this] { return LocalUpdateMisfit(env.maker, rollouts, run.total_steps); });
+  fields.Check([this] { return StartRolloutsMisfit(env.maker, rollouts, run.total_steps); });
   fields("local", local, "the local models");
   fields.Check([this] { return local.dynamics == LocalDynamics::kFitted ? "" : DerivativesMisfit(env.maker); });
 }

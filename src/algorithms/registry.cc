@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "reverie/algorithms/constrained_control.h"
 #include "reverie/algorithms/dagger.h"
 #include "reverie/algorithms/dhmbpo.h"
 #include "reverie/algorithms/gps.h"
@@ -40,6 +41,8 @@ AlgorithmEntry EntryOf(std::string name, std::string summary) {
 
 const std::vector<AlgorithmEntry>& Algorithms() {
   static const std::vector<AlgorithmEntry> kTable{
+      EntryOf<ConstrainedControl>("constrained_control",
+                                  "trajectories that a network can follow (Mordatch and Todorov 2014)"),
       EntryOf<Dagger>("dagger", "imitation of a controller on the imitator's own states (Ross et al. 2011)"),
       EntryOf<Dhmbpo>("dhmbpo", "double-horizon model-based policy optimisation (Kubo et al. 2025)"),
       EntryOf<Gps>("gps", "a network guided by local controllers (Montgomery and Levine 2016)"),

@@ -28,39 +28,6 @@ torch::Tensor PositivePart(const torch::Tensor& matrices) {
 
 }  // namespace
 
-std::string LocalModelMisfit(const EnvMaker& maker) {
-  const std::unique_ptr<Env> env = maker.make();
-  const std::string& id = env->spec().id;
-  const TaskFunctions functions = maker.task_functions();
-  if (!functions.state_cost) {
-    return id + " has no cost of its states that local models could minimise";
-  }
-  if (MayTerminate(functions)) {
-    return id + " has episodes that may end early, and local models need all of one length";
-  }
-  if (env->time_limit() == 0) {
-    return "max_episode_steps: expected a number, as " + id + " has no time limit of its own";
-  }
-  Env::States starts = env->start_states();
-  if (starts.empty()) {
-    return "start_states: expected at least one, or start_draws above 0, as local models begin where they have been";
-  }
-  std::sort(starts.begin(), starts.end());
-  if (std::adjacent_find(starts.begin(), starts.end()) != starts.end()) {
-    return "start_states: two are equal, of those given or drawn, and each is to have a controller of its own";
-  }
-  return "";
-}
-
-std::string LocalUpdateMisfit(const EnvMaker& maker, int64_t rollouts, int64_t total_steps) {
-  const std::unique_ptr<Env> env = maker.make();
-  const auto starts = static_cast<int64_t>(env->start_states().size());
-  return rollouts <= total_steps / std::max<int64_t>(1, starts * env->time_limit())
-             ? ""
-             : Text("an update takes that many episodes of ", env->time_limit(), " env steps from ", starts,
-                    " start states, and total_steps is ", total_steps);
-}
-
 std::vector<std::pair<std::string, LocalDynamics>> EnumNames(LocalDynamics) {
   return {{"fitted", LocalDynamics::kFitted}, {"derivatives", LocalDynamics::kDerivatives}};
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <set>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -17,11 +18,14 @@ void IlqrConfig::Visit(Fields& fields) {
 }
 
 void IlqrConfig::VisitFirstPlan(Fields& fields) {
-  fields("horizon", horizon, "steps of a plan (H)", AtLeast(1));
+  if (offers_horizon) {
+    fields("horizon", horizon, "steps of a plan (H)", AtLeast(1));
+  }
   fields("starts", starts, "random plans that a first search begins from, beside one of zeros", AtLeast(0));
   fields("start_std", start_std, "their standard deviation, in actions of [-1, 1]", AtLeast(0));
   fields("grow_by", grow_by,
-         "a first search also goes through horizons that grow by so many steps from a fifth of H on; 0: it does not",
+         "a first search also goes through horizons that grow by so many steps, from a fifth of H on and from twice as "
+         "many steps, where that is less; 0: it does not",
          AtLeast(0));
   fields("first_iterations", first_iterations, "iterations of each of these searches, at most", AtLeast(1));
   fields("cost_tolerance", cost_tolerance, "a search ends with an iteration that gains less, in units of the reward",
@@ -38,9 +42,14 @@ IlqrResult FirstPlan(const IlqrConfig& config, const ShootingProblem& problem, t
   }
   IlqrResult best = BestOf(problem, starts, options);
   if (config.grow_by > 0) {
-    IlqrResult grown = GrowHorizon(problem, std::max<int64_t>(problem.horizon / 5, 1), config.grow_by, options);
-    if (grown.cost < best.cost) {
-      best = std::move(grown);
+    // From a short horizon on the best for the next few steps is found, from a longer one what pays off later.
+    std::set<int64_t> firsts{std::max<int64_t>(problem.horizon / 5, 1)};
+    firsts.insert(std::min(*firsts.begin(), 2 * config.grow_by));
+    for (const int64_t first : firsts) {
+      IlqrResult grown = GrowHorizon(problem, first, config.grow_by, options);
+      if (grown.cost < best.cost) {
+        best = std::move(grown);
+      }
     }
   }
   return best;

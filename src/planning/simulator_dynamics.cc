@@ -17,6 +17,7 @@ namespace reverie {
 namespace {
 
 constexpr double kDifference = 1e-6;
+constexpr double kSingleDifference = 2e-3;  // of numbers that are rounded to float32
 constexpr double kNoNumber = std::numeric_limits<double>::quiet_NaN();
 
 bool IsFinite(std::span<const double> values) {
@@ -37,6 +38,7 @@ class SimulatorDynamics::Simulator {
   virtual int64_t tangent_size() const = 0;
   virtual bool HasQuaternions() const { return false; }
   int64_t controls() const { return env_->spec().act_dim(); }
+  int64_t obs_dim() const { return env_->spec().obs_dim(); }
 
   virtual std::vector<std::string> TangentNames() const = 0;
 
@@ -48,6 +50,40 @@ class SimulatorDynamics::Simulator {
   void Step(std::span<const double> x, std::span<const double> u, std::span<double> next) {
     if (!IsFinite(x) || !IsFinite(u) || !Advance(x, u, next)) {
       std::fill(next.begin(), next.end(), kNoNumber);
+    }
+  }
+
+  void Observe(std::span<const double> x, std::span<double> obs) {
+    try {
+      if (IsFinite(x)) {
+        std::vector<double> state = env_->GetState();
+        std::copy_n(x.begin(), observed_size(), state.begin());
+        env_->SetState(state, obs);
+        return;
+      }
+    } catch (const std::runtime_error&) {  // the task is not simulated there
+    }
+    std::fill(obs.begin(), obs.end(), kNoNumber);
+  }
+
+  // [obs_dim, n] at x, row-major.
+  void LineariseObs(std::span<const double> x, double* jacobian) {
+    const auto n = static_cast<size_t>(tangent_size());
+    state_.resize(x.size());
+    up_.resize(env_->spec().obs_low.size());
+    down_.resize(up_.size());
+    Observe(x, up_);
+    const bool is_single = std::all_of(up_.begin(), up_.end(), [](double o) { return o == static_cast<float>(o); });
+    const double step = is_single ? kSingleDifference : kDifference;
+    for (size_t i = 0; i < n; ++i) {
+      for (const double sign : {1.0, -1.0}) {
+        std::copy(x.begin(), x.end(), state_.begin());
+        Move(state_, static_cast<int64_t>(i), sign * step);
+        Observe(state_, sign > 0 ? up_ : down_);
+      }
+      for (size_t row = 0; row < up_.size(); ++row) {
+        jacobian[row * n + i] = (up_[row] - down_[row]) / (2 * step);
+      }
     }
   }
 
@@ -102,6 +138,8 @@ class SimulatorDynamics::Simulator {
   }
 
  private:
+  // So many numbers of a state are the first ones of what Env::SetState takes; what follows there was drawn.
+  virtual int64_t observed_size() const = 0;
   // Whether it came to its end.
   virtual bool Advance(std::span<const double> x, std::span<const double> u, std::span<double> next) = 0;
 
@@ -215,6 +253,8 @@ class SimulatorDynamics::MujocoSimulator final : public Simulator {
   int64_t nv() const { return model_.nv; }
   int64_t na() const { return model_.na; }
 
+  int64_t observed_size() const override { return nq() + nv(); }
+
   void ReadState(const Env& from, std::span<double> x) const override {
     const MujocoSimulation* simulation = from.mujoco();
     if (simulation == nullptr || simulation->model().nq != nq() || simulation->model().nv != nv() ||
@@ -308,6 +348,8 @@ class SimulatorDynamics::EnvSimulator final : public Simulator {
   void Move(std::span<double> x, int64_t i, double step) const override { x[static_cast<size_t>(i)] += step; }
 
  private:
+  int64_t observed_size() const override { return state_size(); }
+
   void ReadState(const Env& from, std::span<double> x) const override {
     const std::vector<double> state = from.GetState();
     if (state.size() != x.size()) {
@@ -350,6 +392,7 @@ SimulatorDynamics::~SimulatorDynamics() = default;
 int64_t SimulatorDynamics::state_size() const { return simulators_[0]->state_size(); }
 int64_t SimulatorDynamics::tangent_size() const { return simulators_[0]->tangent_size(); }
 int64_t SimulatorDynamics::controls() const { return simulators_[0]->controls(); }
+int64_t SimulatorDynamics::obs_dim() const { return simulators_[0]->obs_dim(); }
 bool SimulatorDynamics::has_quaternions() const { return simulators_[0]->HasQuaternions(); }
 
 torch::Tensor SimulatorDynamics::StateOf(const Env& env) const {
@@ -400,6 +443,33 @@ void SimulatorDynamics::Linearise(const torch::Tensor& x, const torch::Tensor& u
     simulators_[static_cast<size_t>(worker)]->Linearise({states + static_cast<size_t>(t) * nx, nx},
                                                         {actions + t * m, static_cast<size_t>(m)}, a + t * n * n,
                                                         b + t * n * m);
+  });
+}
+
+void SimulatorDynamics::Observe(const torch::Tensor& x, torch::Tensor& obs) {
+  const int64_t rows = x.size(0);
+  RequireDoubles("x", x, {rows, state_size()});
+  RequireDoubles("obs", obs, {rows, obs_dim()});
+  const auto nx = static_cast<size_t>(state_size());
+  const auto dim = static_cast<size_t>(obs_dim());
+  const double* from = x.data_ptr<double>();
+  double* to = obs.data_ptr<double>();
+  threads_.Run(rows, [&](int64_t row, int64_t worker) {
+    const auto r = static_cast<size_t>(row);
+    simulators_[static_cast<size_t>(worker)]->Observe({from + r * nx, nx}, {to + r * dim, dim});
+  });
+}
+
+void SimulatorDynamics::LineariseObs(const torch::Tensor& x, torch::Tensor& jacobian) {
+  const int64_t rows = x.size(0);
+  RequireDoubles("x", x, {rows, state_size()});
+  RequireDoubles("jacobian", jacobian, {rows, obs_dim(), tangent_size()});
+  const auto nx = static_cast<size_t>(state_size());
+  const int64_t size = obs_dim() * tangent_size();
+  const double* from = x.data_ptr<double>();
+  double* to = jacobian.data_ptr<double>();
+  threads_.Run(rows, [&](int64_t row, int64_t worker) {
+    simulators_[static_cast<size_t>(worker)]->LineariseObs({from + static_cast<size_t>(row) * nx, nx}, to + row * size);
   });
 }
 

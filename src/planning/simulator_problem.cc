@@ -9,13 +9,12 @@
 namespace reverie {
 
 std::string SimulatorProblemMisfit(const EnvMaker& maker) {
-  const std::string id = maker.make()->spec().id;
-  if (!maker.task_functions().state_cost) {
-    return id + " has no cost of its states that optimal control could minimise";
+  if (std::string misfit = StateCostMisfit(maker); !misfit.empty()) {
+    return misfit;
   }
   try {
     return SimulatorDynamics(maker, 1).has_quaternions()
-               ? id + " has states with quaternions, in which its cost is not differentiated"
+               ? maker.make()->spec().id + " has states with quaternions, in which its cost is not differentiated"
                : "";
   } catch (const std::invalid_argument& error) {  // its model has what cannot be differentiated
     return error.what();
@@ -68,6 +67,15 @@ ShootingProblem FollowedFrom(ShootingProblem problem, SimulatorDynamics& dynamic
   return problem;
 }
 
+std::unique_ptr<Env> EnvIn(const EnvMaker& maker, const std::vector<double>& state) {
+  std::unique_ptr<Env> env = maker.make();
+  std::vector<double> obs(env->spec().obs_low.size());
+  RandomEngine engine = Rng(0).Split("derivatives").Engine();
+  env->Reset(engine, obs);
+  env->SetState(state, obs);
+  return env;
+}
+
 LinearGaussianDynamics DynamicsAlong(SimulatorDynamics& dynamics, const Env& env,
                                      const LinearGaussianController& controller) {
   const int64_t horizon = controller.horizon();
@@ -111,11 +119,7 @@ std::function<LinearGaussianDynamics(const LinearGaussianController&)> DynamicsF
     throw std::invalid_argument(misfit);
   }
   const auto dynamics = std::make_shared<SimulatorDynamics>(maker, 1);
-  const std::shared_ptr<Env> env = maker.make();
-  std::vector<double> obs(env->spec().obs_low.size());
-  RandomEngine engine = Rng(0).Split("derivatives").Engine();
-  env->Reset(engine, obs);
-  env->SetState(start, obs);
+  const std::shared_ptr<Env> env = EnvIn(maker, start);
   return [dynamics, env](const LinearGaussianController& controller) {
     return DynamicsAlong(*dynamics, *env, controller);
   };

@@ -1,9 +1,42 @@
 #include "reverie/rollout/start_trajectories.h"
 
+#include <algorithm>
+#include <memory>
 #include <stdexcept>
 #include <vector>
 
+#include "reverie/core/text.h"
+
 namespace reverie {
+
+std::string StartTrajectoriesMisfit(const EnvMaker& maker) {
+  const std::unique_ptr<Env> env = maker.make();
+  const std::string& id = env->spec().id;
+  if (MayTerminate(maker.task_functions())) {
+    return id + " has episodes that may end early, and all from one start are to be of one length";
+  }
+  if (env->time_limit() == 0) {
+    return "max_episode_steps: expected a number, as " + id + " has no time limit of its own";
+  }
+  Env::States starts = env->start_states();
+  if (starts.empty()) {
+    return "start_states: expected at least one, or start_draws above 0, as trajectories begin where others did";
+  }
+  std::sort(starts.begin(), starts.end());
+  if (std::adjacent_find(starts.begin(), starts.end()) != starts.end()) {
+    return "start_states: two are equal, of those given or drawn, and each is to have trajectories of its own";
+  }
+  return "";
+}
+
+std::string StartRolloutsMisfit(const EnvMaker& maker, int64_t rollouts, int64_t total_steps) {
+  const std::unique_ptr<Env> env = maker.make();
+  const auto starts = static_cast<int64_t>(env->start_states().size());
+  return rollouts <= total_steps / std::max<int64_t>(1, starts * env->time_limit())
+             ? ""
+             : Text("an iteration takes that many episodes of ", env->time_limit(), " env steps from each of ", starts,
+                    " start states, and total_steps is ", total_steps);
+}
 
 StartTrajectories::StartTrajectories(const Env& env, int64_t rollouts)
     : starts_(env.start_states()), rollouts_(rollouts) {

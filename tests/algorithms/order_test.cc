@@ -341,6 +341,31 @@ TEST_F(OrderTest, GpsImprovesControllersFromTheEpisodesSinceTheLastIterationAndT
   }
 }
 
+TEST_F(OrderTest, ConstrainedControlPlansTeachesActsAndImprovesWhatItPlanned) {
+  WatchLessons();
+  journal_.counts = journal_.unit = "iterations";
+  TrainAll(
+      "algorithm: constrained_control\nenv: {id: Journal-v0, start_states: [[0]]}\n"
+      "ilqr: {starts: 0, grow_by: 0}\nneighbours: 0\nlearner: {hidden: [8], updates: 1}\n");
+  for (int64_t step = 0; step < 42; ++step) {
+    if (step % 7 == 0) {
+      expected_.push_back("plan");
+    }
+    ExpectAct(step, 0, step / 7);
+    expected_.back() += Text(" with 7 labels", step > 0 && step % 7 == 0 ? ", after a fit" : "");
+  }
+  expected_.push_back("plan");
+  std::vector<std::string> events;
+  for (const std::string& event : journal_.events) {  // plans ask for the costs of many trajectories
+    const std::string name = event.starts_with("learn from") ? "plan" : event;
+    if (events.empty() || events.back() != name) {
+      events.push_back(name);
+    }
+  }
+  EXPECT_THAT(events, ElementsAreArray(expected_));
+  EXPECT_EQ(updates_, 6);
+}
+
 // Of what happens between two acts of an algorithm that is taught: how many labels it has, and whether its network
 // changed. The
 // expert's action is -1, as it drives the count of steps towards -10.

@@ -123,6 +123,9 @@ std::vector<Trained> EachAlgorithm() {
       {"gps",
        "env: {id: LinearQuadratic-v0, max_episode_steps: 20, start_draws: 2}\nrollouts: 3\n"
        "learner: {hidden: [8], updates: 5}\n"},
+      {"constrained_control",
+       "env: {id: LinearQuadratic-v0, max_episode_steps: 20, start_draws: 2}\n"
+       "ilqr: {starts: 1, grow_by: 10, iterations: 2}\nlearner: {hidden: [8], updates: 5}\n"},
       {"dagger",
        "env: {id: Pendulum-v1, max_episode_steps: 50}\nbeta: 0.5\nlearner: {hidden: [8], updates: 5}\n"
        "expert: {kind: value_iteration, options: {low: [-3.1416, -8], high: [3.1416, 8], points: [15, 15], "

@@ -14,7 +14,7 @@ import time
 import unittest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
-from program import (PROGRAM, SOURCE, TINY_DAGGER, TINY_DHMBPO, TINY_GPS, TINY_ILQR, TINY_ILQR_SIMULATOR, TINY_LOCAL, TINY_MBPO, TINY_MBPO_SIMULATOR, TINY_PETS, TINY_PLATO, TINY_SAC, TINY_SIMULATOR,  # noqa: E402
+from program import (PROGRAM, SOURCE, TINY_CONSTRAINED, TINY_DAGGER, TINY_DHMBPO, TINY_GPS, TINY_ILQR, TINY_ILQR_SIMULATOR, TINY_LOCAL, TINY_MBPO, TINY_MBPO_SIMULATOR, TINY_PETS, TINY_PLATO, TINY_SAC, TINY_SIMULATOR,  # noqa: E402
                      TINY_STEVE, TINY_SVG, Case, comparable, rows, run)
 
 # Those of single runs; sweeps have a form of their own.
@@ -29,7 +29,7 @@ class BadInput(Case):
                         "c.yaml:12: rollout.lenght: no such key; did you mean rollout.length?"),
         "unknown top-level key": (TINY_SAC + "gama: 0.99\n", "c.yaml:11: gama: no such key"),
         "no algorithm": (TINY_SAC.replace("algorithm: sac\n", ""), "c.yaml: algorithm: missing"),
-        "unknown algorithm": (TINY_SAC.replace("sac\n", "sacc\n", 1), "c.yaml:1: algorithm: expected one of dagger, dhmbpo, gps, ilqr, local_models, mbpo, pets, plato, sac, svg"),
+        "unknown algorithm": (TINY_SAC.replace("sac\n", "sacc\n", 1), "c.yaml:1: algorithm: expected one of constrained_control, dagger, dhmbpo, gps, ilqr, local_models, mbpo, pets, plato, sac, svg"),
         "no environment": (TINY_SAC.replace("env: {id: InvertedPendulum-v5}\n", ""), "env.id: missing"),
         "unknown environment": (TINY_SAC.replace("InvertedPendulum-v5", "InvertedPendulun-v5"),
                                 "c.yaml:6: env.id: no environment named InvertedPendulun-v5; "
@@ -55,7 +55,7 @@ class BadInput(Case):
         "local models that begin anywhere": (TINY_LOCAL.replace("start_draws: 2", "start_draws: 0"),
                                              "c.yaml:6: env: start_states: expected at least one, or start_draws above 0"),
         "local models that take longer": (TINY_LOCAL.replace("total_steps: 480", "total_steps: 199"),
-                                          "rollouts: an update takes that many episodes of 20 env steps from 2 start states, and total_steps is 199"),
+                                          "rollouts: an iteration takes that many episodes of 20 env steps from each of 2 start states, and total_steps is 199"),
         "local models of observations": (TINY_LOCAL.replace("start_draws: 2", "start_draws: 2, observe: {frames: 2}"),
                                          "env: expected observe as it is by default, as local models see the simulator's state"),
         "a measure that is constant": (re.sub(r"model: {[^}]*}", "model: {kind: homoscedastic, members: 2, hidden: [16, 16], weight_decay: [0, 0, 0], "
@@ -63,7 +63,16 @@ class BadInput(Case):
                                        + "uncertainty: {use: penalty, measure: max_aleatoric, coefficient: 1}\n",
                                        "measure: max_aleatoric is one constant of such a model"),
         "local models without a cost": (TINY_LOCAL.replace("LinearQuadratic-v0", "HalfCheetah-v5"),
-                                        "c.yaml:6: env: HalfCheetah-v5 has no cost of its states that local models could minimise"),
+                                        "c.yaml:6: env: HalfCheetah-v5 has no cost of its states to minimise"),
+        "constrained control of what ends": (TINY_CONSTRAINED.replace("LinearQuadratic-v0", "InvertedPendulum-v5"),
+                                             "c.yaml:6: env: InvertedPendulum-v5 has"),
+        "constrained control of earlier observations": (
+            TINY_CONSTRAINED.replace("start_draws: 2", "start_draws: 2, observe: {frames: 2}"),
+            "c.yaml:6: env: expected observe.frames 1, as the network is a function of the present state"),
+        "a horizon of whole episodes": (TINY_CONSTRAINED.replace("{starts: 1", "{horizon: 5, starts: 1"),
+                                        "c.yaml:7: ilqr.horizon: no such key"),
+        "a rate without multipliers": (TINY_CONSTRAINED + "multipliers: false\ndual_rate: 0.5\n",
+                                       "c.yaml:13: dual_rate: is read only where multipliers is true"),
         "smooth noise of a network": (TINY_GPS.replace("kl_step", "noise_smoothing: 2, kl_step") + "samples: network\n",
                                       "local: expected noise_smoothing 0 with samples: network"),
         "a prior of what is not fitted": (
@@ -208,7 +217,7 @@ class BadInput(Case):
             TINY_ILQR.replace("CartPoleSwingUp-v0", "InvertedPendulum-v5"),
             "c.yaml:8: model: iLQR needs derivatives by the actions, which the known reward of InvertedPendulum-v5 does not have"),
         "a simulator without a cost": (TINY_ILQR_SIMULATOR.replace("CartPoleSwingUp-v0", "HalfCheetah-v5"),
-                                       "c.yaml:7: model: HalfCheetah-v5 has no cost of its states that optimal control could minimise"),
+                                       "c.yaml:7: model: HalfCheetah-v5 has no cost of its states to minimise"),
         "trajectories that draw": (TINY_ILQR + "propagation: {kind: ts1}\n",
                                    "propagation.kind: expected tsinf or e, as a trajectory to be differentiated draws nothing"),
         "one trajectory that disagrees": (TINY_ILQR + "propagation: {kind: e, disagreement_penalty: 1}\n",
@@ -333,7 +342,7 @@ class BadInput(Case):
                 ("train c.yaml d.yaml", "train: d.yaml: not expected"),
                 ("control", "control: expected a command; known: lqr, ilqr"),
                 ("control lqrr", "lqrr: no such command of control; did you mean lqr?"),
-                ("control ilqr --env Swimmer-v5", "Swimmer-v5 has no cost of its states that optimal control could minimise"),
+                ("control ilqr --env Swimmer-v5", "Swimmer-v5 has no cost of its states to minimise"),
                 ("control ilqr --env Pendulum-v1 --set ilqr.horizon=0", "--set ilqr.horizon=0: ilqr.horizon: expected an integer at least 1"),
                 ("control --env X lqr", "--env: expected after the command, as in reverie control lqr --env\n"),
                 ("--episodes 3 control lqr", "--episodes: expected after the command, as in reverie control lqr --episodes\n"),
@@ -461,7 +470,8 @@ class Runs(Case):
 
     def test_the_same_seed_gives_the_same_run_and_another_does_not(self):
         for name, text in (("sac", TINY_SAC), ("mbpo", TINY_MBPO), ("pets", TINY_PETS), ("dhmbpo", TINY_DHMBPO), ("svg", TINY_SVG),
-                           ("ilqr", TINY_ILQR), ("local_models", TINY_LOCAL), ("gps", TINY_GPS), ("dagger", TINY_DAGGER), ("plato", TINY_PLATO)):
+                           ("ilqr", TINY_ILQR), ("local_models", TINY_LOCAL), ("gps", TINY_GPS), ("constrained_control", TINY_CONSTRAINED),
+                           ("dagger", TINY_DAGGER), ("plato", TINY_PLATO)):
             self.write(text)
             for run_dir, seed in (("a", 1), ("b", 1), ("c", 2)):
                 self.train("c.yaml", "--seed", seed, "--run-dir", f"{name}-{run_dir}")
@@ -1135,6 +1145,35 @@ class Imitation(Case):
                 self.assertFalse((self.cwd / "r").exists())
 
 
+class ConstrainedControl(Case):
+    """A network and trajectories under one constraint: what is logged, and that options change the run."""
+
+    def last(self, *sets):
+        self.write(TINY_CONSTRAINED)
+        self.train("c.yaml", *(x for s in sets for x in ("--set", s)), "--run-dir", "r", "--overwrite", "--set", "eval.episodes=1")
+        return comparable(self.cwd / "r/train.csv")[-1]
+
+    def test_an_iteration_is_an_episode_from_each_start(self):
+        last = self.last()
+        self.assertEqual((int(last["updates"]), float(last["trajectories/failed"])), (12, 0))
+        self.assertEqual(float(last["learner/rows"]), 2 * 20 * 5)  # each state with its four neighbours
+        self.assertLess(float(last["constraint/residual"]), 0.1)
+        self.assertTrue((self.cwd / "r/policy.pt").exists())
+
+    def test_the_residual_falls_further_with_multipliers(self):
+        # Long enough fits for the difference not to be theirs.
+        fits = ("learner.updates=600", "learner.hidden=[]", "neighbours=0")
+        with_them, without = (float(self.last(*fits, f"multipliers={one}")["constraint/residual"]) for one in ("true", "false"))
+        self.assertLess(3 * with_them, without)
+
+    def test_options_change_the_run(self):
+        base = self.last()
+        for change in ("multipliers=false", "dual_rate=0.5", "penalty=2", "penalty_growth=2", "inner_iterations=2", "neighbours=2",
+                       "neighbour_std=0.1", "ilqr.iterations=1", "learner.updates=10", "learner.hidden=[8]"):
+            self.assertNotEqual(self.last(change), base, change)
+        self.assertNotEqual(self.last("penalty_growth=2", "max_penalty=1.5"), self.last("penalty_growth=2"))
+
+
 class LocalModels(Case):
     """Local models with every prior and dual, from start states of one's own."""
 
@@ -1222,6 +1261,14 @@ class Configs(Case):
                     self.train(file, *(x for s in sets for x in ("--set", s)), "--run-dir", "r", "--overwrite")
                     last = rows(self.cwd / "r/train.csv")[-1]
                     self.assertEqual((int(last["updates"]), float(last["local/failed"])), (2, 0))
+                    continue
+                if "algorithm: constrained_control\n" in file.read_text():
+                    sets = ("total_steps=1200", "threads=1", "device=cpu", "eval.episodes=1", "log.every_steps=1200",
+                            "env.max_episode_steps=30", "learner.updates=20", "ilqr.first_iterations=5")
+                    self.train(file, *(x for s in sets for x in ("--set", s)), "--run-dir", "r", "--overwrite")
+                    last = rows(self.cwd / "r/train.csv")[-1]
+                    self.assertEqual(float(last["trajectories/failed"]), 0)
+                    self.assertGreaterEqual(int(last["updates"]), 6)
                     continue
                 if "algorithm: gps\n" in file.read_text():
                     sets = ("total_steps=1500", "threads=1", "device=cpu", "eval.episodes=1", "log.every_steps=1500", "learner.updates=20")

@@ -14,7 +14,7 @@ import time
 import unittest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
-from program import (PROGRAM, TINY_DAGGER, TINY_DHMBPO, TINY_GPS, TINY_ILQR, TINY_ILQR_SIMULATOR, TINY_LOCAL, TINY_MBPO, TINY_MBPO_SIMULATOR, TINY_PETS, TINY_PLATO, TINY_SAC, TINY_SIMULATOR, TINY_STEVE,  # noqa: E402
+from program import (PROGRAM, TINY_CONSTRAINED, TINY_DAGGER, TINY_DHMBPO, TINY_GPS, TINY_ILQR, TINY_ILQR_SIMULATOR, TINY_LOCAL, TINY_MBPO, TINY_MBPO_SIMULATOR, TINY_PETS, TINY_PLATO, TINY_SAC, TINY_SIMULATOR, TINY_STEVE,  # noqa: E402
                      TINY_SVG, Case, comparable, rows, run, state)
 
 
@@ -55,7 +55,7 @@ class Exact(ResumeCase):
         self.write(text)
         sets = [f"env.id={env}", f"total_steps={total}", "eval.every_steps=800", "eval.episodes=1", "log.every_steps=100",
                 f"threads={threads}"]
-        explores = not re.search("algorithm: (dagger|gps|local_models|plato)", text)
+        explores = not re.search("algorithm: (constrained_control|dagger|gps|local_models|plato)", text)
         sets += ["exploration_steps=700"] if explores else []
         if explores and ("simulator" not in text or "replay_capacity" in text):
             sets.append("epoch_length=400" if "epoch_length" in text else "replay_capacity=1900")
@@ -122,6 +122,12 @@ class Exact(ResumeCase):
 
     def test_gps_by_badmm(self):
         self.check(TINY_GPS.replace("kl_step", "noise_smoothing: 2, kl_step") + "coupling: badmm\n", "LinearQuadratic-v0")
+
+    def test_constrained_control(self):
+        self.check(TINY_CONSTRAINED + "penalty_growth: 2\n", "LinearQuadratic-v0")
+
+    def test_constrained_control_reacher_on_two_threads(self):
+        self.check(TINY_CONSTRAINED, "Reacher-v5", threads=2)
 
     def test_dagger_pendulum(self):
         self.check(TINY_DAGGER, "Pendulum-v1")

@@ -130,32 +130,6 @@ TEST_F(LocalModelTest, GoesOnFromItsState) {
   }
 }
 
-TEST(LocalModelMisfit, SaysWhatATaskLacks) {
-  const auto misfit = [](const std::string& id, Env::States starts, int64_t time_limit = 10, bool ends = false) {
-    EnvMaker maker = BuiltinEnvs().Find(id).maker();
-    const auto make = maker.make;
-    maker.make = [make, starts, time_limit] {
-      std::unique_ptr<Env> env = make();
-      env->SetStartStates(starts);
-      env->SetTimeLimit(time_limit);
-      return env;
-    };
-    if (ends) {
-      TaskFunctions functions = maker.task_functions();
-      functions.terminated = [](const auto&, const auto&, const torch::Tensor& next) { return next.select(1, 0) > 1; };
-      maker.task_functions = [functions] { return functions; };
-    }
-    return LocalModelMisfit(maker);
-  };
-  using testing::HasSubstr;
-  EXPECT_EQ(misfit("Pendulum-v1", {{0, 0}, {0, 1}}), "");
-  EXPECT_THAT(misfit("Pendulum-v1", {}), HasSubstr("start_states: expected at least one"));
-  EXPECT_THAT(misfit("Pendulum-v1", {{0, 0}, {0, 1}, {0, 0}}), HasSubstr("start_states: two are equal"));
-  EXPECT_THAT(misfit("Pendulum-v1", {{0, 0}}, 0), HasSubstr("max_episode_steps: expected a number"));
-  EXPECT_THAT(misfit("Pendulum-v1", {{0, 0}}, 10, true), HasSubstr("episodes that may end early"));
-  EXPECT_THAT(misfit("HalfCheetah-v5", {}), HasSubstr("no cost of its states"));
-}
-
 TEST_F(LocalModelTest, APullDrawsTheControllerTowardsTheNetworkAndAgainstTheMultipliers) {
   LocalModel model = Make({.kl_step = 1, .min_std = 0.05});
   const auto [states, controls] = Roll(model.controller(), 20, true);

@@ -15,6 +15,7 @@
 #include "reverie/config/reader.h"
 #include "reverie/control/lqr.h"
 #include "reverie/env/mujoco/simulation.h"
+#include "reverie/planning/policy_of_states.h"
 #include "reverie/planning/simulator_problem.h"
 #include "reverie/planning/state_feedback_policy.h"
 #include "reverie/run/evaluator.h"
@@ -97,6 +98,76 @@ TEST(SimulatorDynamics, StepsAreThoseOfEveryTaskBitForBit) {
       EXPECT_TRUE(std::equal(state.begin(), state.end(), x.data_ptr<double>())) << id << ", step " << i;
     }
   }
+}
+
+TEST(SimulatorDynamics, ObservationsAreThoseOfEpisodesThatBeginThere) {
+  for (const std::string& id : BuiltinEnvs().Ids()) {
+    Episode episode(id);
+    episode.Steps(3);
+    SimulatorDynamics dynamics(episode.maker, 1);
+    ASSERT_EQ(dynamics.obs_dim(), episode.env->spec().obs_dim());
+    const torch::Tensor x = dynamics.Follow(*episode.env);
+    const torch::Tensor rows = torch::stack({x, torch::full_like(x, std::nan("")), x});
+    torch::Tensor obs = Zeros({3, dynamics.obs_dim()});
+    dynamics.Observe(rows, obs);
+    torch::Tensor jacobian = Zeros({3, dynamics.obs_dim(), dynamics.tangent_size()});
+    dynamics.LineariseObs(rows, jacobian);
+    const std::vector<double> state = episode.env->GetState();  // which the next line needs a copy of
+    episode.env->SetState(state, episode.obs);
+    EXPECT_TRUE(torch::equal(obs[0], torch::tensor(episode.obs, torch::kFloat64))) << id;
+    EXPECT_TRUE(torch::equal(obs[2], obs[0])) << id;
+    EXPECT_TRUE(torch::isnan(obs[1]).all().item<bool>()) << id;
+    EXPECT_TRUE(torch::isnan(jacobian[1]).all().item<bool>()) << id;
+    EXPECT_TRUE(torch::isfinite(jacobian[0]).all().item<bool>()) << id;
+  }
+}
+
+TEST(SimulatorDynamics, KnownDerivativesOfObservations) {
+  SimulatorDynamics pendulum(MakerOf("Pendulum-v1"), 1);
+  const torch::Tensor x = torch::tensor({{0.7, -1.2}, {-2.9, 0.0}}, torch::kFloat64);
+  torch::Tensor jacobian = Zeros({2, 3, 2});
+  pendulum.LineariseObs(x, jacobian);
+  for (int64_t r = 0; r < 2; ++r) {  // of (cos, sin, rate)
+    const double angle = x[r][0].item<double>();
+    const torch::Tensor expected =
+        torch::tensor({{-std::sin(angle), 0.0}, {std::cos(angle), 0.0}, {0.0, 1.0}}, torch::kFloat64);
+    EXPECT_LT(Distance(jacobian[r], expected), 1e-4);  // Gymnasium's observation is rounded to float32
+  }
+  // Of Reacher's fingertip, two links of 0.1 and 0.11 from the origin, less the target.
+  Episode episode("Reacher-v5");
+  SimulatorDynamics reacher(episode.maker, 2);
+  const torch::Tensor at = reacher.Follow(*episode.env).unsqueeze(0);
+  torch::Tensor of_reacher = Zeros({1, 10, 8});
+  reacher.LineariseObs(at, of_reacher);
+  const double shoulder = at[0][0].item<double>();
+  const double both = shoulder + at[0][1].item<double>();
+  const torch::Tensor tip = of_reacher[0].slice(0, 8).slice(1, 0, 4);
+  const torch::Tensor expected =
+      torch::tensor({{-0.1 * std::sin(shoulder) - 0.11 * std::sin(both), -0.11 * std::sin(both), -1.0, 0.0},
+                     {0.1 * std::cos(shoulder) + 0.11 * std::cos(both), 0.11 * std::cos(both), 0.0, -1.0}},
+                    torch::kFloat64);
+  EXPECT_LT(Distance(tip, expected), 1e-8);
+}
+
+TEST(PolicyOfStates, GoesThroughTheObservation) {
+  const auto dynamics = std::make_shared<SimulatorDynamics>(MakerOf("Pendulum-v1"), 1);
+  const torch::Tensor w = torch::tensor({{0.3F, -0.2F, 0.1F}, {0.5F, 0.4F, -0.3F}});
+  const DifferentiablePolicy policy =
+      PolicyOfStates(dynamics, [w](const torch::Tensor& obs) { return obs.mm(w.t()).tanh(); });
+  const torch::Tensor x = torch::tensor({{0.7, -1.2}, {-2.9, 0.5}}, torch::kFloat64);
+  const torch::Tensor angle = x.select(1, 0);
+  const torch::Tensor obs = torch::stack({angle.cos(), angle.sin(), x.select(1, 1)}, 1);
+  const torch::Tensor expected = obs.mm(w.to(torch::kFloat64).t()).tanh();
+  EXPECT_LT(Distance(policy.mean(x), expected), 1e-6);
+  const torch::Tensor zero = torch::zeros_like(angle);
+  const torch::Tensor of_x = torch::stack(
+      {torch::stack({-angle.sin(), zero}, 1), torch::stack({angle.cos(), zero}, 1), torch::stack({zero, zero + 1}, 1)},
+      1);
+  const torch::Tensor jacobian = (1 - expected.square()).unsqueeze(2) * torch::matmul(w.to(torch::kFloat64), of_x);
+  EXPECT_LT(Distance(policy.jacobian(x), jacobian), 1e-4);
+  const torch::Tensor none = torch::full({1, 2}, std::nan(""), torch::kFloat64);
+  EXPECT_TRUE(torch::isnan(policy.mean(none)).all().item<bool>());
+  EXPECT_TRUE(torch::isnan(policy.jacobian(none)).all().item<bool>());
 }
 
 TEST(SimulatorDynamics, KnownDerivatives) {

@@ -2,10 +2,17 @@
 #ifndef REVERIE_ENV_STATE_COST_H_
 #define REVERIE_ENV_STATE_COST_H_
 
+#include <string>
+
 #include "reverie/env/action_bounds.h"
 #include "reverie/env/registry.h"
 
 namespace reverie {
+
+// Why there is none, or "".
+inline std::string StateCostMisfit(const EnvMaker& maker) {
+  return maker.task_functions().state_cost ? "" : maker.make()->spec().id + " has no cost of its states to minimise";
+}
 
 // TaskFunctions::state_cost, which the task has to have: x, next [B, n] states (Env::SetState), u [B, m] in [-1, 1] ->
 // [B], all float64 on the CPU. Differentiable twice.

@@ -25,13 +25,6 @@
 
 namespace reverie {
 
-// Why no local model can be had of a task, or "": it has no cost of its states, episodes that may end before a time
-// limit, none, or no start states of its own (env.start_states, env.start_draws), or two that are equal. For
-// Fields::Check.
-std::string LocalModelMisfit(const EnvMaker& maker);
-// Why total_steps are less than so many episodes from each of a task's start states, or "".
-std::string LocalUpdateMisfit(const EnvMaker& maker, int64_t rollouts, int64_t total_steps);
-
 // Where the dynamics around a controller come from.
 enum class LocalDynamics {
   kFitted,       // its trajectories

@@ -30,6 +30,8 @@ struct IlqrConfig {
   int64_t iterations = 1;
   double cost_tolerance = 1e-6;
 
+  bool offers_horizon = true;  // false: it is that of whole episodes, and no key
+
   void Visit(Fields& fields);
   // Those that a first plan reads.
   void VisitFirstPlan(Fields& fields);

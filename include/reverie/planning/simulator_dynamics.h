@@ -38,6 +38,7 @@ class SimulatorDynamics {
   int64_t state_size() const;    // nx
   int64_t tangent_size() const;  // n
   int64_t controls() const;      // m
+  int64_t obs_dim() const;
   // Whether some differences between states are not those of their numbers.
   bool has_quaternions() const;
   // Of what differences between states are made of:"slider", "d slider/dt", or as Env names its state. [n]
@@ -58,6 +59,12 @@ class SimulatorDynamics {
   // or less than half of that where MuJoCo integrates by Euler's or an implicit method (HalfCheetah and Pusher among
   // Gymnasium's): there its own differences of simulation steps are chained.
   void Linearise(const torch::Tensor& x, const torch::Tensor& u, LinearDynamics* dynamics);
+
+  // What an episode that begins in each of the states x [R, nx] first observes, into obs [R, obs_dim].
+  void Observe(const torch::Tensor& x, torch::Tensor& obs);
+  // d obs / d(x - x_0) there, by centred differences, into jacobian [R, obs_dim, n]: of 1e-6, or of 2e-3 where the task
+  // rounds what it observes to float32, as Pendulum-v1 does. Of a state that is not finite both are not numbers.
+  void LineariseObs(const torch::Tensor& x, torch::Tensor& jacobian);
 
   // x - y of states [R, nx] into [R, n].
   void Difference(const torch::Tensor& x, const torch::Tensor& y, torch::Tensor& difference) const;

@@ -28,6 +28,9 @@ ShootingProblem SimulatorProblem(std::shared_ptr<SimulatorDynamics> dynamics, co
 // std::invalid_argument where there is none: an observation is not enough.
 ShootingProblem FollowedFrom(ShootingProblem problem, SimulatorDynamics& dynamics, const Env* env);
 
+// The environment at the beginning of an episode in that state. What a reset draws beside it is the same at every call.
+std::unique_ptr<Env> EnvIn(const EnvMaker& maker, const std::vector<double>& state);
+
 // The simulator around the mean trajectory x_t, u_t of a controller, its actions held in [-1, 1], from the state that
 // the environment is in:
 //

@@ -4,11 +4,19 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "reverie/core/state.h"
+#include "reverie/env/registry.h"
 #include "reverie/rollout/collector.h"
 
 namespace reverie {
+
+// Why there are none of a task, or "": episodes that may end before a time limit, no time limit, no start states of its
+// own (env.start_states, env.start_draws), or two that are equal. For Fields::Check.
+std::string StartTrajectoriesMisfit(const EnvMaker& maker);
+// Why total_steps are less than so many episodes from each of a task's start states, or "".
+std::string StartRolloutsMisfit(const EnvMaker& maker, int64_t rollouts, int64_t total_steps);
 
 // Start by start, each of the time limit's length T. States are those of Env::GetState, controls in [-1, 1].
 class StartTrajectories {
