@@ -15,6 +15,9 @@ namespace reverie {
 namespace {
 
 constexpr double kEnoughProgress = 0.5;  // of the residual, from one iteration to the next
+// Share of a trajectory's cost that the network's episode has to save to be gone on from. Near the solution the two
+// differ by the residual, and multipliers that are thrown away for that would never settle.
+constexpr double kRestartGain = 0.05;
 
 }  // namespace
 
@@ -36,12 +39,18 @@ void ConstrainedControl::Config::Visit(Fields& fields) {
   fields("multipliers", multipliers, "the constraint has multipliers beside its penalty");
   fields.When({.key = "multipliers", .wanted = "true", .holds = [this] { return multipliers; }},
               [&] { fields("dual_rate", dual_rate, "rate of their steps; 1: the method of multipliers", Above(0)); });
-  fields("penalty", penalty, "weight of the squared residual at first (rho), in units of the reward", Above(0));
-  fields("penalty_growth", penalty_growth, "it grows by this factor where the residual has not halved", AtLeast(1));
-  fields.When({.key = "penalty_growth", .wanted = "above 1", .holds = [this] { return penalty_growth > 1; }},
-              [&] { fields("max_penalty", max_penalty, "it grows no further", Above(0)); });
-  fields("inner_iterations", inner_iterations, "trajectories and network are improved so often an iteration",
-         AtLeast(1));
+  fields("penalty", penalty,
+         "weight of half the squared difference between the network's actions and a trajectory's, at first (rho), in "
+         "units of the reward",
+         Above(0));
+  fields("penalty_growth", penalty_growth,
+         "it grows by this factor after an iteration that did not halve the difference", AtLeast(1));
+  fields.When({.key = "penalty_growth", .wanted = "above 1", .holds = [this] { return penalty_growth > 1; }}, [&] {
+    fields("max_penalty", max_penalty, "it grows no further", Above(0));
+    fields.Check([this] { return max_penalty >= penalty; }, "at least the penalty");
+  });
+  fields("inner_iterations", inner_iterations,
+         "times that trajectories and network are improved between two steps of the multipliers", AtLeast(1));
   fields("ilqr", ilqr, "the trajectories");
   fields("neighbours", neighbours,
          "states beside each of a trajectory's in which the network is taught the trajectory's feedback", AtLeast(0));
@@ -69,10 +78,9 @@ ConstrainedControl::ConstrainedControl(const Config& config, const torch::Device
       neighbours_(MakeGenerator(rng_.Split("neighbours"), torch::kCPU)) {
   problem_.horizon = collector_.env().time_limit();
   for (const std::vector<double>& start : collector_.env().start_states()) {
+    const torch::Tensor none = torch::empty({0}, torch::kFloat64);
     trajectories_.push_back({.env = EnvIn(config.env.maker, start),
-                             .x = torch::empty({0}, torch::kFloat64),
-                             .u = torch::empty({0}, torch::kFloat64),
-                             .feedback = torch::empty({0}, torch::kFloat64),
+                             .plan = {.x = none.clone(), .u = none.clone(), .feedback = none.clone()},
                              .constraint = PolicyConstraint::Of(problem_.horizon, problem_.controls, config.penalty),
                              .damping = {}});
   }
@@ -81,6 +89,7 @@ ConstrainedControl::ConstrainedControl(const Config& config, const torch::Device
 void ConstrainedControl::Train(RunContext& run) {
   while (collector_.env_steps() < config_.run.total_steps && !run.stopping()) {
     if (!PlanFirst(run)) {
+      run.NoteUnfinishedStep();
       break;  // the others are planned when the run goes on
     }
     episodes_.BeginIfNone(collector_);
@@ -90,7 +99,7 @@ void ConstrainedControl::Train(RunContext& run) {
     run.NoteEpisode(episode);
     if (episodes_.full()) {
       for (int64_t inner = 0; inner < config_.inner_iterations; ++inner) {
-        ImproveTrajectories(run);
+        ImproveTrajectories(run, inner == 0);
         TeachNetwork(run);
       }
       StepMultipliers(run);
@@ -107,7 +116,7 @@ bool ConstrainedControl::PlanFirst(RunContext& run) {
     if (trajectory.there()) {
       continue;
     }
-    if (run.stopping()) {
+    if (run.StopsAmid(Text("planning ", trajectories_.size(), " trajectories"), static_cast<int64_t>(i), "done")) {
       return false;
     }
     run.Timed("trajectories", [&] {
@@ -117,7 +126,7 @@ bool ConstrainedControl::PlanFirst(RunContext& run) {
       if (!IsUsable(plan.status)) {
         throw std::runtime_error(Text("no plan from start ", i, " of ", config_.env.id, ": ", Text(plan.status)));
       }
-      trajectory.Take(plan);
+      trajectory.Take(plan, plan.cost);
     });
   }
   if (begins) {
@@ -126,7 +135,7 @@ bool ConstrainedControl::PlanFirst(RunContext& run) {
   return true;
 }
 
-void ConstrainedControl::ImproveTrajectories(RunContext& run) {
+void ConstrainedControl::ImproveTrajectories(RunContext& run, bool first) {
   run.Timed("trajectories", [&] {
     int64_t iterations = 0;
     int64_t failed = 0;
@@ -137,45 +146,54 @@ void ConstrainedControl::ImproveTrajectories(RunContext& run) {
       Trajectory& trajectory = trajectories_[i];
       const ShootingProblem task = FollowedFrom(problem_, *dynamics_, trajectory.env.get());
       const torch::Tensor acted = episodes_.controls(i)[0];
-      const bool restart = CostOf(task, acted) < CostOf(task, trajectory.u);
+      const bool restart = first && CostOf(task, acted) < trajectory.cost - kRestartGain * std::abs(trajectory.cost);
       if (restart) {  // the multipliers are of another trajectory
         trajectory.constraint.duals.zero_();
       }
-      ilqr_.Solve(Constrained(task, network_, trajectory.constraint), restart ? acted : trajectory.u,
+      ilqr_.Solve(Constrained(task, network_, trajectory.constraint), restart ? acted : trajectory.plan.u,
                   trajectory.damping, &result);
       restarts += restart ? 1 : 0;
       if (IsUsable(result.status)) {
-        trajectory.Take(result);
+        trajectory.Take(result, CostOf(task, result.u));
       }
       if (!IsUsable(result.status) || result.status == IlqrStatus::kNotFinite) {
         LogWarning(Text("a trajectory was not improved to the end: ", Text(result.status)));
         ++failed;
       }
       iterations += static_cast<int64_t>(result.iterations.size());
-      cost += CostOf(task, trajectory.u);
+      cost += trajectory.cost;
     }
     const auto count = static_cast<double>(trajectories_.size());
     Metrics metrics;
     metrics.Set("cost", cost / count);
     metrics.Set("iterations", static_cast<double>(iterations) / count);
-    metrics.Set("from_network", restarts / count);
+    if (first) {
+      metrics.Set("from_network", restarts / count);
+    }
     metrics.Set("failed", static_cast<double>(failed));
     run.Log("trajectories", metrics);
   });
 }
 
 void ConstrainedControl::TeachNetwork(RunContext& run) {
+  run.Log("learner", run.Timed("network", [&] {
+    LabelStates();
+    return learner_.Fit();
+  }));
+}
+
+void ConstrainedControl::LabelStates() {
   std::vector<torch::Tensor> states;
   for (const Trajectory& trajectory : trajectories_) {
-    states.push_back(trajectory.x.slice(1, 0, problem_.tangent_size));
+    states.push_back(trajectory.plan.x.slice(1, 0, problem_.tangent_size));
   }
   const torch::Tensor spread = config_.neighbour_std * torch::cat(states).std(0);
   learner_.ForgetRows();
   for (const Trajectory& trajectory : trajectories_) {
     dynamics_->Follow(*trajectory.env);
-    const torch::Tensor targets = trajectory.constraint.Targets(trajectory.u);
+    const torch::Tensor targets = trajectory.constraint.Targets(trajectory.plan.u);
     for (int64_t i = 0; i <= config_.neighbours; ++i) {
-      torch::Tensor x = trajectory.x.slice(0, 0, problem_.horizon).clone();
+      torch::Tensor x = trajectory.plan.x.slice(0, 0, problem_.horizon).clone();
       torch::Tensor delta = torch::zeros({problem_.horizon, problem_.tangent_size}, torch::kFloat64);
       if (i > 0) {  // the first are the trajectory's own
         delta = spread * torch::randn(delta.sizes(), neighbours_, torch::kFloat64);
@@ -183,11 +201,10 @@ void ConstrainedControl::TeachNetwork(RunContext& run) {
       }
       torch::Tensor obs = torch::empty({problem_.horizon, dynamics_->obs_dim()}, torch::kFloat64);
       dynamics_->Observe(x, obs);
-      const torch::Tensor beside = torch::matmul(trajectory.feedback, delta.unsqueeze(2)).squeeze(2);
+      const torch::Tensor beside = torch::matmul(trajectory.plan.feedback, delta.unsqueeze(2)).squeeze(2);
       learner_.Add(obs, (targets + beside).clamp(-1, 1));
     }
   }
-  run.Log("learner", run.Timed("network", [&] { return learner_.Fit(); }));
 }
 
 void ConstrainedControl::StepMultipliers(RunContext& run) {
@@ -217,7 +234,7 @@ void ConstrainedControl::StepMultipliers(RunContext& run) {
 
 torch::Tensor ConstrainedControl::Residual(const Trajectory& trajectory) const {
   dynamics_->Follow(*trajectory.env);
-  return network_.mean(trajectory.x.slice(0, 0, problem_.horizon)) - trajectory.u;
+  return network_.mean(trajectory.plan.x.slice(0, 0, problem_.horizon)) - trajectory.plan.u;
 }
 
 double ConstrainedControl::CostOf(const ShootingProblem& problem, const torch::Tensor& controls) {
@@ -228,21 +245,23 @@ std::vector<std::filesystem::path> ConstrainedControl::Export(const std::filesys
   return ExportActor(learner_.actor(), collector_.spec(), config_.env, torchscript);
 }
 
-void ConstrainedControl::Trajectory::Take(const IlqrResult& result) {
-  x = result.x.clone();
-  u = result.u.clone();
+void ConstrainedControl::Trajectory::Take(const IlqrResult& result, double its_cost) {
+  const torch::Tensor before = plan.feedback;
+  plan.Keep(result);
+  cost = its_cost;
   damping = result.damping;
-  if (result.lqr.status == LqrStatus::kSolved) {
-    feedback = result.lqr.gains.feedback.clone();
-  } else if (feedback.numel() == 0) {
-    feedback = torch::zeros_like(result.lqr.gains.feedback);  // those of the result are not whole
+  const bool refused = result.status == IlqrStatus::kRegularisationLimit ||
+                       (result.status == IlqrStatus::kMaxIterations && result.iterations.back().alpha == 0);
+  if (refused && before.numel() > 0) {
+    plan.feedback = before;
   }
 }
 
 void ConstrainedControl::Trajectory::VisitState(StateVisitor& state) {
-  state.Resizable("x", x);
-  state.Resizable("u", u);
-  state.Resizable("feedback", feedback);
+  state.Resizable("x", plan.x);
+  state.Resizable("u", plan.u);
+  state.Resizable("feedback", plan.feedback);
+  state("cost", cost);
   state("duals", constraint.duals);
   state("penalty", constraint.penalty);
   state("lambda", damping.lambda);

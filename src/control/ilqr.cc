@@ -98,6 +98,16 @@ const char* Text(IlqrStatus status) {
 
 bool IsUsable(IlqrStatus status) { return status != IlqrStatus::kDiverged; }
 
+void IlqrPlan::Keep(const IlqrResult& result) {
+  x = result.x.clone();
+  u = result.u.clone();
+  if (result.lqr.status == LqrStatus::kSolved) {
+    feedback = result.lqr.gains.feedback.clone();
+  } else if (!feedback.defined() || feedback.numel() == 0) {
+    feedback = torch::zeros_like(result.lqr.gains.feedback);
+  }
+}
+
 struct Ilqr::Workspace {
   Workspace(const ShootingProblem& problem, const IlqrOptions& options);
 

@@ -119,7 +119,8 @@ void EnvConfig::Visit(Fields& fields) {
   fields("observe", observe, "what of its observations is seen");
   fields.Check([this] { return UseObserve(); });
   fields("start_states", start_states,
-         "states that episodes begin in, each as likely, as `reverie envs ID` names them; none: those of resets");
+         "states that episodes begin in, by chance in training and in turn in evaluation, as `reverie envs ID` names "
+         "them; none: those of resets");
   fields.Check([this]() -> std::string { return start_states.empty() ? "" : UseStartStates(start_states); });
   fields.When({.key = "env.start_states", .wanted = "empty", .holds = [this] { return start_states.empty(); }}, [&] {
     fields("start_draws", start_draws, "so many states that resets draw, once, are those that episodes begin in",

@@ -24,8 +24,9 @@ void IlqrConfig::VisitFirstPlan(Fields& fields) {
   fields("starts", starts, "random plans that a first search begins from, beside one of zeros", AtLeast(0));
   fields("start_std", start_std, "their standard deviation, in actions of [-1, 1]", AtLeast(0));
   fields("grow_by", grow_by,
-         "a first search also goes through horizons that grow by so many steps, from a fifth of H on and from twice as "
-         "many steps, where that is less; 0: it does not",
+         "a first search also begins with short plans, of a fifth of H or of twice as many steps, and lengthens them "
+         "by so "
+         "many steps at a time; 0: it does not",
          AtLeast(0));
   fields("first_iterations", first_iterations, "iterations of each of these searches, at most", AtLeast(1));
   fields("cost_tolerance", cost_tolerance, "a search ends with an iteration that gains less, in units of the reward",
@@ -73,14 +74,8 @@ struct IlqrPolicy::Plan {
   }
 
   void Keep(const IlqrResult& result) {
-    policy.x = result.x.clone();
-    policy.u = result.u.clone();
+    policy.Keep(result);
     damping = result.damping;
-    if (result.lqr.status == LqrStatus::kSolved) {
-      policy.feedback = result.lqr.gains.feedback.clone();
-    } else if (!policy.feedback.defined()) {
-      policy.feedback = torch::zeros_like(result.lqr.gains.feedback);  // those of the result are not whole
-    }
   }
 
   void VisitState(StateVisitor& state) {

@@ -34,8 +34,9 @@ std::string StartRolloutsMisfit(const EnvMaker& maker, int64_t rollouts, int64_t
   const auto starts = static_cast<int64_t>(env->start_states().size());
   return rollouts <= total_steps / std::max<int64_t>(1, starts * env->time_limit())
              ? ""
-             : Text("an iteration takes that many episodes of ", env->time_limit(), " env steps from each of ", starts,
-                    " start states, and total_steps is ", total_steps);
+             : Text("an iteration takes ", rollouts, rollouts == 1 ? " episode of " : " episodes of ",
+                    env->time_limit(), " env steps from each of ", starts, " start states, ",
+                    rollouts * starts * env->time_limit(), " in all, and total_steps is ", total_steps);
 }
 
 StartTrajectories::StartTrajectories(const Env& env, int64_t rollouts)
@@ -77,7 +78,7 @@ void StartTrajectories::VisitState(StateVisitor& state) {
   state("starts", starts);
   if (starts != here) {
     throw std::runtime_error(
-        "env.start_draws: the states that episodes begin in are not those that the controllers were learned from");
+        "env.start_draws: the states that episodes begin in are not those that the run began with");
   }
   state("states", states_);
   state("controls", controls_);

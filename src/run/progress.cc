@@ -136,8 +136,8 @@ std::string ProgressLine::Text() const {
     }
     text += "  " + Rate(steps_per_s) + " env steps/s  " + Rate(updates_per_s) + " updates/s";
   }
-  if (last_return_) {
-    text += "  return " + FixedText(*last_return_, 1);
+  if (return_) {
+    text += "  return " + FixedText(*return_, 1);
   }
   return text;
 }

@@ -76,7 +76,7 @@ void RunContext::NoteEpisode(const std::optional<EpisodeStats>& episode) {
     return_sum_ += episode->episode_return;
     length_sum_ += episode->length;
     ++episodes_;
-    progress_->SetLastReturn(episode->episode_return);
+    progress_->SetReturn(return_sum_ / static_cast<double>(episodes_));
   }
 }
 

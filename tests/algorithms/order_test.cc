@@ -344,6 +344,19 @@ TEST_F(OrderTest, GpsImprovesControllersFromTheEpisodesSinceTheLastIterationAndT
 TEST_F(OrderTest, ConstrainedControlPlansTeachesActsAndImprovesWhatItPlanned) {
   WatchLessons();
   journal_.counts = journal_.unit = "iterations";
+  journal_.told_of_action = [this, labels = std::move(journal_.told_of_action)](double action) {
+    if (journal_.Number("iterations") == 1) {  // the multipliers have made one step, by the network as it now is
+      const StateTree state = SaveState(*journal_.algorithm);
+      const auto& tensors = state.values().tensors;
+      const torch::Tensor x = tensors.at("trajectory_0/x").slice(0, 0, 7);
+      torch::Generator unused = MakeGenerator(Rng(0), torch::kCPU);
+      const torch::Tensor network =
+          journal_.algorithm->policy().Act({.obs = x.to(torch::kFloat32)}, nullptr, ActMode::kMean, unused);
+      EXPECT_TRUE(torch::allclose(tensors.at("trajectory_0/duals"),
+                                  network.to(torch::kFloat64) - tensors.at("trajectory_0/u"), 1e-6, 1e-6));
+    }
+    return labels(action);
+  };
   TrainAll(
       "algorithm: constrained_control\nenv: {id: Journal-v0, start_states: [[0]]}\n"
       "ilqr: {starts: 0, grow_by: 0}\nneighbours: 0\nlearner: {hidden: [8], updates: 1}\n");

@@ -15,7 +15,7 @@ import unittest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
 from program import (PROGRAM, TINY_CONSTRAINED, TINY_DAGGER, TINY_DHMBPO, TINY_GPS, TINY_ILQR, TINY_ILQR_SIMULATOR, TINY_LOCAL, TINY_MBPO, TINY_MBPO_SIMULATOR, TINY_PETS, TINY_PLATO, TINY_SAC, TINY_SIMULATOR, TINY_STEVE,  # noqa: E402
-                     TINY_SVG, Case, comparable, rows, run, state)
+                     TINY_SVG, Case, comparable, rows, run, state, tensors)
 
 
 class ResumeCase(Case):
@@ -125,6 +125,27 @@ class Exact(ResumeCase):
 
     def test_constrained_control(self):
         self.check(TINY_CONSTRAINED + "penalty_growth: 2\n", "LinearQuadratic-v0")
+
+    def test_constrained_control_stopped_while_it_plans_twice(self):
+        # Plans long enough to be stopped in.
+        self.write(TINY_CONSTRAINED.replace("start_draws: 2", "start_draws: 12").replace("LinearQuadratic-v0", "CartPoleSwingUp-v0")
+                   .replace("max_episode_steps: 20", "max_episode_steps: 40"))
+        self.train("c.yaml", "--run-dir", "whole")
+        planned = [0]
+        for go_on in (("c.yaml", "--run-dir", "r"), ("--resume", "r")):
+            with subprocess.Popen([PROGRAM, "train", *go_on], cwd=self.cwd, stderr=subprocess.PIPE, text=True) as process:
+                for line in process.stderr:
+                    if "step 0: evaluation" in line or "going on from" in line:
+                        time.sleep(0.6)
+                        process.send_signal(signal.SIGINT)
+                        break
+                said = process.stderr.read()
+            self.assertIn("stopped by SIGINT at env step 0", said)
+            stored = tensors(self.cwd / "r/checkpoints/step-000000000.safetensors")[1]
+            planned.append(sum(shape[0] > 0 for name, (shape, _) in stored.items() if re.search(r"trajectory_\d+/u$", name)))
+            self.assertGreater(planned[-1], planned[-2])  # what was planned is kept
+        self.train("--resume", "r")
+        self.assert_equal_runs("whole", "r")
 
     def test_constrained_control_reacher_on_two_threads(self):
         self.check(TINY_CONSTRAINED, "Reacher-v5", threads=2)

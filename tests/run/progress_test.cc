@@ -31,13 +31,13 @@ struct Screen {
 
 constexpr const char* kWipe = "\r\x1b[K";
 
-TEST(ProgressLine, TellsProgressEtaRatesAndTheLastReturn) {
+TEST(ProgressLine, TellsProgressEtaRatesAndTheReturn) {
   Screen screen;
   ProgressLine line(125'000, 0, screen.Output(false));
   line.Update(12'200, 0);
   screen.now = 0.5;
   line.Update(12'300, 1234);
-  line.SetLastReturn(-17.25);
+  line.SetReturn(-17.25);
   line.Report();
   // 100 steps in half a second; 112,700 left of them take 563.5 s.
   EXPECT_THAT(screen.messages,

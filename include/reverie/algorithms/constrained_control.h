@@ -6,7 +6,7 @@
 //   first:  tau_s <- optimal control of the task alone;  theta <- regression on its actions
 //   repeat: the network acts for an episode from each start
 //           tau_s  <- argmin of the Lagrangian L by iLQR, from the tau_s before, or without multipliers from the
-//                     network's episode where that cost less
+//                     network's episode where that cost clearly less, as tau_s was then caught in a worse optimum
 //           theta  <- regression of pi_theta(o_t) on u_t - lambda_t / rho
 //           lambda <- lambda + alpha rho (pi_theta(o_t) - u_t);  a larger rho, where the residual falls too slowly
 //
@@ -18,8 +18,16 @@
 // does beside it: `neighbours` states x_t + delta for each, delta ~ N(0, neighbour_std^2 diag(var of the states of all
 // plans)), labelled u_t - lambda_t / rho + K_t delta. To first order, in the mean, that adds |(d pi / dx - K_t)
 // delta|^2 to the regression (Mordatch and Todorov 2014; Le Lidec et al. 2022, "Enforcing the consensus between
-// trajectory optimization and policy learning"). Sources: Mordatch and Todorov 2014; Levine and Koltun 2014 for
-// multipliers of trajectories; the lecture notes' deterministic case of guided policy search.
+// trajectory optimization and policy learning"). All labels are held in the range of actions. Sources: Mordatch and
+// Todorov 2014; Levine and Koltun 2014 for multipliers of trajectories; the lecture notes' deterministic case of guided
+// policy search.
+//
+// A network that lags, by fits that are too short or because it sees too little, winds the multipliers up: the
+// trajectories' cost rises until it follows.
+//
+// Metrics: constraint/residual (root of the mean square of pi - u over all steps, in actions of [-1, 1], after the
+// fit), residual_max, penalty; trajectories/cost (mean of the task's alone), iterations (mean of iLQR's), from_network
+// (share begun from the network's episodes), failed; learner/loss, rows.
 //
 // Not supported: tasks that end before their time limit, those without a cost of states, observations of earlier steps.
 #ifndef REVERIE_ALGORITHMS_CONSTRAINED_CONTROL_H_
@@ -74,20 +82,24 @@ class ConstrainedControl final : public Algorithm {
  private:
   struct Trajectory {
     std::unique_ptr<Env> env;  // where it begins
-    torch::Tensor x, u;        // [T + 1, nx], [T, m] float64; empty before the first plan
-    torch::Tensor feedback;    // K [T, m, n]
+    IlqrPlan plan;             // x_t, u_t, K_t; empty before the first
+    double cost = 0;           // of the task alone
     PolicyConstraint constraint;
     IlqrDamping damping;
 
-    bool there() const { return u.numel() > 0; }
-    void Take(const IlqrResult& result);
+    bool there() const { return plan.u.numel() > 0; }
+    // Gains of a last pass that was damped until nothing gained are near zero, and are not taken.
+    void Take(const IlqrResult& result, double its_cost);
     void VisitState(StateVisitor& state);
   };
 
   // Of those that have none. Returns whether all have one, and not whether a signal came first.
   bool PlanFirst(RunContext& run);
-  void ImproveTrajectories(RunContext& run);
+  // The first time in an iteration they may begin from the network's episodes.
+  void ImproveTrajectories(RunContext& run, bool first);
   void TeachNetwork(RunContext& run);
+  // Has the learner's rows be the states of the trajectories and those beside them.
+  void LabelStates();
   void StepMultipliers(RunContext& run);
 
   // pi_theta(o_t) - u_t [T, m].

@@ -92,6 +92,10 @@ struct IlqrPlan {
   torch::Tensor x;         // [T + 1, nx], whose last is not read
   torch::Tensor u;         // [T, m]
   torch::Tensor feedback;  // K [T, m, n]
+
+  // Copies what a search came to. Gains that are not whole are not taken: the old ones stay, zeros where there are
+  // none.
+  void Keep(const IlqrResult& result);
 };
 
 // Keeps its memory from call to call: where the sizes stay and the problem's functions allocate nothing, neither does

@@ -14,7 +14,7 @@ namespace reverie {
 // is that of an episode's first step: a task whose observations tell of earlier states is none for it.
 //
 // States are those of `dynamics`, differences in its tangent space: d pi / dx = (d pi / do) (d o / dx). Cost: one
-// observation of the simulator for a mean, 2 n for a Jacobian, and m backward passes for a batch of them.
+// observation of the simulator for a mean, 2 n + 2 for a Jacobian, and m backward passes for a batch of them.
 DifferentiablePolicy PolicyOfStates(std::shared_ptr<SimulatorDynamics> dynamics,
                                     std::function<torch::Tensor(const torch::Tensor& obs)> mean);
 

@@ -62,8 +62,9 @@ class SimulatorDynamics {
 
   // What an episode that begins in each of the states x [R, nx] first observes, into obs [R, obs_dim].
   void Observe(const torch::Tensor& x, torch::Tensor& obs);
-  // d obs / d(x - x_0) there, by centred differences, into jacobian [R, obs_dim, n]: of 1e-6, or of 2e-3 where the task
-  // rounds what it observes to float32, as Pendulum-v1 does. Of a state that is not finite both are not numbers.
+  // d obs / d(x - x_0) there, by centred differences, into jacobian [R, obs_dim, n]: of 1e-6, or of 2e-3 in
+  // states where all that is observed is float32, to which some tasks round, as Pendulum-v1 does. Of a state that is
+  // not finite both are not numbers.
   void LineariseObs(const torch::Tensor& x, torch::Tensor& jacobian);
 
   // x - y of states [R, nx] into [R, n].

@@ -38,7 +38,8 @@ class ProgressLine {
 
   // Cheap; call it every step. Both counts are of the whole run.
   void Update(int64_t env_steps, int64_t updates);
-  void SetLastReturn(double episode_return) { last_return_ = episode_return; }
+  // Mean of the episodes since the last row of train.csv.
+  void SetReturn(double mean_return) { return_ = mean_return; }
 
   // Writes the text as a plain line; nothing on a terminal, or where this step's is written already.
   void Report();
@@ -67,7 +68,7 @@ class ProgressLine {
   ProgressOutput output_;
   std::deque<Sample> samples_;  // about one a second, oldest first
   Sample latest_{};
-  std::optional<double> last_return_;
+  std::optional<double> return_;
   double drawn_at_ = -std::numeric_limits<double>::infinity();
   double said_at_;         // the last plain line, or the beginning of the work attended
   int64_t reported_ = -1;  // the step of the last plain line of Report
