@@ -106,12 +106,10 @@ struct Size {
 void CemDecision(benchmark::State& state, Propagation propagation, Precision precision, const Size& size) {
   const World& world = TheWorld(precision);
   const ImaginedReturn imagined_return(world.model_env, {.kind = propagation, .particles = size.particles}, {});
-  MpcPolicy policy(
-      CemOf(size.population), kLayout.act_dim, 1,
-      [&](const torch::Tensor& obs, const Env*, const torch::Tensor& actions, torch::Generator& generator) {
-        return imagined_return.Score(obs, actions, generator);
-      },
-      torch::kCPU);
+  MpcPolicy policy(CemOf(size.population), kLayout.act_dim, 1,
+                   {[&](const torch::Tensor& obs, const Env*, const torch::Tensor& actions,
+                        torch::Generator& generator) { return imagined_return.Score(obs, actions, generator); }},
+                   torch::kCPU);
   const std::unique_ptr<Env> env = BuiltinEnvs().Find("Pendulum-v1").maker().make();  // whose plan it is
   const std::unique_ptr<PolicyMemory> memory = policy.NewMemory(1);
   const std::array<int64_t, 1> row{0};
@@ -161,13 +159,12 @@ class SimulatedDecision {
         env_(maker_.make()),
         obs_(env_->spec().obs_low.size()),
         simulator_return_(maker_, threads),
-        policy_(
-            CemOf(kSimulatedPopulation), env_->spec().act_dim(), 1,
-            [this](const torch::Tensor&, const Env* env, const torch::Tensor& actions, torch::Generator&) {
-              last_candidates.push_back(actions);
-              return simulator_return_.Score(env->Snapshot(), actions);
-            },
-            torch::kCPU) {
+        policy_(CemOf(kSimulatedPopulation), env_->spec().act_dim(), 1,
+                {[this](const torch::Tensor&, const Env* env, const torch::Tensor& actions, torch::Generator&) {
+                  last_candidates.push_back(actions);
+                  return simulator_return_.Score(env->Snapshot(), actions);
+                }},
+                torch::kCPU) {
     RandomEngine engine = Rng(1).Engine();
     env_->Reset(engine, obs_);
   }

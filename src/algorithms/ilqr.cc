@@ -29,18 +29,7 @@ void IlqrControl::Config::Visit(Fields& fields) {
   });
   fields("model", model, "what is planned with");
   fields.Check([this] { return RewardMisfit(model.reward, env.id, env.maker.task_functions()); });
-  fields.Check([this]() -> std::string {
-    if (!model.learned()) {
-      return SimulatorProblemMisfit(env.maker);
-    }
-    if (model.card().is_coarse) {
-      return "precision: expected float32, as plans follow derivatives of the steps";
-    }
-    return !LearnsReward(model.reward, env.maker.task_functions()) && !RewardHasDerivatives(env.maker)
-               ? "iLQR needs derivatives by the actions, which the known reward of " + env.id +
-                     " does not have; model.reward: learned does"
-               : "";
-  });
+  fields.Check([this] { return TrajectoryMisfit(model, env); });
   fields.When(model.IsLearned(), [&] {
     fields("replay_capacity", replay_capacity, "real transitions kept", AtLeast(1));
     fields.Check([this] { return model.LacksOf(run.exploration_steps, replay_capacity); });
@@ -64,30 +53,20 @@ IlqrControl::IlqrControl(const Config& config, const torch::Device& device)
                    ? std::make_unique<PlanningModel>(config.model, config.env.maker, collector_.spec(),
                                                      config.replay_capacity, rng_, device_)
                    : nullptr),
-      simulator_(config.model.learned() ? nullptr
-                                        : std::make_shared<SimulatorDynamics>(config.env.maker, at::get_num_threads())),
-      problem_(learned_ ? ModelProblem(learned_->model_env, collector_.spec(), config.propagation)
-                        : SimulatorProblem(simulator_, config.env.maker)),
+      problem_from_(learned_ ? ModelProblemFrom(learned_->model_env, collector_.spec(), config.propagation)
+                             : SimulatorProblemFrom(config.env.maker, at::get_num_threads())),
       planner_(MakePlanner(config.ilqr)) {
   collector_.Remember(planner_.NewMemory(1));
 }
 
 IlqrPolicy IlqrControl::MakePlanner(const IlqrConfig& config) {
-  IlqrPolicy::ProblemFrom problem_from = [this](const torch::Tensor& obs, const Env* env) {
-    if (simulator_) {
-      return FollowedFrom(problem_, *simulator_, env);
-    }
-    ShootingProblem problem = problem_;
-    problem.start = ModelStart(problem, obs);
-    return problem;
-  };
   const bool at_every_step = config_.ladder == Ladder::kV15;
   return {config,
           {.replan_every = at_every_step ? 1 : config.horizon,
            .feedback = config_.feedback,
            .noise_std = config_.noise_std},
           collector_.spec().act_dim(),
-          std::move(problem_from),
+          problem_from_,
           device_};
 }
 

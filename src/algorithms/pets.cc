@@ -6,6 +6,8 @@
 
 #include "reverie/core/log.h"
 #include "reverie/planning/export.h"
+#include "reverie/planning/model_problem.h"
+#include "reverie/planning/simulator_problem.h"
 
 namespace reverie {
 Pets::Config::Config(const EnvRegistry& envs) : env(envs), model(PlanningModelDefaults()) {}
@@ -33,7 +35,12 @@ void Pets::Config::Visit(Fields& fields) {
   });
   fields("planner", planner, "the search for a plan");
   fields.Check([this]() -> std::string {
-    if (!planner.choice.maker().needs_gradients) {
+    const PlannerMaker::Needs wanted = planner.choice.maker().needs;
+    if (wanted.trajectory) {
+      const std::string misfit = TrajectoryMisfit(model, env);
+      return misfit.empty() ? "" : "kind: " + planner.choice.kind() + ": " + misfit;
+    }
+    if (!wanted.gradients) {
       return "";
     }
     const std::string needs = "kind: " + planner.choice.kind() + " needs derivatives by the actions, which ";
@@ -63,6 +70,9 @@ Pets::Pets(const Config& config, const torch::Device& device)
       imagined_return_(learned_ ? std::optional<ImaginedReturn>(std::in_place, learned_->model_env, config.propagation,
                                                                 config.uncertainty)
                                 : std::nullopt),
+      trajectory_from_(!config.planner.choice.maker().needs.trajectory ? ProblemFrom()
+                       : learned_ ? ModelProblemFrom(learned_->model_env, collector_.spec(), TrajectoryConfig())
+                                  : SimulatorProblemFrom(config.env.maker, at::get_num_threads())),
       threshold_generator_(MakeGenerator(rng_.Split("threshold"), device_)),
       planner_(MakePlanner(config.planner.horizon)) {
   collector_.Remember(planner_.NewMemory(1));
@@ -72,8 +82,9 @@ MpcPolicy Pets::MakePlanner(int64_t horizon) {
   PlannerConfig planner = config_.planner;
   planner.horizon = horizon;
   const int64_t replan_every = config_.ladder == Ladder::kV15 ? 1 : horizon;
-  MpcPolicy::ReturnOf return_of = [this](const torch::Tensor& obs, const Env* env, const torch::Tensor& actions,
-                                         torch::Generator& generator) {
+  MpcPolicy::Task task;
+  task.return_of = [this](const torch::Tensor& obs, const Env* env, const torch::Tensor& actions,
+                          torch::Generator& generator) {
     if (learned_) {
       return imagined_return_->Score(obs, actions, generator);
     }
@@ -83,11 +94,11 @@ MpcPolicy Pets::MakePlanner(int64_t horizon) {
     }
     return simulator_return_->Score(env->Snapshot(), actions);
   };
-  MpcPolicy::Diagnosis diagnosis = [this](const torch::Tensor& obs, const torch::Tensor& plan,
-                                          torch::Generator& generator) {
+  task.diagnosis = [this](const torch::Tensor& obs, const torch::Tensor& plan, torch::Generator& generator) {
     return learned_ ? imagined_return_->WhatIsNotFinite(obs, plan, generator) : "the simulated return";
   };
-  return {planner, collector_.spec().act_dim(), replan_every, std::move(return_of), device_, std::move(diagnosis)};
+  task.trajectory = trajectory_from_;
+  return {planner, collector_.spec().act_dim(), replan_every, std::move(task), device_};
 }
 
 void Pets::Train(RunContext& run) {

@@ -1,5 +1,7 @@
 #include "reverie/algorithms/planning_model.h"
 
+#include "reverie/planning/simulator_problem.h"
+
 namespace reverie {
 
 ModelDefaults PlanningModelDefaults() {
@@ -12,6 +14,19 @@ ModelDefaults PlanningModelDefaults() {
                        .max_epochs = 5},
           .retrain_every = 200,
           .with_simulator = true};
+}
+
+std::string TrajectoryMisfit(const ModelConfig& model, const EnvConfig& env) {
+  if (!model.learned()) {
+    return SimulatorProblemMisfit(env.maker);
+  }
+  if (model.card().is_coarse) {
+    return "precision: expected float32, as plans follow derivatives of the steps";
+  }
+  return !LearnsReward(model.reward, env.maker.task_functions()) && !RewardHasDerivatives(env.maker)
+             ? "iLQR needs derivatives by the actions, which the known reward of " + env.id +
+                   " does not have; model.reward: learned does"
+             : "";
 }
 
 PlanningModel::PlanningModel(const ModelConfig& config, const EnvMaker& env, const EnvSpec& spec,

@@ -108,6 +108,31 @@ void IlqrPlan::Keep(const IlqrResult& result) {
   }
 }
 
+void IlqrPlan::Shift(int64_t steps) {
+  const auto shifted = [steps](const torch::Tensor& rows, const torch::Tensor& appended) {
+    return torch::cat({rows.slice(0, steps), appended.expand_as(rows.slice(0, 0, steps))});
+  };
+  u = shifted(u, u.slice(0, -1));
+  if (HasTrajectory()) {
+    x = shifted(x, x.slice(0, -1));
+    feedback = shifted(feedback, torch::zeros_like(feedback.slice(0, -1)));
+  }
+}
+
+void IlqrPlan::VisitState(StateVisitor& state) {
+  for (const auto& [name, tensor] : {std::pair("x", &x), {"u", &u}, {"k", &feedback}}) {
+    if (!tensor->defined()) {
+      *tensor = torch::empty({0}, torch::kFloat64);
+    }
+    state.Resizable(name, *tensor);
+  }
+}
+
+void IlqrDamping::VisitState(StateVisitor& state) {
+  state("lambda", lambda);
+  state("factor", factor);
+}
+
 struct Ilqr::Workspace {
   Workspace(const ShootingProblem& problem, const IlqrOptions& options);
 

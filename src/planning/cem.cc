@@ -49,7 +49,7 @@ std::string Cem::TorchScript(const Options& options) {
 )";
 }
 
-torch::Tensor Cem::Optimize(const SequenceObjective& objective, torch::Generator& generator) {
+torch::Tensor Cem::Optimize(const SequenceProblem& problem, torch::Generator& generator) {
   const torch::NoGradGuard no_grad;
   torch::Tensor mean = mean_;
   torch::Tensor var = torch::full_like(mean, kInitialVar);
@@ -59,7 +59,7 @@ torch::Tensor Cem::Optimize(const SequenceObjective& objective, torch::Generator
     const torch::Tensor noise =
         TruncatedNormal({options_.population, mean.size(0), mean.size(1)}, mean.options(), generator);
     const torch::Tensor candidates = torch::addcmul(mean, std, noise);
-    const Elites elites = BestOf(candidates, FiniteOrLeast(objective(candidates)), options_.elites, mean, var);
+    const Elites elites = BestOf(candidates, FiniteOrLeast(problem.objective(candidates)), options_.elites, mean, var);
     mean = torch::lerp(elites.mean, mean, options_.alpha);
     var = torch::lerp(elites.var, var, options_.alpha);
   }

@@ -19,7 +19,7 @@ void GradientShooting::Options::Visit(Fields& fields) {
 GradientShooting::GradientShooting(const Options& options, const SequenceShape& shape, const torch::Device& device)
     : options_(options), plan_(torch::zeros({shape.horizon, shape.act_dim}, torch::device(device))) {}
 
-torch::Tensor GradientShooting::Optimize(const SequenceObjective& objective, torch::Generator& generator) {
+torch::Tensor GradientShooting::Optimize(const SequenceProblem& problem, torch::Generator& generator) {
   const torch::NoGradGuard no_grad;
   FlatParameters block(options_.restarts * plan_.numel(), plan_.device());
   auto [sequences, grads] = block.Take({options_.restarts, plan_.size(0), plan_.size(1)});
@@ -36,7 +36,7 @@ torch::Tensor GradientShooting::Optimize(const SequenceObjective& objective, tor
     {
       const torch::AutoGradMode with_gradients(true);
       const torch::Tensor leaf = sequences.detach().requires_grad_();
-      scores = objective(leaf);
+      scores = problem.objective(leaf);
       if (!scores.requires_grad()) {
         throw std::logic_error("gradient shooting: the objective has no gradient");
       }

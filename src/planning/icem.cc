@@ -34,7 +34,7 @@ int64_t ICem::PopulationAt(int64_t iteration) const {
   return std::max(static_cast<int64_t>(shrunk), 2 * options_.elites);
 }
 
-torch::Tensor ICem::Optimize(const SequenceObjective& objective, torch::Generator& generator) {
+torch::Tensor ICem::Optimize(const SequenceProblem& problem, torch::Generator& generator) {
   const torch::NoGradGuard no_grad;
   torch::Tensor mean = mean_;
   torch::Tensor std = torch::full_like(mean, options_.init_std);
@@ -56,7 +56,8 @@ torch::Tensor ICem::Optimize(const SequenceObjective& objective, torch::Generato
       parts.push_back(mean.unsqueeze(0));
     }
     const torch::Tensor candidates = torch::cat(parts);
-    const Elites elites = BestOf(candidates, FiniteOrLeast(objective(candidates)), options_.elites, mean, std.square());
+    const Elites elites =
+        BestOf(candidates, FiniteOrLeast(problem.objective(candidates)), options_.elites, mean, std.square());
     // Where fewer are finite than are kept, the mean takes their places.
     const torch::Tensor good = torch::where(elites.finite, elites.sequences, mean);
     kept_.copy_(good.narrow(0, 0, kept_.size(0)));

@@ -63,16 +63,6 @@ struct IlqrPolicy::Plan {
 
   bool there() const { return policy.u.defined(); }
 
-  // Goes on by the steps that were acted out, beyond its end with the last action and without feedback.
-  void Shift(int64_t steps) {
-    const int64_t horizon = policy.u.size(0);
-    policy.x = torch::cat({policy.x.slice(0, steps), policy.x.slice(0, horizon).repeat({steps, 1})});
-    policy.u = torch::cat({policy.u.slice(0, steps), policy.u.slice(0, horizon - 1).repeat({steps, 1})});
-    policy.feedback =
-        torch::cat({policy.feedback.slice(0, steps), torch::zeros_like(policy.feedback.slice(0, 0, steps))});
-    acted = 0;
-  }
-
   void Keep(const IlqrResult& result) {
     policy.Keep(result);
     damping = result.damping;
@@ -82,17 +72,11 @@ struct IlqrPolicy::Plan {
     bool is_there = there();
     state("there", is_there);
     if (is_there) {
-      for (const auto& [name, tensor] : {std::pair("x", &policy.x), {"u", &policy.u}, {"k", &policy.feedback}}) {
-        if (!tensor->defined()) {
-          *tensor = torch::empty({0}, torch::kFloat64);
-        }
-        state.Resizable(name, *tensor);
-      }
+      policy.VisitState(state);
     } else {
       policy = {};
     }
-    state("lambda", damping.lambda);
-    state("factor", damping.factor);
+    damping.VisitState(state);
     state("acted", acted);
   }
 };
@@ -220,7 +204,8 @@ torch::Tensor IlqrPolicy::Next(Memory& memory, Plan& plan, const torch::Tensor& 
       return torch::zeros({controls_}, torch::kFloat64);
     }
   } else if (plan.acted == schedule_.replan_every) {
-    plan.Shift(schedule_.replan_every);
+    plan.policy.Shift(schedule_.replan_every);
+    plan.acted = 0;
     memory.ilqr.Solve(problem, plan.policy, plan.damping, &memory.result);
     memory.Count();
     RefuseFruitlessSearches(memory, problem, memory.result.status);

@@ -232,6 +232,14 @@ ShootingProblem ModelProblem(const ModelEnv& model_env, const EnvSpec& spec, con
   return problem;
 }
 
+ProblemFrom ModelProblemFrom(const ModelEnv& model_env, const EnvSpec& spec, const TrajectoryConfig& config) {
+  return [problem = ModelProblem(model_env, spec, config)](const torch::Tensor& obs, const Env*) {
+    ShootingProblem from_obs = problem;
+    from_obs.start = ModelStart(problem, obs);
+    return from_obs;
+  };
+}
+
 torch::Tensor ModelStart(const ShootingProblem& problem, const torch::Tensor& obs) {
   const torch::Tensor start = obs.flatten().to(torch::kCPU, torch::kFloat64);
   return start.repeat({problem.state_size / start.numel()});

@@ -86,13 +86,12 @@ class MpcPolicy::Memory final : public PolicyMemory {
   const MpcPolicy& policy_;
 };
 
-MpcPolicy::MpcPolicy(const PlannerConfig& planner, int64_t act_dim, int64_t replan_every, ReturnOf return_of,
-                     const torch::Device& device, Diagnosis diagnosis)
+MpcPolicy::MpcPolicy(const PlannerConfig& planner, int64_t act_dim, int64_t replan_every, Task task,
+                     const torch::Device& device)
     : planner_(planner),
       shape_{.horizon = planner.horizon, .act_dim = act_dim},
       replan_every_(replan_every),
-      return_of_(std::move(return_of)),
-      diagnosis_(std::move(diagnosis)),
+      task_(std::move(task)),
       device_(device) {
   if (replan_every < 1 || replan_every > planner.horizon) {
     throw std::logic_error("MpcPolicy: replan_every " + std::to_string(replan_every) + ", expected 1 to the horizon, " +
@@ -141,17 +140,19 @@ torch::Tensor MpcPolicy::Next(Memory& memory, Plan& plan, const torch::Tensor& o
     }
     torch::Tensor none_finite = torch::ones({}, torch::dtype(torch::kBool).device(device_));
     torch::Tensor candidate;
-    plan.actions = plan.planner->Optimize(
-        [&](const torch::Tensor& candidates) {
-          torch::Tensor scores = return_of_(obs, env, candidates, generator);
-          candidate = candidates.detach()[0];
-          const torch::Tensor finite = torch::isfinite(scores);
-          memory.tally[0].add_(scores.size(0));
-          memory.tally[1].add_(scores.size(0) - finite.sum());
-          none_finite.logical_and_(finite.any().logical_not());
-          return scores;
-        },
-        generator);
+    SequenceProblem problem{.objective = [&](const torch::Tensor& candidates) {
+      torch::Tensor scores = task_.return_of(obs, env, candidates, generator);
+      candidate = candidates.detach()[0];
+      const torch::Tensor finite = torch::isfinite(scores);
+      memory.tally[0].add_(scores.size(0));
+      memory.tally[1].add_(scores.size(0) - finite.sum());
+      none_finite.logical_and_(finite.any().logical_not());
+      return scores;
+    }};
+    if (task_.trajectory) {
+      problem.trajectory = [&] { return task_.trajectory(obs, env); };
+    }
+    plan.actions = plan.planner->Optimize(problem, generator);
     memory.tally[2].add_(none_finite);
     memory.fruitless.add_(1).mul_(none_finite);
     at::maximum_out(memory.most_fruitless, memory.most_fruitless, memory.fruitless);
@@ -172,7 +173,7 @@ void MpcPolicy::RefuseFruitlessSearches(Memory& memory, const torch::Tensor& obs
   if (memory.most_fruitless.item<int64_t>() < kMostFruitlessSearches) {
     return;
   }
-  const std::string culprit = diagnosis_ ? diagnosis_(obs, candidate, generator) : "";
+  const std::string culprit = task_.diagnosis ? task_.diagnosis(obs, candidate, generator) : "";
   throw std::runtime_error(Text("in ", kMostFruitlessSearches, " searches in a row no candidate's return was finite",
                                 culprit.empty() ? "" : ": " + culprit + " is not finite"));
 }

@@ -48,13 +48,13 @@ std::string Mppi::TorchScript(const Options& options) {
 )";
 }
 
-torch::Tensor Mppi::Optimize(const SequenceObjective& objective, torch::Generator& generator) {
+torch::Tensor Mppi::Optimize(const SequenceProblem& problem, torch::Generator& generator) {
   const torch::NoGradGuard no_grad;
   for (int64_t i = 0; i < options_.iterations; ++i) {
     const torch::Tensor xi =
         torch::empty({options_.population, plan_.size(0), plan_.size(1)}, plan_.options()).normal_(0, 1, generator);
     const torch::Tensor candidates = (plan_ + torch::matmul(filter_, xi)).clamp_(-1, 1);
-    const torch::Tensor scores = FiniteOrLeast(objective(candidates));
+    const torch::Tensor scores = FiniteOrLeast(problem.objective(candidates));
     const torch::Tensor weights = torch::softmax(scores / options_.lambda, 0).view({-1, 1, 1});
     plan_.copy_(torch::where(torch::isfinite(scores).any(), (weights * candidates).sum(0), plan_));
   }

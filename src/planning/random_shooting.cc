@@ -20,10 +20,10 @@ std::string RandomShooting::TorchScript(const Options& options) {
 )";
 }
 
-torch::Tensor RandomShooting::Optimize(const SequenceObjective& objective, torch::Generator& generator) {
+torch::Tensor RandomShooting::Optimize(const SequenceProblem& problem, torch::Generator& generator) {
   const torch::NoGradGuard no_grad;
   const torch::Tensor candidates = UniformSequences(options_.population, plan_, generator);
-  plan_.copy_(BestOf(candidates, FiniteOrLeast(objective(candidates)), 1, plan_, plan_).mean);
+  plan_.copy_(BestOf(candidates, FiniteOrLeast(problem.objective(candidates)), 1, plan_, plan_).mean);
   return plan_.clone();
 }
 

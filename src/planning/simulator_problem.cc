@@ -67,6 +67,13 @@ ShootingProblem FollowedFrom(ShootingProblem problem, SimulatorDynamics& dynamic
   return problem;
 }
 
+ProblemFrom SimulatorProblemFrom(const EnvMaker& maker, int64_t threads) {
+  const auto dynamics = std::make_shared<SimulatorDynamics>(maker, threads);
+  return [dynamics, problem = SimulatorProblem(dynamics, maker)](const torch::Tensor&, const Env* env) {
+    return FollowedFrom(problem, *dynamics, env);
+  };
+}
+
 std::unique_ptr<Env> EnvIn(const EnvMaker& maker, const std::vector<double>& state) {
   std::unique_ptr<Env> env = maker.make();
   std::vector<double> obs(env->spec().obs_low.size());

@@ -133,6 +133,19 @@ class BadInput(Case):
                 "{kind: cem, horizon: 3, options: {population: 10, elites: 3, iterations: 2}}", "{kind: gradient}"),
             "c.yaml:10: planner.kind: gradient needs derivatives by the actions, which the known reward of InvertedPendulum-v5 does "
             "not have; model.reward: learned does"),
+        "a trajectory of a constant reward": (
+            TINY_PETS.replace("CartPoleSwingUp-v0", "InvertedPendulum-v5").replace(
+                "{kind: cem, horizon: 3, options: {population: 10, elites: 3, iterations: 2}}", "{kind: ilqs}"),
+            "c.yaml:10: planner.kind: ilqs: iLQR needs derivatives by the actions, which the known reward of InvertedPendulum-v5 "
+            "does not have; model.reward: learned does"),
+        "a trajectory of a task without a cost of states": (
+            TINY_SIMULATOR.replace("CartPoleSwingUp-v0", "HalfCheetah-v5").replace(
+                "{kind: cem, horizon: 3, options: {population: 10, elites: 3, iterations: 2}}", "{kind: ilqs}"),
+            "c.yaml:8: planner.kind: ilqs: HalfCheetah-v5 has no cost of its states"),
+        "a sampler's option that another has": (
+            TINY_PETS.replace("{kind: cem, horizon: 3, options: {population: 10, elites: 3, iterations: 2}}",
+                              "{kind: ilqs, options: {sampler: {kind: cem, options: {sigma: 1}}}}"),
+            "planner.options.sampler.options.sigma: is read only where planner.options.sampler.kind is mppi"),
         "bad schedule": (TINY_MBPO.replace("[0, 2, 1, 3]", "[0, 2, 1]"), "rollout.length: expected a length or"),
         "rollouts of no length": (TINY_MBPO.replace("[0, 2, 1, 3]", "0"),
                                   "c.yaml:12: rollout.length: expected a length at least 1 and at most 1e+06, got 0"),
@@ -926,7 +939,8 @@ class Planning(Case):
     def test_every_planner_model_and_propagation(self):
         planners = {"random_shooting": "{population: 20}", "cem": "{population: 10, elites: 3, iterations: 2}",
                     "icem": "{population: 10, elites: 3, iterations: 2}", "mppi": "{population: 20}",
-                    "gradient": "{restarts: 2, iterations: 2}"}
+                    "gradient": "{restarts: 2, iterations: 2}",
+                    "ilqs": "{sampler: {kind: random_shooting, options: {population: 10}}}"}
         text = TINY_PETS.replace("{kind: cem, horizon: 3, options: {population: 10, elites: 3, iterations: 2}}",
                                  "{kind: PLANNER, horizon: 3, options: OPTIONS}")
         for planner, options in planners.items():
@@ -974,7 +988,9 @@ class Planning(Case):
                             "init_std=0.2", "gamma=1.1", "keep=1", "noise_beta=0.5"),
                    "mppi": ("{population: 10}", "population=15", "iterations=2", "sigma=0.2", "beta=0.1", "lambda=1"),
                    "random_shooting": ("{population: 10}", "population=15"),
-                   "gradient": ("{restarts: 2, iterations: 2}", "restarts=3", "iterations=3", "learning_rate=0.3")}
+                   "gradient": ("{restarts: 2, iterations: 2}", "restarts=3", "iterations=3", "learning_rate=0.3"),
+                   "ilqs": ("{sampler: {kind: cem, options: {population: 10, elites: 3, iterations: 2}}}",
+                            "sampler.kind=random_shooting", "sampler.options.elites=2", "sample_every=3", "iterations=3")}
         for planner, (values, *changes) in options.items():
             text = TINY_PETS.replace("{kind: cem, horizon: 3, options: {population: 10, elites: 3, iterations: 2}}",
                                      f"{{kind: {planner}, horizon: 5, options: {values}}}")

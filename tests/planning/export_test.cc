@@ -113,12 +113,10 @@ struct Subject {
   torch::Tensor Act(const torch::Tensor& obs, uint64_t seed) const {
     const ModelEnv model_env(model, task, spec, torch::kCPU);
     const ImaginedReturn imagined(model_env, choices.propagation, choices.uncertainty);
-    MpcPolicy policy(
-        planner, spec.act_dim(), 1,
-        [&](const torch::Tensor& from, const Env*, const torch::Tensor& actions, torch::Generator& generator) {
-          return imagined.Score(from, actions, generator);
-        },
-        torch::kCPU);
+    MpcPolicy policy(planner, spec.act_dim(), 1,
+                     {[&](const torch::Tensor& from, const Env*, const torch::Tensor& actions,
+                          torch::Generator& generator) { return imagined.Score(from, actions, generator); }},
+                     torch::kCPU);
     torch::Generator generator = Seeded(seed);
     return policy.Act({.obs = obs.unsqueeze(0)}, nullptr, ActMode::kMean, generator)[0];
   }
@@ -338,7 +336,7 @@ TEST_F(PlannerExportTest, EverySearchIsItsPlanners) {
   for (const Kind<PlannerMaker>& entry : Planners()) {
     PlannerConfig config = Planner("{kind: " + entry.name + ", horizon: 5}");
     if (!config.choice.maker().torchscript) {
-      EXPECT_THAT(entry.name, testing::AnyOf("icem", "gradient"));
+      EXPECT_THAT(entry.name, testing::AnyOf("icem", "gradient", "ilqs"));
       continue;
     }
     torch::jit::Module module("__torch__.Search");
@@ -358,12 +356,12 @@ def search(self, obs: Tensor, plan: Tensor, seed: int) -> Tensor:
         return torch::where(actions.select(1, 0).select(1, 0) > limit, std::nanf(""), objective(actions));
       };
       torch::Generator generator = Seeded(1);
-      const torch::Tensor first = planner->Optimize(objective, generator);
+      const torch::Tensor first = planner->Optimize({objective}, generator);
       planner->Shift(1);
       StateTree tree = SaveState(*planner);
       const torch::Tensor start = tree.values().tensors.begin()->second.clone();
       generator = Seeded(2);
-      const torch::Tensor live = planner->Optimize(scored, generator);
+      const torch::Tensor live = planner->Optimize({scored}, generator);
       const torch::Tensor written = module.get_method("search")({torch::tensor(limit), start, int64_t{2}}).toTensor();
       ExpectClose(written, live, 1e-5, entry.name);
       EXPECT_EQ(torch::equal(written, start), limit == -2.0F) << entry.name;

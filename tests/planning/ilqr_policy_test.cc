@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cmath>
 #include <limits>
+#include <map>
 #include <random>
 
 #include "reverie/core/state.h"
@@ -165,6 +167,43 @@ TEST(IlqrPolicy, WhatCannotBePlannedIsRefused) {
                std::invalid_argument);
 }
 
+// Speeds up to where a simulation blows up, with random controls: a search ends with a status, and what is to be acted
+// on is finite and inside the bounds.
+TEST(IlqrInTheSimulator, RandomUnstableStatesNeverThrowAndLeaveNoNan) {
+  std::map<bool, int> usable;
+  for (const std::string id : {"CartPoleSwingUp-v0", "Reacher-v5", "Pendulum-v1"}) {
+    Planned planned(id, {});
+    const std::unique_ptr<Env> env = planned.maker.make();
+    RandomEngine engine = Rng(5).Engine();
+    std::vector<double> obs(env->spec().obs_low.size());
+    env->Reset(engine, obs);
+    const std::vector<double> rest = env->GetState();
+    for (int power = 0; power <= 12; power += 2) {
+      std::vector<double> state = rest;
+      // Reacher's last two numbers are the speed of a target that does not move.
+      for (size_t i = state.size() / 2; i < state.size() - (id == "Reacher-v5" ? 2 : 0); ++i) {
+        state[i] = std::pow(10.0, power) * std::normal_distribution<double>()(engine);
+      }
+      env->SetState(state, obs);
+      ShootingProblem problem = FollowedFrom(planned.task, *planned.dynamics, env.get());
+      problem.horizon = 20;
+      const IlqrResult result =
+          SolveIlqr(problem, torch::randn({20, problem.controls}, torch::kFloat64), {.max_iterations = 5});
+      ++usable[IsUsable(result.status)];
+      if (IsUsable(result.status)) {
+        EXPECT_TRUE(torch::isfinite(result.x).all().item<bool>()) << id << ", 1e" << power;
+        EXPECT_TRUE(std::isfinite(result.cost)) << id << ", 1e" << power;
+        EXPECT_LE(result.u.abs().max().item<double>(), 1) << id << ", 1e" << power;
+        if (result.lqr.status == LqrStatus::kSolved) {
+          EXPECT_TRUE(torch::isfinite(result.lqr.gains.feedback).all().item<bool>()) << id << ", 1e" << power;
+        }
+      }
+    }
+  }
+  EXPECT_GT(usable[true], 5);
+  EXPECT_GT(usable[false], 1);
+}
+
 // A searcher of `controls` steps that stay where they are, or lead nowhere.
 class BrokenSearches : public testing::Test {
  protected:
@@ -235,6 +274,18 @@ TEST_F(BrokenSearches, AreCountedOnFromACheckpoint) {
   LoadState(tree, *other);
   Act(39, *other);
   EXPECT_THAT([&] { Act(1, *other); }, testing::ThrowsMessage<std::runtime_error>(testing::StrEq(kSays)));
+}
+
+TEST(IlqrPlan, GoesOnBeyondItsEndWithTheLastControl) {
+  const auto rows = [](std::vector<double> values) { return torch::tensor(values, torch::kFloat64).unsqueeze(1); };
+  IlqrPlan plan{.x = rows({0, 1, 2, 3}), .u = rows({10, 20, 30}), .feedback = rows({5, 6, 7}).unsqueeze(2)};
+  plan.Shift(2);
+  EXPECT_TRUE(torch::equal(plan.x, rows({2, 3, 3, 3})));
+  EXPECT_TRUE(torch::equal(plan.u, rows({30, 30, 30})));
+  EXPECT_TRUE(torch::equal(plan.feedback.squeeze(2), rows({7, 0, 0})));
+  IlqrPlan alone{.u = rows({10, 20, 30})};
+  alone.Shift(3);
+  EXPECT_TRUE(torch::equal(alone.u, rows({30, 30, 30})));
 }
 
 // A plan from another start is followed by its feedback: about an unstable rest, where the controls alone lead away.

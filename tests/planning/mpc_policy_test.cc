@@ -23,8 +23,10 @@ const char* const kShooting = "{kind: random_shooting, horizon: 4, options: {pop
 class MpcPolicyTest : public testing::Test {
  protected:
   MpcPolicy Make(int64_t replan_every, const std::string& yaml = kShooting) {
-    return {Planner(yaml), 1, replan_every,
-            [this](const torch::Tensor& obs, const Env* env, const torch::Tensor& actions, torch::Generator&) {
+    return {Planner(yaml),
+            1,
+            replan_every,
+            {[this](const torch::Tensor& obs, const Env* env, const torch::Tensor& actions, torch::Generator&) {
               ++searches_;
               envs_.push_back(env);
               const torch::Tensor best = obs.item<float>() / 10 *
@@ -34,7 +36,7 @@ class MpcPolicyTest : public testing::Test {
                 scores.narrow(0, 0, std::min(broken_, scores.size(0))).fill_(std::nanf(""));
               }
               return scores;
-            },
+            }},
             torch::kCPU};
   }
   // In the first environment, the memory's row 0, for each of the observations.
@@ -168,15 +170,14 @@ TEST_F(MpcPolicyTest, CountsCandidatesWithoutAReturn) {
 }
 
 TEST_F(MpcPolicyTest, AHundredSearchesInARowWithoutAReturnEndIt) {
-  const MpcPolicy policy(
-      Planner("{kind: random_shooting, horizon: 2, options: {population: 3}}"), 1, 1,
-      [this](const torch::Tensor&, const Env*, const torch::Tensor& actions, torch::Generator&) {
-        return torch::full({actions.size(0)}, broken_ > 0 ? std::nanf("") : 1.0F);
-      },
-      torch::kCPU,
-      [](const torch::Tensor& obs, const torch::Tensor& candidate, torch::Generator&) {
-        return "number " + std::to_string(obs.item<int64_t>() + candidate.size(0)) + " of it";
-      });
+  const MpcPolicy policy(Planner("{kind: random_shooting, horizon: 2, options: {population: 3}}"), 1, 1,
+                         {[this](const torch::Tensor&, const Env*, const torch::Tensor& actions, torch::Generator&) {
+                            return torch::full({actions.size(0)}, broken_ > 0 ? std::nanf("") : 1.0F);
+                          },
+                          [](const torch::Tensor& obs, const torch::Tensor& candidate, torch::Generator&) {
+                            return "number " + std::to_string(obs.item<int64_t>() + candidate.size(0)) + " of it";
+                          }},
+                         torch::kCPU);
   const std::unique_ptr<PolicyMemory> memory = policy.NewMemory(1);
   const auto act = [&](int64_t searches) {
     for (int64_t i = 0; i < searches; ++i) {
@@ -200,12 +201,11 @@ constexpr double kSolved = 160;
 double ReturnOnTheTrueCartPole(const std::string& planner) {
   const EnvMaker maker = BuiltinEnvs().Find("CartPoleSwingUp-v0").maker();
   SimulatorReturn simulator(maker, 2);
-  const MpcPolicy policy(
-      Planner(planner), 1, 1,
-      [&](const torch::Tensor&, const Env* env, const torch::Tensor& actions, torch::Generator&) {
-        return simulator.Score(env->Snapshot(), actions);
-      },
-      torch::kCPU);
+  const MpcPolicy policy(Planner(planner), 1, 1,
+                         {[&](const torch::Tensor&, const Env* env, const torch::Tensor& actions, torch::Generator&) {
+                           return simulator.Score(env->Snapshot(), actions);
+                         }},
+                         torch::kCPU);
   return Evaluate(policy, maker, Rng(3), 2).return_min();
 }
 
@@ -237,7 +237,7 @@ TEST(OnTheTrueCartPole, GradientShootingSwingsItUp) {
   const TaskFunctions task = maker.task_functions();
   const MpcPolicy policy(
       Planner("{kind: gradient, horizon: 25, options: {restarts: 16, iterations: 4, learning_rate: 0.3}}"), 1, 1,
-      [&](const torch::Tensor& obs, const Env*, const torch::Tensor& actions, torch::Generator&) {
+      {[&](const torch::Tensor& obs, const Env*, const torch::Tensor& actions, torch::Generator&) {
         torch::Tensor state = obs.expand({actions.size(0), 4});
         torch::Tensor sum = torch::zeros({actions.size(0)});
         constexpr double kDt = 0.04;  // one step of the midpoint rule
@@ -250,7 +250,7 @@ TEST(OnTheTrueCartPole, GradientShootingSwingsItUp) {
           state = next;
         }
         return sum;
-      },
+      }},
       torch::kCPU);
   EXPECT_GT(Evaluate(policy, maker, Rng(3), 1).return_min(), kSolved);
 }

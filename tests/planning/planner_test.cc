@@ -46,6 +46,17 @@ SequenceObjective Return(const std::vector<double>& start) {
   };
 }
 
+// With a trajectory, for the planners that ask for one, that says nothing of the objective: a state that rests, at the
+// cost of its controls.
+SequenceProblem Contract(SequenceObjective objective, int64_t act_dim) {
+  return {.objective = std::move(objective), .trajectory = [act_dim] {
+            return ProblemOf({.dynamics = [](const torch::Tensor& x, const torch::Tensor&) { return x; },
+                              .cost = [](const torch::Tensor&, const torch::Tensor& u,
+                                         const torch::Tensor&) { return u.square().sum(1); }},
+                             torch::zeros({1}, torch::kFloat64), act_dim);
+          }};
+}
+
 double Value(const SequenceObjective& objective, const torch::Tensor& plan) {
   return objective(plan.unsqueeze(0)).item<double>();
 }
@@ -62,7 +73,8 @@ const std::map<std::string, std::string> kPlanners{
     {"cem", "{kind: cem, options: {population: 400, elites: 40, iterations: 12}}"},
     {"icem", "{kind: icem, options: {population: 500, elites: 40, iterations: 20, gamma: 1.02, noise_beta: 0.25}}"},
     {"mppi", "{kind: mppi, options: {population: 2000, iterations: 40, sigma: 0.1, lambda: 0.1}}"},
-    {"gradient", "{kind: gradient, options: {restarts: 2, iterations: 150, learning_rate: 0.02}}"}};
+    {"gradient", "{kind: gradient, options: {restarts: 2, iterations: 150, learning_rate: 0.02}}"},
+    {"ilqs", "{kind: ilqs, options: {sampler: {kind: cem, options: {population: 400, elites: 40, iterations: 12}}}}"}};
 
 class PlannerTest : public testing::TestWithParam<std::string> {
  protected:
@@ -73,12 +85,13 @@ class PlannerTest : public testing::TestWithParam<std::string> {
 };
 
 TEST_P(PlannerTest, StaysInsideTheBounds) {
-  const torch::Tensor plan = MakeOne({6, 3})->Optimize(
-      [](const torch::Tensor& actions) {
-        EXPECT_LE(actions.abs().max().item<float>(), 1.0F);
-        return actions.sum({1, 2});
-      },
-      generator_);
+  const torch::Tensor plan = MakeOne({6, 3})->Optimize(Contract(
+                                                           [](const torch::Tensor& actions) {
+                                                             EXPECT_LE(actions.abs().max().item<float>(), 1.0F);
+                                                             return actions.sum({1, 2});
+                                                           },
+                                                           3),
+                                                       generator_);
   EXPECT_LE(plan.abs().max().item<float>(), 1.0F);
   EXPECT_GT(plan.mean().item<float>(), 0.2F);
 }
@@ -89,7 +102,7 @@ TEST_P(PlannerTest, ACandidateThatIsNoNumberShapesNothing) {
     const torch::Tensor score = -(actions - 0.8).square().sum({1, 2});
     return torch::where(actions.select(1, 0).select(1, 0) > 0.3, kNone, score);
   };
-  const torch::Tensor plan = MakeOne({2, 1})->Optimize(objective, generator_);
+  const torch::Tensor plan = MakeOne({2, 1})->Optimize(Contract(objective, 1), generator_);
   EXPECT_TRUE(torch::isfinite(plan).all().item<bool>());
   EXPECT_LE(plan[0][0].item<float>(), 0.3F);
   EXPECT_GT(plan[0][0].item<float>(), 0.0F);
@@ -98,17 +111,19 @@ TEST_P(PlannerTest, ACandidateThatIsNoNumberShapesNothing) {
 TEST_P(PlannerTest, WithoutAFiniteCandidateTheShiftedPlanStays) {
   const std::unique_ptr<SequenceOptimizer> planner = MakeOne({3, 1});
   const torch::Tensor goal = torch::tensor({0.2F, -0.4F, 0.6F}).view({3, 1});
-  const torch::Tensor first = planner->Optimize(
-      [&](const torch::Tensor& actions) {
-        return -(actions - goal).square().sum({1, 2});
-      },
-      generator_);
+  const torch::Tensor first = planner->Optimize(Contract(
+                                                    [&](const torch::Tensor& actions) {
+                                                      return -(actions - goal).square().sum({1, 2});
+                                                    },
+                                                    1),
+                                                generator_);
   planner->Shift(1);
-  const torch::Tensor second = planner->Optimize(
-      [](const torch::Tensor& actions) {
-        return actions.sum({1, 2}) * kNone;
-      },
-      generator_);
+  const torch::Tensor second = planner->Optimize(Contract(
+                                                     [](const torch::Tensor& actions) {
+                                                       return actions.sum({1, 2}) * kNone;
+                                                     },
+                                                     1),
+                                                 generator_);
   EXPECT_LT((second.slice(0, 0, 2) - first.slice(0, 1, 3)).abs().max().item<float>(),
             GetParam() == "icem" ? 0.05F : 1e-6F);
   const bool zero_at_the_end = GetParam() == "cem" || GetParam() == "random_shooting";
@@ -118,25 +133,27 @@ TEST_P(PlannerTest, WithoutAFiniteCandidateTheShiftedPlanStays) {
 TEST_P(PlannerTest, ResetForgetsThePlan) {
   const auto objective = [](const torch::Tensor& actions) { return -(actions - 0.5).square().sum({1, 2}); };
   const std::unique_ptr<SequenceOptimizer> used = MakeOne({4, 2});
-  used->Optimize(objective, generator_);
+  used->Optimize(Contract(objective, 2), generator_);
   used->Shift(1);
   used->Reset();
   torch::Generator one = MakeGenerator(Rng(7), torch::kCPU);
   torch::Generator other = MakeGenerator(Rng(7), torch::kCPU);
-  EXPECT_TRUE(torch::equal(used->Optimize(objective, one), MakeOne({4, 2})->Optimize(objective, other)));
+  EXPECT_TRUE(torch::equal(used->Optimize(Contract(objective, 2), one),
+                           MakeOne({4, 2})->Optimize(Contract(objective, 2), other)));
 }
 
 TEST_P(PlannerTest, GoesOnFromItsState) {
   const auto objective = [](const torch::Tensor& actions) { return -(actions - 0.5).square().sum({1, 2}); };
   const std::unique_ptr<SequenceOptimizer> planner = MakeOne({4, 2});
   const std::unique_ptr<SequenceOptimizer> other = MakeOne({4, 2});
-  planner->Optimize(objective, generator_);
+  planner->Optimize(Contract(objective, 2), generator_);
   planner->Shift(1);
   StateTree tree = SaveState(*planner);
   LoadState(tree, *other);
   torch::Generator one = MakeGenerator(Rng(7), torch::kCPU);
   torch::Generator two = MakeGenerator(Rng(7), torch::kCPU);
-  EXPECT_TRUE(torch::equal(planner->Optimize(objective, one), other->Optimize(objective, two)));
+  EXPECT_TRUE(
+      torch::equal(planner->Optimize(Contract(objective, 2), one), other->Optimize(Contract(objective, 2), two)));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, PlannerTest, testing::ValuesIn([] {
@@ -156,7 +173,7 @@ TEST(Planners, ComeNearTheOptimumOfTheLinearQuadraticSystem) {
     for (const uint64_t seed : {1, 2, 3}) {
       const std::vector<double> start = StartOf(seed);
       const double best = LQ::OptimalReturn(start, kHorizon);
-      const torch::Tensor plan = Make(kPlanners.at(name), {kHorizon, 2})->Optimize(Return(start), generator);
+      const torch::Tensor plan = Make(kPlanners.at(name), {kHorizon, 2})->Optimize({Return(start)}, generator);
       EXPECT_EQ(plan.sizes(), (torch::IntArrayRef{kHorizon, 2}));
       const double reached = Value(Return(start), plan);
       EXPECT_GE(reached, best * (1 + share)) << name << ", seed " << seed;
@@ -183,7 +200,7 @@ TEST(RandomShooting, ComesNearTheOptimumInTwoDimensionsAndImprovesWithThePopulat
     const double best = Value(objective, torch::cat({u, torch::zeros({1, 1})}));
     torch::Generator generator = MakeGenerator(Rng(seed), torch::kCPU);
     const torch::Tensor plan =
-        Make("{kind: random_shooting, options: {population: 10000}}", {2, 1})->Optimize(objective, generator);
+        Make("{kind: random_shooting, options: {population: 10000}}", {2, 1})->Optimize({objective}, generator);
     EXPECT_GE(Value(objective, plan), best * 1.02);
     EXPECT_LE(Value(objective, plan), best * (1 - 1e-5));
   }
@@ -194,7 +211,7 @@ TEST(RandomShooting, ComesNearTheOptimumInTwoDimensionsAndImprovesWithThePopulat
       const std::vector<double> start = StartOf(seed);
       torch::Generator generator = MakeGenerator(Rng(seed), torch::kCPU);
       const std::string yaml = "{kind: random_shooting, options: {population: " + population + "}}";
-      sum += Value(Return(start), Make(yaml, {5, 2})->Optimize(Return(start), generator));
+      sum += Value(Return(start), Make(yaml, {5, 2})->Optimize({Return(start)}, generator));
     }
     EXPECT_GT(sum, last);
     last = sum;
@@ -207,7 +224,7 @@ TEST(PlannerConfig, AnUnknownKindIsAnsweredWithTheKnownOnes) {
         Make("{kind: sem}", {2, 1});
       },
       testing::ThrowsMessage<std::invalid_argument>(
-          testing::HasSubstr("kind: expected one of random_shooting, cem, icem, mppi, gradient, got sem")));
+          testing::HasSubstr("kind: expected one of random_shooting, cem, icem, mppi, gradient, ilqs, got sem")));
   EXPECT_THROW(Make("{kind: cem, options: {restarts: 3}}", {2, 1}), std::invalid_argument);
 }
 
@@ -215,16 +232,15 @@ TEST(Mppi, TheDeviationOfItsCandidatesIsSigmaAtEveryStep) {
   const std::unique_ptr<SequenceOptimizer> planner =
       Make("{kind: mppi, options: {population: 200000, sigma: 0.15, beta: 0.8}}", {10, 1});
   torch::Generator generator = MakeGenerator(Rng(0), torch::kCPU);
-  planner->Optimize(
-      [](const torch::Tensor& actions) {
-        const torch::Tensor std = actions.std(0, /*unbiased=*/false).view({10});
-        EXPECT_LT((std - 0.15).abs().max().item<float>(), 0.002F);
-        const torch::Tensor x = actions.select(2, 0);
-        const torch::Tensor one_step = (x.select(1, 4) * x.select(1, 5)).mean() / (0.15 * 0.15);
-        EXPECT_NEAR(one_step.item<float>(), 0.8, 0.01);
-        return torch::zeros({actions.size(0)});
-      },
-      generator);
+  planner->Optimize({[](const torch::Tensor& actions) {
+                      const torch::Tensor std = actions.std(0, /*unbiased=*/false).view({10});
+                      EXPECT_LT((std - 0.15).abs().max().item<float>(), 0.002F);
+                      const torch::Tensor x = actions.select(2, 0);
+                      const torch::Tensor one_step = (x.select(1, 4) * x.select(1, 5)).mean() / (0.15 * 0.15);
+                      EXPECT_NEAR(one_step.item<float>(), 0.8, 0.01);
+                      return torch::zeros({actions.size(0)});
+                    }},
+                    generator);
 }
 
 // The return of a whole evaluation is off by a large draw, which says nothing of the actions.
@@ -238,9 +254,9 @@ TEST(GradientShooting, TheBestSequenceWinsNotTheLuckiestEvaluation) {
       draws.push_back(luck.item<float>());
       return 100 * luck - (actions - 0.5).square().sum({1, 2});
     };
-    const torch::Tensor plan = planner->Optimize(objective, generator);
+    const torch::Tensor plan = planner->Optimize({objective}, generator);
     EXPECT_LT((plan - 0.5).abs().max().item<float>(), 0.02F) << "seed " << seed;
-    planner->Optimize(objective, generator);
+    planner->Optimize({objective}, generator);
     EXPECT_EQ(draws[0], draws[40]);
     EXPECT_NE(draws[0], draws[41]) << "the next search has draws of its own";
   }
@@ -290,7 +306,7 @@ TEST(WarmStart, LowersTheCostReachedWithHalfTheSamples) {
       const std::vector<double> start = StartOf(seed);
       torch::Generator generator = MakeGenerator(Rng(seed), torch::kCPU);
       const std::unique_ptr<SequenceOptimizer> whole = Make(yaml.first, {kHorizon, 2});
-      const torch::Tensor plan = whole->Optimize(Return(start), generator);
+      const torch::Tensor plan = whole->Optimize({Return(start)}, generator);
       whole->Shift(1);
       StateTree tree = SaveState(*whole);
       const std::unique_ptr<SequenceOptimizer> warm = Make(yaml.second, {kHorizon, 2});
@@ -301,8 +317,8 @@ TEST(WarmStart, LowersTheCostReachedWithHalfTheSamples) {
       env.SetState(start, next);
       const torch::Tensor force = plan[0].to(torch::kFloat64);
       env.Step({force.data_ptr<double>(), 2}, next);
-      warm_sum += Value(Return(next), warm->Optimize(Return(next), generator));
-      cold_sum += Value(Return(next), cold->Optimize(Return(next), generator));
+      warm_sum += Value(Return(next), warm->Optimize({Return(next)}, generator));
+      cold_sum += Value(Return(next), cold->Optimize({Return(next)}, generator));
     }
     EXPECT_GT(warm_sum, cold_sum) << name;
   }

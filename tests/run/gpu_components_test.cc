@@ -401,7 +401,7 @@ TEST_F(GpuComponents, APlanIsSearchedForWithoutWaitingForTheDevice) {
   torch::Tensor last = torch::zeros({6, 3});
   for (int i = 0; i < 4; ++i) {
     decision.Run({}, [&] {
-      plan.copy_(cem.Optimize([&](const torch::Tensor& actions) { return imagined.Score(obs, actions, generator); },
+      plan.copy_(cem.Optimize({[&](const torch::Tensor& actions) { return imagined.Score(obs, actions, generator); }},
                               generator));
     });
     EXPECT_FALSE(torch::equal(plan.cpu(), last));

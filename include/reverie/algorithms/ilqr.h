@@ -26,7 +26,7 @@
 #include "reverie/env/env_config.h"
 #include "reverie/planning/ilqr_policy.h"
 #include "reverie/planning/model_problem.h"
-#include "reverie/planning/simulator_dynamics.h"
+#include "reverie/planning/problem_from.h"
 #include "reverie/policies/uniform_policy.h"
 #include "reverie/rollout/collector.h"
 #include "reverie/run/run_config.h"
@@ -73,9 +73,8 @@ class IlqrControl final : public Algorithm {
   torch::Device device_;
   Collector collector_;
   UniformPolicy random_policy_;
-  std::unique_ptr<PlanningModel> learned_;        // or
-  std::shared_ptr<SimulatorDynamics> simulator_;  // the other
-  ShootingProblem problem_;
+  std::unique_ptr<PlanningModel> learned_;  // none where the simulator is the model
+  ProblemFrom problem_from_;
   IlqrPolicy planner_;
 };
 

@@ -21,6 +21,7 @@
 #include "reverie/env/env_config.h"
 #include "reverie/planning/imagined_return.h"
 #include "reverie/planning/mpc_policy.h"
+#include "reverie/planning/problem_from.h"
 #include "reverie/planning/simulator_return.h"
 #include "reverie/policies/uniform_policy.h"
 #include "reverie/rollout/collector.h"
@@ -70,6 +71,7 @@ class Pets final : public Algorithm {
   std::unique_ptr<PlanningModel> learned_;             // or
   std::unique_ptr<SimulatorReturn> simulator_return_;  // the other
   std::optional<ImaginedReturn> imagined_return_;      // with a learned model
+  ProblemFrom trajectory_from_;                        // where the planner needs it
   torch::Generator threshold_generator_;
   MpcPolicy planner_;
 };

@@ -4,6 +4,7 @@
 #define REVERIE_ALGORITHMS_PLANNING_MODEL_H_
 
 #include <memory>
+#include <string>
 
 #include "reverie/data/replay_buffer.h"
 #include "reverie/env/env_config.h"
@@ -15,6 +16,9 @@ namespace reverie {
 
 // PETS' own, by default: its cart-pole's networks; all members predict, and a fit is a few epochs over everything.
 ModelDefaults PlanningModelDefaults();
+
+// Why iLQR cannot follow trajectories in that model of the task, or "".
+std::string TrajectoryMisfit(const ModelConfig& model, const EnvConfig& env);
 
 struct PlanningModel {
   PlanningModel(const ModelConfig& config, const EnvMaker& env, const EnvSpec& spec, int64_t replay_capacity,

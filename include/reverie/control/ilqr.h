@@ -17,6 +17,7 @@
 
 #include "reverie/control/lqr.h"
 #include "reverie/control/shooting_problem.h"
+#include "reverie/core/state.h"
 
 namespace reverie {
 
@@ -65,6 +66,8 @@ struct IlqrOptions {
 struct IlqrDamping {
   double lambda = 1;
   double factor = 1;
+
+  void VisitState(StateVisitor& state);
 };
 
 struct IlqrIteration {
@@ -87,7 +90,7 @@ struct IlqrResult {
   std::vector<IlqrIteration> iterations;
 };
 
-// A trajectory and the gains that keep near it.
+// A trajectory and the gains that keep near it, or controls alone: the other two are undefined.
 struct IlqrPlan {
   torch::Tensor x;         // [T + 1, nx], whose last is not read
   torch::Tensor u;         // [T, m]
@@ -96,6 +99,12 @@ struct IlqrPlan {
   // Copies what a search came to. Gains that are not whole are not taken: the old ones stay, zeros where there are
   // none.
   void Keep(const IlqrResult& result);
+
+  bool HasTrajectory() const { return x.defined() && x.numel() > 0; }
+  // Goes on by steps <= T that were acted out, beyond its end with the last control and without feedback.
+  void Shift(int64_t steps);
+
+  void VisitState(StateVisitor& state);
 };
 
 // Keeps its memory from call to call: where the sizes stay and the problem's functions allocate nothing, neither does

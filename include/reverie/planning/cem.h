@@ -33,7 +33,7 @@ class Cem final : public SequenceOptimizer {
   // Optimize as the method _search of an exported module (planning/export.h).
   static std::string TorchScript(const Options& options);
 
-  torch::Tensor Optimize(const SequenceObjective& objective, torch::Generator& generator) override;
+  torch::Tensor Optimize(const SequenceProblem& problem, torch::Generator& generator) override;
   void Shift(int64_t steps) override;
   void Reset() override { mean_.zero_(); }
   void VisitState(StateVisitor& state) override { state("mean", mean_); }

@@ -28,9 +28,9 @@
 // from `plan` [H, act_dim] to the plan, by self._score(obs, candidates [P, H, act_dim], generator) -> [P].
 //
 // Exported are planners that have one (random shooting, CEM, MPPI) with a GaussianEnsemble (model.kind: ensemble) and
-// every propagation. Not exported: iCEM and gradient shooting, models of other kinds and the simulator, uncertainty.use
-// other than none, and executing a plan open loop. There is no JSON file: a reader without TorchScript would have to be
-// a planner.
+// every propagation. Not exported: iCEM, gradient shooting and iLQS, models of other kinds and the simulator,
+// uncertainty.use other than none, and executing a plan open loop. There is no JSON file: a reader without TorchScript
+// would have to be a planner.
 #ifndef REVERIE_PLANNING_EXPORT_H_
 #define REVERIE_PLANNING_EXPORT_H_
 

@@ -26,7 +26,7 @@ class GradientShooting final : public SequenceOptimizer {
   GradientShooting(const Options& options, const SequenceShape& shape, const torch::Device& device);
 
   // Throws std::logic_error where the objective's result has no gradient.
-  torch::Tensor Optimize(const SequenceObjective& objective, torch::Generator& generator) override;
+  torch::Tensor Optimize(const SequenceProblem& problem, torch::Generator& generator) override;
   void Shift(int64_t steps) override;
   void Reset() override { plan_.zero_(); }
   void VisitState(StateVisitor& state) override { state("plan", plan_); }

@@ -34,7 +34,7 @@ class ICem final : public SequenceOptimizer {
 
   ICem(const Options& options, const SequenceShape& shape, const torch::Device& device);
 
-  torch::Tensor Optimize(const SequenceObjective& objective, torch::Generator& generator) override;
+  torch::Tensor Optimize(const SequenceProblem& problem, torch::Generator& generator) override;
   void Shift(int64_t steps) override;
   void Reset() override;
   void VisitState(StateVisitor& state) override;

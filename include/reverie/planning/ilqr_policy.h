@@ -12,11 +12,11 @@
 #define REVERIE_PLANNING_ILQR_POLICY_H_
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 
 #include "reverie/config/fields.h"
 #include "reverie/control/ilqr.h"
+#include "reverie/planning/problem_from.h"
 #include "reverie/policies/policy.h"
 
 namespace reverie {
@@ -43,10 +43,6 @@ IlqrResult FirstPlan(const IlqrConfig& config, const ShootingProblem& problem, t
 
 class IlqrPolicy final : public Policy {
  public:
-  // The problem from obs [obs_dim], seen in that environment, which is null where none is known. Its horizon is set
-  // here.
-  using ProblemFrom = std::function<ShootingProblem(const torch::Tensor& obs, const Env* env)>;
-
   struct Schedule {
     int64_t replan_every = 1;
     bool feedback = true;  // between plans

@@ -19,6 +19,7 @@
 #include "reverie/env/env.h"
 #include "reverie/models/model_env.h"
 #include "reverie/planning/imagined_return.h"
+#include "reverie/planning/problem_from.h"
 
 namespace reverie {
 
@@ -39,6 +40,9 @@ torch::Tensor StepJacobian(const DynamicsModel& model, const torch::Tensor& obs,
 // learned reward is differentiated twice in float64. The end of an episode is not seen. Throws std::invalid_argument
 // for another propagation.
 ShootingProblem ModelProblem(const ModelEnv& model_env, const EnvSpec& spec, const TrajectoryConfig& config);
+
+// The same from the observation that it is asked about. Borrows `model_env` likewise.
+ProblemFrom ModelProblemFrom(const ModelEnv& model_env, const EnvSpec& spec, const TrajectoryConfig& config);
 
 // The state that all trajectories of the problem begin with, [nx] float64 on the CPU, from obs [obs_dim].
 torch::Tensor ModelStart(const ShootingProblem& problem, const torch::Tensor& obs);

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "reverie/env/env.h"
+#include "reverie/planning/problem_from.h"
 #include "reverie/planning/registry.h"
 #include "reverie/policies/policy.h"
 
@@ -30,9 +31,16 @@ class MpcPolicy final : public Policy {
   // So many searches in a row may end without a candidate whose return is finite.
   static constexpr int64_t kMostFruitlessSearches = 100;
 
+  // What is planned for.
+  struct Task {
+    ReturnOf return_of;
+    Diagnosis diagnosis;     // or none
+    ProblemFrom trajectory;  // where the planner needs it
+  };
+
   // Throws std::logic_error where replan_every is not in [1, planner.horizon].
-  MpcPolicy(const PlannerConfig& planner, int64_t act_dim, int64_t replan_every, ReturnOf return_of,
-            const torch::Device& device, Diagnosis diagnosis = {});
+  MpcPolicy(const PlannerConfig& planner, int64_t act_dim, int64_t replan_every, Task task,
+            const torch::Device& device);
 
   // Its metrics: searches, the share of their candidates whose return was not finite, and how many searches found none
   // that was, of which the log warns. One copy to the host.
@@ -61,8 +69,7 @@ class MpcPolicy final : public Policy {
   PlannerConfig planner_;
   SequenceShape shape_;
   int64_t replan_every_;
-  ReturnOf return_of_;
-  Diagnosis diagnosis_;
+  Task task_;
   torch::Device device_;
 };
 

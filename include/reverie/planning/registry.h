@@ -19,11 +19,16 @@ struct PlannerMaker {
   std::function<std::unique_ptr<SequenceOptimizer>(const SequenceShape& shape, const torch::Device& device)> make;
   // The search as TorchScript (planning/export.h); empty where the planner has none.
   std::function<std::string()> torchscript;
-  bool needs_gradients = false;  // of the objective
+  struct Needs {
+    bool gradients = false;   // of the objective
+    bool trajectory = false;  // SequenceProblem::trajectory
+  } needs;
 };
 
 // The table is in src/planning/registry.cc.
 const std::vector<Kind<PlannerMaker>>& Planners();
+// Those that ask for nothing but values of the objective.
+const std::vector<Kind<PlannerMaker>>& Samplers();
 
 // Copies share the planners' options.
 struct PlannerConfig {

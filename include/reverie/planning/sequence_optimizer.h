@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 
+#include "reverie/control/shooting_problem.h"
 #include "reverie/core/state.h"
 #include "reverie/core/tensor.h"
 
@@ -25,6 +26,14 @@ struct SequenceShape {
 // gradient mode and can.
 using SequenceObjective = std::function<torch::Tensor(const torch::Tensor& actions)>;
 
+// What a search is for, from the state where it begins.
+struct SequenceProblem {
+  SequenceObjective objective;
+  // The same as a trajectory with derivatives, whose cost stands for -J; the horizon is set by who asks. None unless
+  // the planner needs it (PlannerMaker::needs).
+  std::function<ShootingProblem()> trajectory;
+};
+
 class SequenceOptimizer {
  public:
   virtual ~SequenceOptimizer() = default;
@@ -33,8 +42,9 @@ class SequenceOptimizer {
   SequenceOptimizer& operator=(const SequenceOptimizer&) = delete;
 
   // Searches from where the last plan stands and returns what it found: [H, A] in [-1, 1], memory of its own, without
-  // gradients. Nothing is copied to the host. Draws come from `generator`, of the device of the plan.
-  virtual torch::Tensor Optimize(const SequenceObjective& objective, torch::Generator& generator) = 0;
+  // gradients. Nothing is copied to the host, unless a planner says so. Draws come from `generator`, of the device of
+  // the plan.
+  virtual torch::Tensor Optimize(const SequenceProblem& problem, torch::Generator& generator) = 0;
 
   // The first `steps` of the plan, at most H, have been acted out: the next search begins with the rest of it.
   virtual void Shift(int64_t steps) = 0;

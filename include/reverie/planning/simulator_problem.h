@@ -11,6 +11,7 @@
 #include "reverie/control/shooting_problem.h"
 #include "reverie/env/env.h"
 #include "reverie/env/registry.h"
+#include "reverie/planning/problem_from.h"
 #include "reverie/planning/simulator_dynamics.h"
 
 namespace reverie {
@@ -27,6 +28,10 @@ ShootingProblem SimulatorProblem(std::shared_ptr<SimulatorDynamics> dynamics, co
 // The problem from the state that the environment is in, with `dynamics` made to follow it. Throws
 // std::invalid_argument where there is none: an observation is not enough.
 ShootingProblem FollowedFrom(ShootingProblem problem, SimulatorDynamics& dynamics, const Env* env);
+
+// The same with a simulator of its own, on so many threads, which the problem borrows until the next is asked for.
+// Throws std::invalid_argument with a misfit.
+ProblemFrom SimulatorProblemFrom(const EnvMaker& maker, int64_t threads);
 
 // The environment at the beginning of an episode in that state. What a reset draws beside it is the same at every call.
 std::unique_ptr<Env> EnvIn(const EnvMaker& maker, const std::vector<double>& state);
