@@ -1,5 +1,5 @@
-// Optimal control: the backward recursion of LQR, and derivatives of the simulator. scripts/peers/crocoddyl_lqr.py
-// times Crocoddyl's recursion on as large problems.
+// Optimal control: the backward recursion of LQR, derivatives of the simulator, iLQR at every step, local models.
+// scripts/peers/crocoddyl_lqr.py times Crocoddyl's recursion on as large problems.
 #include <benchmark/benchmark.h>
 
 #include <cmath>
@@ -8,7 +8,12 @@
 
 #include "reverie/control/lqr.h"
 #include "reverie/env/registry.h"
+#include "reverie/env/state_cost.h"
+#include "reverie/learners/local_model.h"
+#include "reverie/planning/ilqr_policy.h"
 #include "reverie/planning/simulator_dynamics.h"
+#include "reverie/planning/simulator_problem.h"
+#include "reverie/run/evaluator.h"
 
 namespace reverie {
 namespace {
@@ -66,6 +71,45 @@ void Linearisation(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations());
 }
 BENCHMARK(Linearisation)->ArgName("threads")->Arg(1)->Arg(2)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+// CartPoleSwingUp-v0 under iLQR in the simulator, a plan at every step, on one thread. Items are episodes of 200 steps.
+void SwingUpEpisode(benchmark::State& state) {
+  const EnvMaker maker = BuiltinEnvs().Find("CartPoleSwingUp-v0").maker();
+  const IlqrPolicy policy({}, {}, 1, SimulatorProblemFrom(maker, 1));
+  for (auto _ : state) {
+    if (Evaluate(policy, maker, Rng(1), 1).return_mean() < 170) {
+      state.SkipWithError("the pole is not swung up");
+    }
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(SwingUpEpisode)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+// What a local model learns from five episodes of Reacher-v5's sizes: a mixture as the prior, dynamics, the cost's
+// expansion, the constrained update. Items are updates.
+void LocalUpdate(benchmark::State& state) {
+  constexpr int64_t kEpisodes = 5;
+  constexpr int64_t kHorizon = 50;
+  constexpr int64_t kStates = 8;
+  constexpr int64_t kControls = 2;
+  torch::manual_seed(0);
+  const torch::Tensor controls = 0.3 * torch::randn({kEpisodes, kHorizon, kControls}, torch::kFloat64);
+  const torch::Tensor b = 0.1 * torch::randn({kControls, kStates}, torch::kFloat64);
+  torch::Tensor states = torch::full({kEpisodes, kHorizon + 1, kStates}, 0.1, torch::kFloat64);
+  for (int64_t t = 0; t < kHorizon; ++t) {
+    const torch::Tensor noise = 0.01 * torch::randn({kEpisodes, kStates}, torch::kFloat64);
+    states.select(1, t + 1).copy_(0.95 * states.select(1, t) + controls.select(1, t).mm(b) + noise);
+  }
+  const auto cost = StateCostOf(BuiltinEnvs().Find("Reacher-v5").maker());
+  for (auto _ : state) {
+    LocalModel local({}, kHorizon, kStates, kControls, cost, Rng(0));
+    if (local.Update(states, controls).Find("failed") != 0.0) {
+      state.SkipWithError("the update failed");
+    }
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(LocalUpdate)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 }  // namespace
 }  // namespace reverie

@@ -114,7 +114,7 @@ class Bench:
                 self.add(f"{work}/{task}/speedup", two / one)
 
     def control(self):
-        self.ours("^(BackwardPass|Linearisation)")
+        self.ours("^(BackwardPass|Linearisation|SwingUpEpisode|LocalUpdate)")
         for row in self.peer("crocoddyl_lqr.py", python=self.args.control):
             self.add(f"crocoddyl/BackwardPass/n:{row['n']}/m:{row['m']}/T:{row['T']}", row["backward_passes_per_s"])
 
@@ -254,6 +254,8 @@ class Bench:
         for threads in (1, 2):
             row(f"linearisations/s of HalfCheetah-v5 along 30 steps, {threads} thread{'s' * (threads - 1)}",
                 f"Linearisation/threads:{threads}", [], None, "40" if threads == 2 else None)
+        row("swing-up episodes/s under iLQR at every step, 1 thread", "SwingUpEpisode", [], None, "0.5")
+        row("updates/s of a local model, 5 episodes of Reacher-v5", "LocalUpdate", [])
         for task in TASKS:
             row(f"{task} steps/s, 1 thread", f"EnvSteps/{task}", ["gymnasium", "envpool"],
                 self.ratio(f"EnvSteps/{task}", f"PhysicsSteps/{task}"), "0.92 of limit, ahead")

@@ -47,6 +47,10 @@ void ShowEnv(const EnvEntry& entry) {
             << (functions.reward ? "known to imagined rollouts" : "learned: the observation does not determine it")
             << "\n"
             << "termination  " << (functions.terminated ? "known to imagined rollouts" : "unknown: never ends") << "\n"
+            << "state cost   "
+            << (functions.state_cost ? "known: controllers can plan in the simulator"
+                                     : "none to plan in the simulator by")
+            << "\n"
             << "\noptions (env.options.NAME)\n"
             << ToReference(maker.options());
 }

@@ -1,10 +1,11 @@
+#include <algorithm>
 #include <iostream>
-#include <optional>
 
 #include "commands.h"
 #include "experiment.h"
 #include "options.h"
 #include "returns.h"
+#include "start_options.h"
 
 namespace reverie {
 namespace {
@@ -13,34 +14,13 @@ struct EvalArguments {
   std::string run_dir;
   int64_t episodes = 10;
   int64_t seed = 0;
-  bool new_starts = false;
-  std::optional<std::string> start_states;
+  StartOptions starts;
   bool json = false;
 };
 
-// "[[0, 1], [2, 3]]": as a config's env.start_states, which looks at them.
-Env::States ReadStates(const std::string& text, const EnvMaker& maker) {
-  Env::States states;
-  Fields fields;
-  fields("start_states", states, "states that episodes begin in");
-  fields.Check([&states, &maker]() -> std::string {
-    return states.empty() ? "expected at least one state" : StartStatesMisfit(states, maker);
-  });
-  ConfigDocument::FromText("start_states: " + text, "--start-states").ReadInto(fields);
-  return states;
-}
-
 void Eval(const EvalArguments& arguments, const EnvRegistry& envs) {
   const TrainedRun run = LoadTrainedRun(arguments.run_dir, envs);
-  EnvMaker env = run.maker.env().maker;
-  if (arguments.new_starts || arguments.start_states) {
-    env.make = [make = env.make,
-                starts = arguments.start_states ? ReadStates(*arguments.start_states, env) : Env::States()] {
-      std::unique_ptr<Env> made = make();
-      made->SetStartStates(starts);
-      return made;
-    };
-  }
+  const EnvMaker env = arguments.starts.Of(run.maker.env().maker);
   const EvalResult result =
       Evaluate(run.algorithm->policy(), env, Rng(static_cast<uint64_t>(arguments.seed)).Split("eval command"),
                arguments.episodes);
@@ -51,6 +31,10 @@ void Eval(const EvalArguments& arguments, const EnvRegistry& envs) {
     return;
   }
   std::cout << run.maker.env().id << ", " << ReturnsText(result) << "\n";
+  if (const size_t starts = env.make()->start_states().size(); starts > 0) {
+    std::cout << "from " << std::min(starts, static_cast<size_t>(arguments.episodes)) << " of " << starts
+              << " start states, one after the other (--new-starts: from states that resets draw)\n";
+  }
 }
 
 }  // namespace
@@ -60,14 +44,8 @@ void AddEvalCommand(CLI::App& program, const EnvRegistry& envs) {
   auto arguments = std::make_shared<EvalArguments>();
   command->add_option("run_dir", arguments->run_dir, "Folder of the run")->required();
   AddOption(*command, "--episodes", arguments->episodes, "Whole episodes", AtLeast(1));
-  AddOption(*command, "--seed", arguments->seed, "Seed of the start states", AtLeast(0));
-  CLI::Option* new_starts =
-      command->add_flag("--new-starts", arguments->new_starts,
-                        "From states that resets draw, whatever env.start_states and env.start_draws say");
-  command
-      ->add_option("--start-states", arguments->start_states,
-                   "From these, one after the other, as \"[[0, 1], [2, 3]]\" for a task with a state of two numbers")
-      ->excludes(new_starts);
+  AddOption(*command, "--seed", arguments->seed, "Seed of the resets", AtLeast(0));
+  arguments->starts.AddTo(*command);
   command->add_flag("--json", arguments->json, "One JSON object on stdout");
   command->callback([arguments, &envs] { Eval(*arguments, envs); });
 }

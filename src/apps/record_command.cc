@@ -13,6 +13,7 @@
 #include "reverie/render/mujoco_renderer.h"
 #include "reverie/render/state_from_obs.h"
 #include "reverie/render/video_file.h"
+#include "start_options.h"
 
 namespace reverie {
 namespace {
@@ -24,6 +25,7 @@ struct RecordArguments {
   int64_t steps = 0;
   int64_t imagine = 0;
   int64_t seed = 0;
+  StartOptions starts;
   RenderOptions render;
 };
 
@@ -84,7 +86,7 @@ std::vector<uint8_t> SideBySide(std::span<const uint8_t> left, std::span<const u
 // Episodes with the mean action, a picture a step.
 void Record(const RecordArguments& arguments, const EnvRegistry& envs) {
   const TrainedRun run = LoadTrainedRun(arguments.run_dir, envs);
-  const std::unique_ptr<Env> env = run.maker.env().maker.make();
+  const std::unique_ptr<Env> env = arguments.starts.Of(run.maker.env().maker).make();
   const EnvSpec& spec = env->spec();
   if (env->mujoco() == nullptr) {
     throw std::invalid_argument(spec.id + " has no picture: only MuJoCo's tasks do");
@@ -112,6 +114,9 @@ void Record(const RecordArguments& arguments, const EnvRegistry& envs) {
   for (int64_t episode = 0; episode < arguments.episodes; ++episode) {
     RandomEngine engine = rng.Split(static_cast<uint64_t>(episode)).Engine();
     env->Reset(engine, obs);
+    if (const Env::States& starts = env->start_states(); !starts.empty()) {  // one after the other, as in an evaluation
+      env->SetState(starts[static_cast<size_t>(episode) % starts.size()], obs);
+    }
     if (memory) {
       memory->Reset(row);
     }
@@ -172,7 +177,8 @@ void AddRecordCommand(CLI::App& program, const EnvRegistry& envs) {
   AddOption(*command, "--imagine", arguments->imagine,
             "Beside it what the model imagines of the same actions, this many steps from every start; 0: nothing",
             AtLeast(0));
-  AddOption(*command, "--seed", arguments->seed, "Seed of the start states", AtLeast(0));
+  AddOption(*command, "--seed", arguments->seed, "Seed of the resets", AtLeast(0));
+  arguments->starts.AddTo(*command);
   AddOption(*command, "--width", arguments->render.width, "Pixels", AtLeast(1));
   AddOption(*command, "--height", arguments->render.height, "Pixels", AtLeast(1));
   command->add_option("--camera", arguments->render.camera, "Camera of the model; default its tracking one");

@@ -11,8 +11,6 @@
 namespace reverie {
 namespace {
 
-constexpr double kLeastGrowth = 0.01;
-constexpr double kMostGrowth = 10;
 constexpr double kAfterFailure = 0.1;
 // Beyond, noise over some fifty steps is next to constant, and its own deviation nothing to divide by.
 constexpr double kMostSmoothing = 5;
@@ -62,6 +60,11 @@ void LocalModelConfig::Visit(Fields& fields) {
                .holds = [this] { return fits_more || dynamics == LocalDynamics::kFitted; }},
               [&] { VisitPrior(fields); });
   fields("kl_step", kl_step, "divergence from the last controller, a step of the episode", Above(0));
+  fields(
+      "growth_range", growth_range,
+      "that divergence is so many times as large, at least and at most, by what the last updates gained of what they "
+      "promised",
+      Above(0));
   fields("min_std", min_std, "least standard deviation of an action, in any direction; 0: it may fall to nothing",
          AtLeast(0));
   fields("entropy_weight", entropy_weight, "weight of the controller's entropy, in units of the reward", AtLeast(0));
@@ -182,7 +185,9 @@ std::optional<LocalModel::Gain> LocalModel::LastGain() const {
              : std::nullopt;
 }
 
-void LocalModel::ScaleStep(double factor) { growth_ = std::clamp(growth_ * factor, kLeastGrowth, kMostGrowth); }
+void LocalModel::ScaleStep(double factor) {
+  growth_ = std::clamp(growth_ * factor, config_.growth_range[0], config_.growth_range[1]);
+}
 
 Metrics LocalModel::Improve(const Pull* pull) {
   const double epsilon = config_.kl_step * growth_ * static_cast<double>(old_.horizon());
@@ -213,7 +218,7 @@ Metrics LocalModel::Improve(const Pull* pull) {
     }
     const bool shrinks = config_.dual == KlDual::kBracket || update.status != KlStatus::kTooFar;
     if (shrinks && !failed_) {
-      growth_ = std::max(kLeastGrowth, kAfterFailure * growth_);
+      growth_ = std::max(config_.growth_range[0], kAfterFailure * growth_);
       failed_ = true;
     }
   }

@@ -1242,6 +1242,8 @@ class LocalModels(Case):
             said = run("eval", "r", "--json", "--episodes", 4, *arguments, cwd=self.cwd)
             self.assertEqual(said.returncode, 0, said.stderr)
             return json.loads(said.stdout)["returns"]
+        self.assertIn("\nfrom 1 of 2 start states, one after the other", run("eval", "r", "--episodes", 1, cwd=self.cwd).stdout)
+        self.assertNotIn("start states", run("eval", "r", "--new-starts", cwd=self.cwd).stdout)
         own = returns()
         self.assertAlmostEqual(own[0], own[2])  # two starts, one after the other
         self.assertEqual(len({round(value, 6) for value in returns("--new-starts")}), 4)

@@ -111,6 +111,11 @@ class Exact(ResumeCase):
     def test_pets_hopper_with_open_loop_plans(self):
         self.check(TINY_PETS + "ladder: v1.0\nuncertainty: {use: truncate, threshold: 0.3}\n", "Hopper-v5")
 
+    def test_pets_cart_pole_with_polished_plans(self):
+        self.check(TINY_PETS.replace("{kind: cem, horizon: 3, options: {population: 10, elites: 3, iterations: 2}}",
+                                     "{kind: ilqs, horizon: 3, options: {sample_every: 2, sampler: {options: {population: 10}}}}"),
+                   "CartPoleSwingUp-v0")
+
     def test_pets_reacher_in_the_simulator_on_two_threads(self):
         self.check(TINY_SIMULATOR.replace("cem", "icem"), "Reacher-v5", threads=2)
 
@@ -119,6 +124,9 @@ class Exact(ResumeCase):
 
     def test_gps_by_mirror_descent_of_the_networks_own_episodes(self):
         self.check(TINY_GPS + "samples: network\n", "LinearQuadratic-v0")
+
+    def test_gps_with_the_simulators_derivatives(self):
+        self.check(TINY_GPS.replace("kl_step", "dynamics: derivatives, kl_step"), "Reacher-v5")
 
     def test_gps_by_badmm(self):
         self.check(TINY_GPS.replace("kl_step", "noise_smoothing: 2, kl_step") + "coupling: badmm\n", "LinearQuadratic-v0")

@@ -156,7 +156,7 @@ TEST_F(LocalModelTest, APullDrawsTheControllerTowardsTheNetworkAndAgainstTheMult
 }
 
 TEST_F(LocalModelTest, TheStepIsScaledByWhoeverKnowsTheGain) {
-  LocalModel model = Make({.kl_step = 1, .min_std = 0.05});
+  LocalModel model = Make({.kl_step = 1, .growth_range = {0.2, 3}, .min_std = 0.05});
   EXPECT_FALSE(model.LastGain());
   const auto [states, controls] = Roll(model.controller(), 20, true);
   model.Learn(states, controls);
@@ -167,6 +167,10 @@ TEST_F(LocalModelTest, TheStepIsScaledByWhoeverKnowsTheGain) {
   ASSERT_TRUE(model.LastGain());
   EXPECT_GT(model.LastGain()->promised, 0);
   EXPECT_NEAR(model.LastGain()->actual, model.LastGain()->promised, 0.2 * model.LastGain()->promised);
+  model.ScaleStep(1e-3);
+  EXPECT_EQ(model.Improve().Find("growth"), 0.2);
+  model.ScaleStep(1e3);
+  EXPECT_EQ(model.Improve().Find("growth"), 3);
 }
 
 }  // namespace

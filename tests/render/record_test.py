@@ -104,6 +104,18 @@ class Record(unittest.TestCase):
         self.assertLess(different[4], different[3])  # after three steps it begins anew from what is
         self.assertIn("cheetah learned no model", self.record("cheetah", "--out", "q.mp4", "--imagine", "3", code=2))
 
+    def test_episodes_begin_where_they_are_told_to(self):
+        # InvertedPendulum falls from 0.15 rad sooner than from rest, whatever the seed.
+        def said(seed, states):
+            lines = self.record("mbpo", "--out", f"from-{seed}", "--episodes", "2", "--seed", seed, "--width", "64", "--height",
+                                "64", "--start-states", states).splitlines()
+            return [line.split(": ")[2] for line in lines if "episode " in line]
+        first = said(1, "[[0, 0, 0, 0], [0, 0.15, 0, 0]]")
+        self.assertEqual((len(first), said(2, "[[0, 0, 0, 0], [0, 0.15, 0, 0]]")), (2, first))
+        self.assertNotEqual(*first)
+        self.assertEqual(said(3, "[[0, 0.15, 0, 0]]"), [first[1]] * 2)
+        self.assertIn("a state has 4 numbers, got 1", self.record("mbpo", "--out", "q.mp4", "--start-states", "[[1]]", code=2))
+
     def test_a_task_of_dm_controls_suite_is_recorded(self):
         self.record("arm", "--out", "arm-pictures", "--steps", "3", "--width", "160", "--height", "120", "--camera", "fixed")
         pictures = [imageio.imread(path) for path in sorted((self.cwd / "arm-pictures").glob("*.png"))]

@@ -11,7 +11,10 @@ namespace reverie {
 
 // Why there is none, or "".
 inline std::string StateCostMisfit(const EnvMaker& maker) {
-  return maker.task_functions().state_cost ? "" : maker.make()->spec().id + " has no cost of its states to minimise";
+  return maker.task_functions().state_cost
+             ? ""
+             : maker.make()->spec().id +
+                   " has no cost of its states to minimise (`reverie envs ID` says which tasks have)";
 }
 
 // TaskFunctions::state_cost, which the task has to have: x, next [B, n] states (Env::SetState), u [B, m] in [-1, 1] ->

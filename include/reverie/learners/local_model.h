@@ -4,13 +4,15 @@
 //   repeat: roll out N trajectories under p(u | x, t);  fit p(x' | x, u, t) to them (control/local_dynamics.h), or take
 //           the simulator's derivatives
 //           expand the cost about each and average;  p <- KL-constrained update (control/kl_update.h),
-//           epsilon = kl_step * growth * T;  growth by what the last update promised and what came of it
+//           epsilon = kl_step * growth * T;  growth, within growth_range, by what the last update promised and what
+//           came of it
 //
 // Source: Levine and Abbeel 2014, algorithm 1 without its policy; Levine, Wagener and Abbeel 2015. States are those of
 // Env::SetState, actions in [-1, 1], costs those of TaskFunctions::state_cost. All in float64 on the CPU.
 #ifndef REVERIE_LEARNERS_LOCAL_MODEL_H_
 #define REVERIE_LEARNERS_LOCAL_MODEL_H_
 
+#include <array>
 #include <functional>
 #include <optional>
 #include <string>
@@ -50,6 +52,7 @@ struct LocalModelConfig {
   int64_t prior_clusters = 20;      // of the mixture, at most
   int64_t rows_per_cluster = 40;    // at least
   double kl_step = 0.2;
+  std::array<double, 2> growth_range{0.01, 10};
   double min_std = 0.05;
   double entropy_weight = 0;
   KlDual dual = KlDual::kBracket;
