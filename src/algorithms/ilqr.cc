@@ -29,7 +29,11 @@ void IlqrControl::Config::Visit(Fields& fields) {
   });
   fields("model", model, "what is planned with");
   fields.Check([this] { return RewardMisfit(model.reward, env.id, env.maker.task_functions()); });
-  fields.Check([this] { return TrajectoryMisfit(model, env); });
+  fields.Check([this] {
+    return model.learned() && model.card().is_coarse
+               ? "precision: expected float32, as plans follow derivatives of the steps"
+               : TrajectoryMisfit(model, env);
+  });
   fields.When(model.IsLearned(), [&] {
     fields("replay_capacity", replay_capacity, "real transitions kept", AtLeast(1));
     fields.Check([this] { return model.LacksOf(run.exploration_steps, replay_capacity); });

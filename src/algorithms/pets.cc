@@ -10,6 +10,15 @@
 #include "reverie/planning/simulator_problem.h"
 
 namespace reverie {
+namespace {
+
+// The trajectories whose mean reward is J of these particles, but for noise and draws of hypotheses.
+TrajectoryConfig AsTrajectory(const PropagationConfig& particles) {
+  return {.kind = particles.kind == Propagation::kE ? Propagation::kE : Propagation::kTsInf};
+}
+
+}  // namespace
+
 Pets::Config::Config(const EnvRegistry& envs) : env(envs), model(PlanningModelDefaults()) {}
 
 void Pets::Config::Visit(Fields& fields) {
@@ -37,8 +46,12 @@ void Pets::Config::Visit(Fields& fields) {
   fields.Check([this]() -> std::string {
     const PlannerMaker::Needs wanted = planner.choice.maker().needs;
     if (wanted.trajectory) {
+      const std::string kind = "kind: " + planner.choice.kind();
+      if (model.learned() && model.card().is_coarse) {
+        return kind + " needs model.precision: float32, as plans follow derivatives of the steps";
+      }
       const std::string misfit = TrajectoryMisfit(model, env);
-      return misfit.empty() ? "" : "kind: " + planner.choice.kind() + ": " + misfit;
+      return misfit.empty() ? "" : kind + " follows derivatives: " + misfit;
     }
     if (!wanted.gradients) {
       return "";
@@ -71,8 +84,9 @@ Pets::Pets(const Config& config, const torch::Device& device)
                                                                 config.uncertainty)
                                 : std::nullopt),
       trajectory_from_(!config.planner.choice.maker().needs.trajectory ? ProblemFrom()
-                       : learned_ ? ModelProblemFrom(learned_->model_env, collector_.spec(), TrajectoryConfig())
-                                  : SimulatorProblemFrom(config.env.maker, at::get_num_threads())),
+                       : learned_
+                           ? ModelProblemFrom(learned_->model_env, collector_.spec(), AsTrajectory(config.propagation))
+                           : SimulatorProblemFrom(config.env.maker, at::get_num_threads())),
       threshold_generator_(MakeGenerator(rng_.Split("threshold"), device_)),
       planner_(MakePlanner(config.planner.horizon)) {
   collector_.Remember(planner_.NewMemory(1));

@@ -20,9 +20,6 @@ std::string TrajectoryMisfit(const ModelConfig& model, const EnvConfig& env) {
   if (!model.learned()) {
     return SimulatorProblemMisfit(env.maker);
   }
-  if (model.card().is_coarse) {
-    return "precision: expected float32, as plans follow derivatives of the steps";
-  }
   return !LearnsReward(model.reward, env.maker.task_functions()) && !RewardHasDerivatives(env.maker)
              ? "iLQR needs derivatives by the actions, which the known reward of " + env.id +
                    " does not have; model.reward: learned does"

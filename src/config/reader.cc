@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <limits>
 #include <map>
 #include <set>
 #include <sstream>
@@ -750,9 +751,14 @@ void ConfigDocument::Apply(const ConfigAssignment& assignment) {
 }
 
 void ConfigDocument::Set(std::vector<ConfigAssignment> assignments) {
-  std::stable_partition(assignments.begin(), assignments.end(), [](const ConfigAssignment& assignment) {
-    return ChoosesOptions(assignment.text.substr(0, assignment.text.find('=')));
-  });
+  // What chooses comes first, and an outer choice, which drops what was chosen inside, before an inner one.
+  const auto rank = [](const ConfigAssignment& assignment) {
+    const std::string path = assignment.text.substr(0, assignment.text.find('='));
+    return ChoosesOptions(path) ? std::count(path.begin(), path.end(), '.')
+                                : std::numeric_limits<std::ptrdiff_t>::max();
+  };
+  std::stable_sort(assignments.begin(), assignments.end(),
+                   [&](const ConfigAssignment& a, const ConfigAssignment& b) { return rank(a) < rank(b); });
   ++state_->layers;
   for (const ConfigAssignment& assignment : assignments) {
     Apply(assignment);

@@ -17,11 +17,6 @@ constexpr double kConvergedLambda = 1e-5;  // a gradient that a larger one made 
 constexpr double kZeroGradient = 1e-12;    // relative to the cost
 constexpr double kLeastStepSize = 1e-3;
 
-void RaiseDamping(const IlqrOptions& options, IlqrDamping* damping) {
-  damping->factor = std::max(damping->factor * options.regularisation_factor, options.regularisation_factor);
-  damping->lambda = std::max(damping->lambda * damping->factor, options.min_regularisation);
-}
-
 IlqrDamping Lowered(const IlqrOptions& options, IlqrDamping damping) {
   damping.factor = std::min(damping.factor / options.regularisation_factor, 1 / options.regularisation_factor);
   damping.lambda *= damping.factor;
@@ -126,6 +121,11 @@ void IlqrPlan::VisitState(StateVisitor& state) {
     }
     state.Resizable(name, *tensor);
   }
+}
+
+void IlqrDamping::Raise(const IlqrOptions& options) {
+  factor = std::max(factor * options.regularisation_factor, options.regularisation_factor);
+  lambda = std::max(lambda * factor, options.min_regularisation);
 }
 
 void IlqrDamping::VisitState(StateVisitor& state) {
@@ -502,7 +502,7 @@ void Ilqr::Improve(const ShootingProblem& problem, bool begun, const IlqrDamping
       moved = ever_moved = true;
     } else {
       refused = true;
-      RaiseDamping(options_, &now);
+      now.Raise(options_);
     }
     const double gained = iteration.cost - result->cost;
     iteration.cost = result->cost;

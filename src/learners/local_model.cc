@@ -65,6 +65,8 @@ void LocalModelConfig::Visit(Fields& fields) {
       "that divergence is so many times as large, at least and at most, by what the last updates gained of what they "
       "promised",
       Above(0));
+  fields.Check([this] { return growth_range[0] <= 1 && growth_range[1] >= 1; },
+               "a range with 1 inside, which is the first");
   fields("min_std", min_std, "least standard deviation of an action, in any direction; 0: it may fall to nothing",
          AtLeast(0));
   fields("entropy_weight", entropy_weight, "weight of the controller's entropy, in units of the reward", AtLeast(0));

@@ -33,7 +33,10 @@ class MpcPolicy::Memory final : public PolicyMemory {
 
   void Reset(std::span<const int64_t> rows) override {
     for (const int64_t row : rows) {
-      plans.at(static_cast<size_t>(row)) = policy_.NewPlan();
+      Plan& plan = plans.at(static_cast<size_t>(row));
+      plan.planner->Reset();
+      plan.actions.zero_();
+      plan.acted = 0;
     }
   }
 
@@ -47,6 +50,9 @@ class MpcPolicy::Memory final : public PolicyMemory {
     if (done > 0) {
       metrics.Set("share_not_finite", static_cast<double>(counts[1]) / static_cast<double>(counts[0]));
       metrics.Set("searches_without_finite", static_cast<double>(counts[2]));
+    }
+    for (const Plan& plan : plans) {
+      metrics.Merge("", plan.planner->DrainMetrics());
     }
     if (counts[2] > 0) {
       LogWarning("in " + std::to_string(counts[2]) + " of " + std::to_string(done) +

@@ -136,12 +136,18 @@ class BadInput(Case):
         "a trajectory of a constant reward": (
             TINY_PETS.replace("CartPoleSwingUp-v0", "InvertedPendulum-v5").replace(
                 "{kind: cem, horizon: 3, options: {population: 10, elites: 3, iterations: 2}}", "{kind: ilqs}"),
-            "c.yaml:10: planner.kind: ilqs: iLQR needs derivatives by the actions, which the known reward of InvertedPendulum-v5 "
+            "c.yaml:10: planner.kind: ilqs follows derivatives: iLQR needs derivatives by the actions, which the known reward of InvertedPendulum-v5 "
             "does not have; model.reward: learned does"),
         "a trajectory of a task without a cost of states": (
             TINY_SIMULATOR.replace("CartPoleSwingUp-v0", "HalfCheetah-v5").replace(
                 "{kind: cem, horizon: 3, options: {population: 10, elites: 3, iterations: 2}}", "{kind: ilqs}"),
-            "c.yaml:8: planner.kind: ilqs: HalfCheetah-v5 has no cost of its states"),
+            "c.yaml:8: planner.kind: ilqs follows derivatives: HalfCheetah-v5 has no cost of its states"),
+        "a trajectory of coarse steps": (
+            TINY_PETS.replace("{kind: cem, horizon: 3, options: {population: 10, elites: 3, iterations: 2}}", "{kind: ilqs}")
+            .replace("members: ", "precision: bf16, members: "),
+            "planner.kind: ilqs needs model.precision: float32, as plans follow derivatives of the steps"),
+        "a step that does not begin at its own length": (
+            TINY_LOCAL.replace("kl_step", "growth_range: [2, 3], kl_step"), "local.growth_range: expected a range with 1 inside"),
         "a sampler's option that another has": (
             TINY_PETS.replace("{kind: cem, horizon: 3, options: {population: 10, elites: 3, iterations: 2}}",
                               "{kind: ilqs, options: {sampler: {kind: cem, options: {sigma: 1}}}}"),
@@ -1215,7 +1221,7 @@ class LocalModels(Case):
         base = evaluated()
         for change in ("rollouts=4", "local.start_std=0.2", "local.prior=none", "local.prior=gaussian", "local.prior_strength=2",
                        "local.prior_trajectories=3", "local.prior_clusters=2", "local.rows_per_cluster=20", "local.kl_step=0.1",
-                       "local.min_std=0.2", "local.entropy_weight=1", "local.dynamics=derivatives", "local.noise_smoothing=2", "local.dual=gradient", "local.dual=log_gradient", "env.max_episode_steps=15",
+                       "local.growth_range=[0.9, 1]", "local.min_std=0.2", "local.entropy_weight=1", "local.dynamics=derivatives", "local.noise_smoothing=2", "local.dual=gradient", "local.dual=log_gradient", "env.max_episode_steps=15",
                        "env.start_draws=1", "env={id: LinearQuadratic-v0, max_episode_steps: 20, start_states: [[1, 0, 0, 0]]}"):
             self.assertNotEqual(evaluated(change), base, change)
         self.assertNotEqual(evaluated("local.dual=log_gradient", "local.dual_rate=0.5"), evaluated("local.dual=log_gradient"))

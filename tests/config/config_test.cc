@@ -405,6 +405,13 @@ TEST(ConfigDocument, AnotherKindDropsTheOptionsOfTheOne) {
   // Those that are given with it are its own, in whatever order.
   EXPECT_EQ(AfterSets({{"planner.options.sigma=0.1", ""}, {"planner.kind=mppi", ""}}),
             "planner.kind=mppi planner.horizon=9 planner.options.sigma=0.1 ");
+  // A choice within the options of another too.
+  for (const bool outer_first : {true, false}) {
+    const ConfigAssignment outer{"planner.kind=ilqs", ""};
+    const ConfigAssignment inner{"planner.options.sampler.kind=mppi", ""};
+    EXPECT_EQ(AfterSets(outer_first ? std::vector{outer, inner} : std::vector{inner, outer}),
+              "planner.kind=ilqs planner.horizon=9 planner.options.sampler.kind=mppi ");
+  }
 
   ConfigDocument document =
       ConfigDocument::FromText("env:\n  id: a\n  options:\n    repeat: 2\n    skip: 1\n", "c.yaml");

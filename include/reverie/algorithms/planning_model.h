@@ -17,7 +17,7 @@ namespace reverie {
 // PETS' own, by default: its cart-pole's networks; all members predict, and a fit is a few epochs over everything.
 ModelDefaults PlanningModelDefaults();
 
-// Why iLQR cannot follow trajectories in that model of the task, or "".
+// Why iLQR cannot follow trajectories in that model of the task, or "". A model's precision is not looked at.
 std::string TrajectoryMisfit(const ModelConfig& model, const EnvConfig& env);
 
 struct PlanningModel {

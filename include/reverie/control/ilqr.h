@@ -67,6 +67,9 @@ struct IlqrDamping {
   double lambda = 1;
   double factor = 1;
 
+  // As after a step that gained nothing: more, and faster the more often it is.
+  void Raise(const IlqrOptions& options);
+
   void VisitState(StateVisitor& state);
 };
 

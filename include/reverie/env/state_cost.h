@@ -14,7 +14,7 @@ inline std::string StateCostMisfit(const EnvMaker& maker) {
   return maker.task_functions().state_cost
              ? ""
              : maker.make()->spec().id +
-                   " has no cost of its states to minimise (`reverie envs ID` says which tasks have)";
+                   " has no cost of its states to minimise (`reverie envs ID` says of a task whether it has)";
 }
 
 // TaskFunctions::state_cost, which the task has to have: x, next [B, n] states (Env::SetState), u [B, m] in [-1, 1] ->

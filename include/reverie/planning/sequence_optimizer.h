@@ -12,6 +12,7 @@
 #include <functional>
 
 #include "reverie/control/shooting_problem.h"
+#include "reverie/core/metrics.h"
 #include "reverie/core/state.h"
 #include "reverie/core/tensor.h"
 
@@ -41,9 +42,9 @@ class SequenceOptimizer {
   SequenceOptimizer(const SequenceOptimizer&) = delete;
   SequenceOptimizer& operator=(const SequenceOptimizer&) = delete;
 
-  // Searches from where the last plan stands and returns what it found: [H, A] in [-1, 1], memory of its own, without
-  // gradients. Nothing is copied to the host, unless a planner says so. Draws come from `generator`, of the device of
-  // the plan.
+  // Searches from where the last plan stands, by at least one return, and gives what it found: [H, A] in [-1, 1],
+  // memory of its own, without gradients. Nothing is copied to the host, unless a planner says so. Draws come from
+  // `generator`, of the device of the plan.
   virtual torch::Tensor Optimize(const SequenceProblem& problem, torch::Generator& generator) = 0;
 
   // The first `steps` of the plan, at most H, have been acted out: the next search begins with the rest of it.
@@ -51,6 +52,9 @@ class SequenceOptimizer {
 
   // Forgets the plan: an episode begins.
   virtual void Reset() = 0;
+
+  // What its searches have to say since the last time, through whatever episodes.
+  virtual Metrics DrainMetrics() { return {}; }
 
   virtual void VisitState(StateVisitor& state) = 0;
 };
