@@ -319,6 +319,7 @@ class Files(Case):
         first = self.call("eval", "r", "--episodes", 2, "--json").stdout
         self.assertEqual(self.call("eval", "../r", "--episodes", 2, "--json", cwd="away").stdout, first)
         self.call("export", "../r", "--out", "p.pt", cwd="away")
+        self.call("record", "../r", "--out", "v", "--steps", 2, "--width", 64, "--height", 64, cwd="away")
         self.call("train", "--resume", "../r", "--set", "total_steps=600", cwd="away")
         said = self.call("train", "project/c.yaml", "--set", "env.options.xml_file=models/none.xml", code=2).stderr
         self.assertIn(f"env.options.xml_file: no such file: {self.cwd.resolve()}/models/none.xml", said)

@@ -164,6 +164,13 @@ class BadInput(Case):
                                        "exploration_steps: expected below total_steps, 500, got the default, 5000"),
         "a buffer for one row": (TINY_MBPO.replace("2000", "1"), "c.yaml:10: model: a first fit needs 2 transitions, one of "
                                  "them held out, and gets 1: raise exploration_steps or replay_capacity"),
+        **{f"a buffer for one row of {name}": (text.replace("2000", "1"), f"model: a first fit needs {rows} transitions, {held} them held out, and gets 1")
+           for name, text, rows, held in (("svg", TINY_SVG, 2, "one of"), ("dhmbpo", TINY_DHMBPO, 3, "2 of"))},
+        "a fit of one row's ensemble with one noise": (
+            re.sub("model: .*\n", "model: {kind: homoscedastic}\n", TINY_PETS).replace("200\n", "1\n", 1),
+            "c.yaml:7: replay_capacity: a first fit needs 3 transitions"),
+        "a fit on one row that iLQR plans with": (TINY_ILQR.replace("{members", "{holdout_ratio: 0.1, members").replace("200\n", "1\n", 1),
+                                                  "c.yaml:7: replay_capacity: a first fit needs 2 transitions"),
         "a fit on one row": (TINY_PETS.replace("{members", "{holdout_ratio: 0.1, members").replace("200\n", "1\n", 1),
                              "c.yaml:7: replay_capacity: a first fit needs 2 transitions"),
         "a threshold that is no number": (TINY_MBPO + "uncertainty: {use: truncate, threshold: nan}\n",
@@ -171,6 +178,10 @@ class BadInput(Case):
         **{f"{measure} of one without variances": (
             TINY_PETS.replace("{members", "{deterministic: true, members") + f"uncertainty:\n  use: penalty\n  measure: {measure}\n",
             "c.yaml:16: uncertainty.measure: expected ensemble_std or max_pairwise, as the others look at variances")
+           for measure in ("max_aleatoric", "jensen_renyi", "one_vs_rest")},
+        **{f"{measure} of one without variances that rollouts look at": (
+            TINY_MBPO.replace("{members", "{deterministic: true, members") + f"uncertainty:\n  use: penalty\n  measure: {measure}\n",
+            "c.yaml:19: uncertainty.measure: expected ensemble_std or max_pairwise, as the others look at variances")
            for measure in ("max_aleatoric", "jensen_renyi", "one_vs_rest")},
         "a coefficient of nothing": (TINY_MBPO + "uncertainty: {coefficient: 2}\n",
                                      "c.yaml:17: uncertainty.coefficient: is read only where uncertainty.use is penalty"),

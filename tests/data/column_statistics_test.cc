@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "reverie/core/state.h"
+#include "reverie/data/normalizer.h"
 
 namespace reverie {
 namespace {
@@ -52,6 +53,17 @@ TEST(ColumnStatistics, DifferencesAreJudgedByWhatTheyAreDifferencesOf) {
   const torch::Tensor differences = torch::tensor({{3e-8F}, {-3e-8F}, {0.0F}});
   EXPECT_EQ(StatisticsOfColumns(differences, torch::tensor({0.45F})).std.item<float>(), 0.0F);
   EXPECT_GT(StatisticsOfColumns(differences, torch::tensor({1e-6F})).std.item<float>(), 0.0F);
+}
+
+TEST(Normalizer, AColumnThatDoesNotVaryKeepsItsUnit) {
+  torch::manual_seed(1);
+  // 0.1 has no exact value in float32: a plain standard deviation of that column is of the order of 1e-9.
+  const torch::Tensor rows = torch::stack({torch::randn({1000}) * 3 + 5, torch::full({1000}, 0.1F)}, 1);
+  Normalizer normalizer(2, torch::kCPU);
+  normalizer.Fit(rows);
+  EXPECT_NEAR(normalizer.std()[0].item<double>(), 3, 0.3);
+  EXPECT_EQ(normalizer.std()[1].item<float>(), 1);
+  EXPECT_NEAR(normalizer(torch::tensor({{5.0F, 0.2F}}))[0][1].item<double>(), 0.1, 1e-6);
 }
 
 }  // namespace

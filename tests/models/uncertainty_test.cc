@@ -5,6 +5,9 @@
 #include <cmath>
 #include <numbers>
 
+#include "fake_model.h"
+#include "reverie/models/uncertainty_use.h"
+
 namespace reverie {
 namespace {
 
@@ -164,6 +167,29 @@ TEST(Uncertainty, AKnownDimensionSaysNothing) {
     const torch::Tensor with =
         Uncertainty(measure, {torch::cat({mean, known}, 2), torch::cat({var, torch::zeros({4, 6, 1})}, 2)}, member);
     EXPECT_LT((with - without).abs().max().item<double>(), 1e-5) << name;
+  }
+}
+
+// Two members; the third column did not vary in what they were fitted to, and none of them has it vary.
+class SteadyColumn final : public FakeModel {
+ public:
+  SteadyColumn() {
+    target_std_ = torch::tensor({2.0F, 0.5F, 0.0F});
+    hypotheses_ = torch::arange(2);
+  }
+};
+
+TEST(Uncertainty, ItsScaleLeavesOutWhatDidNotVary) {
+  const SteadyColumn model;
+  const GaussianPrediction prediction{.mean = torch::tensor({{{2.0F, 1.0F, 0.0F}}, {{6.0F, 0.0F, 0.0F}}}),
+                                      .var = torch::tensor({{{4.0F, 1.0F, 0.0F}}, {{4.0F, 1.0F, 0.0F}}})};
+  // In units of the targets: means (1, 2) and (3, 0), variances (1, 4).
+  const GaussianPrediction scaled{.mean = torch::tensor({{{1.0F, 2.0F}}, {{3.0F, 0.0F}}}),
+                                  .var = torch::tensor({{{1.0F, 4.0F}}, {{1.0F, 4.0F}}})};
+  const torch::Tensor member = torch::zeros({1}, torch::kInt64);
+  for (const auto& [name, measure] : EnumNames(UncertaintyMeasure{})) {
+    const double u = ScaledUncertainty(measure, {}, model, prediction, member).item<double>();
+    EXPECT_NEAR(u, Uncertainty(measure, scaled, member).item<double>(), 1e-5) << name;
   }
 }
 
