@@ -22,6 +22,8 @@ constexpr double kInitialMaxLogVar = 0.5;
 constexpr double kInitialMinLogVar = -10;
 // Deviations of targets below that of the least noise that a new network can predict.
 const double kLeastNoise = std::exp(kInitialMinLogVar / 2);
+// Beyond it the squares of one target, such as a contact force, outweigh those of all that move by a few units.
+constexpr double kLargestPlainTarget = 25;
 constexpr float kBoundPenalty = 0.01F;
 
 MlpShape NetworkShape(const GaussianEnsembleConfig& config, const ModelSpec& spec, int64_t members) {
@@ -285,8 +287,10 @@ GaussianEnsemble::FitRows GaussianEnsemble::Split(const TransitionBatch& all, to
     torch::Tensor of_obs = magnitudes.narrow(0, 0, spec_.layout.obs_dim);
     of_obs.copy_(torch::maximum(of_obs, ColumnMagnitudes(train.next_obs())));
   }
-  standardizer_.FitTargets(targets, magnitudes,
-                           config_.normalize_targets ? std::numeric_limits<double>::infinity() : kLeastNoise);
+  using Plain = Standardizer::Plain;
+  standardizer_.FitTargets(
+      targets, magnitudes,
+      config_.normalize_targets ? Plain{} : Plain{.least = kLeastNoise, .most = kLargestPlainTarget});
   FitRows fit{.train_inputs = standardizer_.Inputs(inputs),
               .train_targets = standardizer_.Scaled(targets),
               .holdout_inputs = standardizer_.Inputs(Inputs(holdout_.obs(), holdout_.action())),

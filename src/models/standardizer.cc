@@ -26,11 +26,13 @@ void Standardizer::FitInputs(const torch::Tensor& inputs) {
   input_std_.copy_(columns.std.masked_fill(columns.std == 0, kUnseen));
 }
 
-void Standardizer::FitTargets(const torch::Tensor& targets, const torch::Tensor& magnitudes, double least_std) {
+void Standardizer::FitTargets(const torch::Tensor& targets, const torch::Tensor& magnitudes, const Plain& plain) {
   const ColumnStatistics columns = StatisticsOfColumns(targets, magnitudes);
   target_mean_.copy_(columns.mean);
   target_std_.copy_(columns.std);
-  const torch::Tensor in_units = target_std_ <= least_std;
+  // A large one stays in its unit, which the networks have learned, where its deviation falls a little.
+  const torch::Tensor in_units =
+      (target_std_ <= plain.least).logical_or_(target_std_ > plain.most).logical_or_(target_scale_ > plain.most);
   target_offset_.copy_(target_mean_ * in_units);
   target_scale_.copy_(torch::where(in_units, target_std_, 1));
 }

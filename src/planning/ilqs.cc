@@ -34,8 +34,14 @@ void Ilqs::Options::Visit(Fields& fields) {
     sampler.VisitKind(section, "the search");
     section.Section("options", "options of that search", [this](Fields& options) { sampler.VisitOptions(options); });
   });
-  fields("sample_every", sample_every, "the sampler searches at every so many decisions of an episode", AtLeast(1));
-  fields("iterations", iterations, "iterations of iLQR for a decision", AtLeast(1));
+  fields("sample_every", sample_every,
+         "the sampler searches at every so many decisions of an episode; in between the last plan is polished on",
+         AtLeast(1));
+  fields(
+      "iterations", iterations,
+      "iterations of iLQR for a decision, along the mean steps of each network; planner/share_polished tells how many "
+      "decisions gained by them",
+      AtLeast(1));
 }
 
 Ilqs::Ilqs(const Options& options, const SequenceShape& shape, const torch::Device& device)

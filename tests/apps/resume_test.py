@@ -113,7 +113,7 @@ class Exact(ResumeCase):
 
     def test_pets_cart_pole_with_polished_plans(self):
         self.check(TINY_PETS.replace("{kind: cem, horizon: 3, options: {population: 10, elites: 3, iterations: 2}}",
-                                     "{kind: ilqs, horizon: 3, options: {sample_every: 2, sampler: {options: {population: 10}}}}"),
+                                     "{kind: ilqs, horizon: 3, options: {sample_every: 2, sampler: {options: {population: 10, elites: 5}}}}"),
                    "CartPoleSwingUp-v0")
 
     def test_pets_reacher_in_the_simulator_on_two_threads(self):

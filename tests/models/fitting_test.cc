@@ -15,8 +15,6 @@
 namespace reverie {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
 TEST(ModelTrainer, CountsFitsThatCameToTheirEnd) {
   const TransitionLayout layout{.obs_dim = 2, .act_dim = 1};
   ReplayBuffer data(layout, 100, torch::kCPU);
@@ -53,17 +51,22 @@ TEST(Standardizer, PutsInputsAndTargetsIntoTheirUnits) {
   EXPECT_LT(units.Inputs(x + 1e6).select(1, 1).abs().max().item<float>(), 1e-20);  // never varied: not seen
 
   const torch::Tensor targets = torch::tensor({{2.0F, 1e-4F, 5.0F}, {6.0F, 3e-4F, 5.0F}});
-  for (const double least_std : {1e-2, kInfinity}) {
-    units.FitTargets(targets, targets.abs().amax(0), least_std);
+  for (const bool plain : {true, false}) {
+    units.FitTargets(targets, targets.abs().amax(0), plain ? Standardizer::Plain{1e-2, 10} : Standardizer::Plain{});
     EXPECT_TRUE(torch::allclose(units.target_std(), torch::tensor({2.0F, 1e-4F, 0.0F}), 1e-5, 0));
     const torch::Tensor y = units.Scaled(targets);
-    const float first = least_std == kInfinity ? -1.0F : 2.0F;  // in its own units, or as it is
+    const float first = plain ? 2.0F : -1.0F;  // in its own units, or as it is
     EXPECT_FLOAT_EQ(y[0][0].item<float>(), first);
     EXPECT_NEAR(y[0][1].item<float>(), -1, 1e-3);
     EXPECT_EQ(y[0][2].item<float>(), 0);
     EXPECT_TRUE(torch::allclose(units.Target(y), targets, 1e-5, 0));
     EXPECT_EQ(units.Target(y + 100)[0][2].item<float>(), 5) << "a target that does not vary is exact";
   }
+  units.FitTargets(targets, targets.abs().amax(0), {.least = 1e-2, .most = 1.9});  // below the first one's 2
+  EXPECT_FLOAT_EQ(units.Scaled(targets)[0][0].item<float>(), -1);
+  const torch::Tensor calmer = targets * torch::tensor({0.5F, 1.0F, 1.0F});
+  units.FitTargets(calmer, calmer.abs().amax(0), {.least = 1e-2, .most = 1.9});
+  EXPECT_FLOAT_EQ(units.Scaled(calmer)[0][0].item<float>(), -1) << "it stays in its unit";
 }
 
 TEST(EarlyStopping, EveryMemberGetsItsBestWeightsBack) {

@@ -491,6 +491,30 @@ TEST(GaussianEnsemble, WhatDoesNotVaryIsPredictedExactlyAndSmallUnitsStaySmall) 
   }
 }
 
+// Two columns: what moves by the action, and a force that jumps about by hundreds, as contacts have it.
+TEST(GaussianEnsemble, ALargeTargetDoesNotDrownTheOthers) {
+  torch::Generator generator = MakeGenerator(Rng(5), torch::kCPU);
+  TransitionBatch rows = TransitionBatch::Empty({.obs_dim = 2, .act_dim = 1}, 1000, torch::kCPU);
+  rows.rows.zero_();
+  rows.action().uniform_(-1, 1, generator);
+  rows.obs().normal_(0, 1, generator).select(1, 1).mul_(300);
+  rows.next_obs().normal_(0, 300, generator);
+  rows.next_obs().select(1, 0).copy_(rows.obs().select(1, 0) + 0.3 * rows.action().select(1, 0));
+  ReplayBuffer data(rows.layout, rows.size(), torch::kCPU);
+  data.Add(rows);
+  for (const bool deterministic : {false, true}) {
+    GaussianEnsembleConfig config = SmallConfig();
+    config.deterministic = deterministic;
+    GaussianEnsemble model(config, {.layout = rows.layout}, Rng(1), torch::kCPU);
+    model.Fit(data, Rng(2));
+    const torch::Tensor error = MeanNextObs(model, rows.obs(), rows.action()) - rows.next_obs();
+    // 0.17 is the deviation of what the action does.
+    EXPECT_LT(error.select(1, 0).square().mean().sqrt().item<double>(), 0.05) << deterministic;
+    // What is predicted of the force is its mean, as there is nothing to know.
+    EXPECT_NEAR(error.select(1, 1).square().mean().sqrt().item<double>(), 300, 30) << deterministic;
+  }
+}
+
 // A state that was written before the targets' units were part of it.
 TEST(GaussianEnsemble, AnOlderStatePredictsAsItDid) {
   for (const bool normalize : {false, true}) {

@@ -2,7 +2,8 @@
 //
 //   member i:  y ~ N(mu_i(z), diag exp(l_i(z))),   z = ((s, a) - mean) / std over the training rows
 //   target = offset + scale y: y itself, or y in units of the training targets' deviation, with normalize_targets and
-//   where that is less than e^-5, the least noise that a new network predicts
+//   where that is less than e^-5, the least noise that a new network predicts, or more than 25,
+//   such as contact forces, whose squares would outweigh all others
 //   l = l_min + softplus(t - l_min),  t = l_max - softplus(l_max - raw)      softly bounded, bounds [1, D] learned
 //   loss = sum_i mean_{rows, dims} [ (mu_i - y)^2 exp(-l_i) + l_i ]
 //          + 0.01 (sum l_max - sum l_min) + sum_layers decay_layer 0.5 |W_layer|^2

@@ -21,9 +21,13 @@ class Standardizer {
 
   // Takes the inputs' statistics: [N, input_dim].
   void FitInputs(const torch::Tensor& inputs);
+  // Deviations between which a network predicts targets as they are.
+  struct Plain {
+    double least = 0, most = 0;  // least < std <= most; none: 0, 0
+  };
   // Takes the targets' statistics: [N, target_dim], with the magnitudes of their columns (StatisticsOfColumns). y is in
-  // units of the deviation where that is at most `least_std`; infinity: everywhere.
-  void FitTargets(const torch::Tensor& targets, const torch::Tensor& magnitudes, double least_std);
+  // units of the deviation but where that is plain; once above `most`, for good.
+  void FitTargets(const torch::Tensor& targets, const torch::Tensor& magnitudes, const Plain& plain);
 
   torch::Tensor Inputs(const torch::Tensor& x) const { return (x - input_mean_) / input_std_; }  // z
   // y of a target; 0 where the column does not vary.
