@@ -29,6 +29,7 @@ void IlqrControl::Config::Visit(Fields& fields) {
   });
   fields("model", model, "what is planned with");
   fields.Check([this] { return RewardMisfit(model.reward, env.id, env.maker.task_functions()); });
+  fields.Check([this] { return SeenMisfit(model, env); });
   fields.Check([this] {
     return model.learned() && model.card().is_coarse
                ? "precision: expected float32, as plans follow derivatives of the steps"

@@ -28,6 +28,7 @@ void Pets::Config::Visit(Fields& fields) {
          "v0.5: random data, open-loop plans; v1.0: data of the plans, open loop; v1.5: a plan anew at every step");
   fields("model", model, "what plans are imagined with");
   fields.Check([this] { return RewardMisfit(model.reward, env.id, env.maker.task_functions()); });
+  fields.Check([this] { return SeenMisfit(model, env); });
   fields.When(model.IsLearned(), [&] {
     fields("replay_capacity", replay_capacity, "real transitions kept", AtLeast(1));
     fields.Check([this] { return model.LacksOf(run.exploration_steps, replay_capacity); });

@@ -26,6 +26,12 @@ std::string TrajectoryMisfit(const ModelConfig& model, const EnvConfig& env) {
              : "";
 }
 
+std::string SeenMisfit(const ModelConfig& model, const EnvConfig& env) {
+  return model.learned() || env.observe.changes_nothing()
+             ? ""
+             : "kind: simulator plans from the environment's state; expected env.observe as it is by default";
+}
+
 PlanningModel::PlanningModel(const ModelConfig& config, const EnvMaker& env, const EnvSpec& spec,
                              int64_t replay_capacity, const Rng& rng, const torch::Device& device)
     : buffer({spec.obs_dim(), spec.act_dim()}, replay_capacity, device, 0, "replay_capacity"),

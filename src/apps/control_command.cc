@@ -32,6 +32,13 @@ struct LqrArguments {
   bool json = false;
 };
 
+EnvMaker OfState(const EnvConfig& env) {
+  if (!env.observe.changes_nothing()) {
+    throw std::invalid_argument("env.observe: is not read, as optimal control sees the simulator's state");
+  }
+  return env.maker;
+}
+
 std::vector<double> Values(const torch::Tensor& tensor) {
   const torch::Tensor flat = tensor.contiguous().flatten();
   return {flat.data_ptr<double>(), flat.data_ptr<double>() + flat.numel()};
@@ -58,7 +65,7 @@ std::string NumbersText(const std::vector<double>& numbers) {
 }
 
 void ControlByLqr(const LqrArguments& arguments, const EnvRegistry& envs) {
-  const EnvMaker maker = ReadEnv(arguments.env_id, arguments.sets, envs);
+  const EnvMaker maker = OfState(ReadEnv(arguments.env_id, arguments.sets, envs));
   const std::unique_ptr<Env> env = maker.make();
   std::vector<double> obs(env->spec().obs_low.size());
   RandomEngine rng = Rng(static_cast<uint64_t>(arguments.seed)).Split("lqr command").Engine();
@@ -118,7 +125,7 @@ void ControlByIlqr(const IlqrArguments& arguments, const EnvRegistry& envs) {
     section("replan_every", replan_every, "steps acted out by feedback before the plan is made anew", AtLeast(1));
     section.Check([&] { return replan_every <= config.horizon; }, "at most horizon");
   });
-  const EnvMaker maker = ReadEnv(arguments.env_id, arguments.sets, envs, fields);
+  const EnvMaker maker = OfState(ReadEnv(arguments.env_id, arguments.sets, envs, fields));
 
   const auto dynamics = std::make_shared<SimulatorDynamics>(maker, 1);
   const EnvSpec spec = maker.make()->spec();

@@ -43,8 +43,8 @@ TrainedRun LoadTrainedRun(const std::filesystem::path& run_directory, const EnvR
   return run;
 }
 
-EnvMaker ReadEnv(const std::string& env_id, const std::vector<ConfigAssignment>& sets, const EnvRegistry& envs,
-                 const Fields& more) {
+EnvConfig ReadEnv(const std::string& env_id, const std::vector<ConfigAssignment>& sets, const EnvRegistry& envs,
+                  const Fields& more) {
   ConfigDocument document = ConfigDocument::FromText("env: {id: \"" + envs.Find(env_id).id + "\"}", env_id);
   document.Set(sets);
   EnvConfig env(envs);
@@ -52,7 +52,7 @@ EnvMaker ReadEnv(const std::string& env_id, const std::vector<ConfigAssignment>&
   fields("env", env, "the environment");
   fields.Add(more);
   document.ReadInto(fields);
-  return env.maker;
+  return env;
 }
 
 std::string WhatHappened(const std::exception& error) {

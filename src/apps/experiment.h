@@ -29,8 +29,8 @@ TrainedRun LoadTrainedRun(const std::filesystem::path& run_directory, const EnvR
 
 // The environment that a command line names, with its --set env.options.NAME=VALUE and the like, which may set `more`
 // too: what else the command reads. Throws std::invalid_argument.
-EnvMaker ReadEnv(const std::string& env_id, const std::vector<ConfigAssignment>& sets, const EnvRegistry& envs,
-                 const Fields& more = {});
+EnvConfig ReadEnv(const std::string& env_id, const std::vector<ConfigAssignment>& sets, const EnvRegistry& envs,
+                  const Fields& more = {});
 
 // What an exception says to a user: one of LibTorch's without its stack, one of lack of memory with what may be
 // lowered.

@@ -113,10 +113,7 @@ void Record(const RecordArguments& arguments, const EnvRegistry& envs) {
   int64_t pictures = 0;
   for (int64_t episode = 0; episode < arguments.episodes; ++episode) {
     RandomEngine engine = rng.Split(static_cast<uint64_t>(episode)).Engine();
-    env->Reset(engine, obs);
-    if (const Env::States& starts = env->start_states(); !starts.empty()) {  // one after the other, as in an evaluation
-      env->SetState(starts[static_cast<size_t>(episode) % starts.size()], obs);
-    }
+    env->ResetInTurn(static_cast<size_t>(episode), engine, obs);
     if (memory) {
       memory->Reset(row);
     }

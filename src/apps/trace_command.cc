@@ -52,7 +52,7 @@ void AppendRow(int64_t step, const std::vector<double>& obs, const StepResult& r
 }
 
 void Trace(const TraceArguments& arguments, const EnvRegistry& envs) {
-  const std::unique_ptr<Env> env = ReadEnv(arguments.env_id, arguments.sets, envs).make();
+  const std::unique_ptr<Env> env = ReadEnv(arguments.env_id, arguments.sets, envs).maker.make();
   const EnvSpec& spec = env->spec();
   const std::vector<std::vector<double>> state = ReadRows(arguments.state_file, spec.state_names.size());
   if (state.size() != 1) {

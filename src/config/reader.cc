@@ -148,6 +148,16 @@ std::vector<std::string> SplitPath(std::string_view path) {
 // Whether the key says what its section's `options` are those of.
 bool ChoosesOptions(std::string_view path) { return path.ends_with(".id") || path.ends_with(".kind"); }
 
+// The keys of a section that mean something only with what its `id` or `kind` chose: options, and of an environment the
+// states that episodes begin in and which numbers of the observation are seen.
+std::vector<std::string> KeysOfTheChosen(const YAML::Node& section) {
+  std::vector<std::string> keys{"options", "start_states"};
+  if (const YAML::Node observe = section["observe"]; observe && observe["columns"] && observe["columns"].size() > 0) {
+    keys.emplace_back("observe");
+  }
+  return keys;
+}
+
 // The child of that key with the key's own mark, or an undefined node.
 std::pair<YAML::Node, YAML::Mark> Child(const YAML::Node& map, const std::string& key) {
   if (map.IsMap()) {
@@ -553,12 +563,14 @@ class Reader {
       return list;
     }
 
-    void operator()(bool* target) const {
-      *target = IsPlainScalar(node) && IsSpelt(node.Scalar(), "true");
-      if (!*target && !(IsPlainScalar(node) && IsSpelt(node.Scalar(), "false"))) {
-        Expected("true or false");
+    bool Boolean(const std::string& expected) const {
+      const bool is_true = IsPlainScalar(node) && IsSpelt(node.Scalar(), "true");
+      if (!is_true && !(IsPlainScalar(node) && IsSpelt(node.Scalar(), "false"))) {
+        Expected(expected);
       }
+      return is_true;
     }
+    void operator()(bool* target) const { *target = Boolean("true or false"); }
     void operator()(int64_t* target) const { *target = Number<int64_t>(node, AsInteger, "an integer"); }
     void operator()(double* target) const { *target = Number<double>(node, AsDouble, "a number"); }
     void operator()(std::string* target) const {
@@ -582,6 +594,9 @@ class Reader {
         Fail(place, path + ": no such file: " + file.string());
       }
       return name;
+    }
+    void operator()(std::optional<bool>* target) const {
+      *target = IsAuto() ? std::nullopt : std::optional(Boolean("auto, true or false"));
     }
     void operator()(std::optional<int64_t>* target) const {
       *target = IsAuto() ? std::nullopt : std::optional(Number<int64_t>(node, AsInteger, "auto or an integer"));
@@ -734,14 +749,17 @@ void ConfigDocument::Apply(const ConfigAssignment& assignment) {
     } else if (YAML::Dump(before) != YAML::Dump(value)) {
       override.chosen = state_->layers;
       override.instead_of_default = false;
-      if (YAML::Node options = YAML::Clone(node["options"]); options.IsMap() && options.size() > 0) {
-        options.SetStyle(YAML::EmitterStyle::Flow);
-        const std::string of = Join(prefix, "options");
-        state_->dropped.push_back(of + " " + FlowText(options) + " of " + FlowText(before) + " is dropped, as " + path +
-                                  " is now " + FlowText(value) + "; " + of + ".NAME=VALUE gives it its own");
+      for (const std::string& key : KeysOfTheChosen(node)) {
+        const std::string of = Join(prefix, key);
+        if (YAML::Node dropped = YAML::Clone(node[key]); dropped && dropped.size() > 0) {
+          dropped.SetStyle(YAML::EmitterStyle::Flow);
+          state_->dropped.push_back(of + " " + FlowText(dropped) + " of " + FlowText(before) + " is dropped, as " +
+                                    path + " is now " + FlowText(value) + "; " + of +
+                                    (dropped.IsMap() ? ".NAME=VALUE" : "=VALUE") + " gives it its own");
+        }
+        node.remove(key);
+        forget_below(of);
       }
-      node.remove("options");
-      forget_below(Join(prefix, "options"));
     }
   }
   override.where = where;

@@ -25,6 +25,7 @@ struct ValueOf {
   std::string operator()(const int64_t* v) const { return std::to_string(*v); }
   std::string operator()(const double* v) const { return ShortestDouble(*v); }
   std::string operator()(const std::string* v) const { return YamlText(*v); }
+  std::string operator()(const std::optional<bool>* v) const { return *v ? (**v ? "true" : "false") : "auto"; }
   std::string operator()(const std::optional<int64_t>* v) const { return *v ? std::to_string(**v) : "auto"; }
   std::string operator()(const std::optional<double>* v) const { return *v ? ShortestDouble(**v) : "auto"; }
   std::string operator()(const std::vector<int64_t>* v) const { return ListText(*v); }
@@ -48,6 +49,7 @@ struct TypeText {
   std::string operator()(const int64_t*) const { return "integer"; }
   std::string operator()(const double*) const { return "number"; }
   std::string operator()(const std::string*) const { return "text"; }
+  std::string operator()(const std::optional<bool>*) const { return "true, false or auto"; }
   std::string operator()(const std::optional<int64_t>*) const { return "integer or auto"; }
   std::string operator()(const std::optional<double>*) const { return "number or auto"; }
   std::string operator()(const std::vector<int64_t>*) const { return "list of integers"; }

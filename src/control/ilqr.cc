@@ -91,6 +91,10 @@ const char* Text(IlqrStatus status) {
   return "";
 }
 
+int64_t IlqrResult::Gains() const {
+  return std::count_if(iterations.begin(), iterations.end(), [](const IlqrIteration& one) { return one.alpha > 0; });
+}
+
 bool IsUsable(IlqrStatus status) { return status != IlqrStatus::kDiverged; }
 
 void IlqrPlan::Keep(const IlqrResult& result) {

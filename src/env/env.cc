@@ -43,6 +43,13 @@ void Env::Reset(RandomEngine& rng, std::span<double> obs) {
   }
 }
 
+void Env::ResetInTurn(size_t episode, RandomEngine& rng, std::span<double> obs) {
+  Reset(rng, obs);
+  if (!start_states_.empty()) {
+    DoSetState(start_states_[episode % start_states_.size()], obs);
+  }
+}
+
 void Env::SetStartStates(States states) {
   for (const std::vector<double>& state : states) {
     CheckStateSize(state.size());

@@ -13,6 +13,7 @@
 #include "early_stopping.h"
 #include "imagination.h"
 #include "reverie/core/log.h"
+#include "reverie/core/text.h"
 #include "reverie/data/column_statistics.h"
 
 namespace reverie {
@@ -22,7 +23,8 @@ constexpr double kInitialMaxLogVar = 0.5;
 constexpr double kInitialMinLogVar = -10;
 // Deviations of targets below that of the least noise that a new network can predict.
 const double kLeastNoise = std::exp(kInitialMinLogVar / 2);
-// Beyond it the squares of one target, such as a contact force, outweigh those of all that move by a few units.
+// The largest deviation beside which others are predicted in their own units: beyond it the squares of one target, such
+// as a contact force, outweigh those of all that move by a few units.
 constexpr double kLargestPlainTarget = 25;
 constexpr float kBoundPenalty = 0.01F;
 
@@ -127,8 +129,11 @@ void GaussianEnsembleConfig::Visit(Fields& fields) {
   fields.Check([this] { return max_epochs > 0 || holdout_ratio > 0; },
                "at least 1, as holdout_ratio 0 leaves nothing else to end a fit");
   fields("target", target, "what is predicted: the change of the observation, or the next one");
-  fields("normalize_targets", normalize_targets, "standardise every target dimension by the training split");
-  fields.Check([this] { return normalize_targets || regularise != Regularise::kPriorFunction; },
+  fields(
+      "normalize_targets", normalize_targets,
+      "every target is predicted in units of its deviation over the training rows; auto: where one of the first fit's "
+      "is above 25");
+  fields.Check([this] { return normalize_targets.value_or(false) || regularise != Regularise::kPriorFunction; },
                "true, as prior functions are in units of the targets' deviations");
   fields("deterministic", deterministic,
          "the networks predict the mean alone, by its square error; else mean and variance");
@@ -165,6 +170,7 @@ GaussianEnsemble::GaussianEnsemble(const GaussianEnsembleConfig& config, const M
       prior_(PriorOf(config, spec, rng, device)),
       elite_networks_(EliteShape(config, spec), config.precision, device),
       standardizer_(mlp_.shape().widths.front(), target_dim_, device),
+      normalizes_(config.normalize_targets),
       adam_(parameters_, config.learning_rate, DecayOf(config, mlp_, parameters_)),
       minibatch_("the ensemble's minibatch", device) {
   torch::Generator generator = MakeGenerator(rng.Split("init"), device);
@@ -287,10 +293,15 @@ GaussianEnsemble::FitRows GaussianEnsemble::Split(const TransitionBatch& all, to
     torch::Tensor of_obs = magnitudes.narrow(0, 0, spec_.layout.obs_dim);
     of_obs.copy_(torch::maximum(of_obs, ColumnMagnitudes(train.next_obs())));
   }
-  using Plain = Standardizer::Plain;
-  standardizer_.FitTargets(
-      targets, magnitudes,
-      config_.normalize_targets ? Plain{} : Plain{.least = kLeastNoise, .most = kLargestPlainTarget});
+  if (!normalizes_) {
+    const double largest = StatisticsOfColumns(targets, magnitudes).std.max().item<double>();
+    normalizes_ = largest > kLargestPlainTarget;
+    if (*normalizes_) {
+      LogInfo(Text("the model predicts every target in units of its deviation, as that of one is ",
+                   FixedText(largest, 0), " (model.normalize_targets: auto)"));
+    }
+  }
+  standardizer_.FitTargets(targets, magnitudes, *normalizes_ ? std::numeric_limits<double>::infinity() : kLeastNoise);
   FitRows fit{.train_inputs = standardizer_.Inputs(inputs),
               .train_targets = standardizer_.Scaled(targets),
               .holdout_inputs = standardizer_.Inputs(Inputs(holdout_.obs(), holdout_.action())),
@@ -497,7 +508,17 @@ void GaussianEnsemble::VisitState(StateVisitor& state) {
   if (prior_) {
     state("prior", *prior_);
   }
-  standardizer_.VisitState(state, /*scales_all=*/config_.normalize_targets);
+  standardizer_.VisitState(state, /*scales_all=*/config_.normalize_targets.value_or(false));
+  constexpr int64_t kUndecided = -1;
+  int64_t normalizes = normalizes_ ? int64_t{*normalizes_} : kUndecided;
+  if (!state.loading() || state.Has("normalizes")) {
+    state("normalizes", normalizes);
+  } else {  // an older version left targets in their own units
+    normalizes = standardizer_.knows_targets() ? 0 : kUndecided;
+  }
+  if (state.loading() && !config_.normalize_targets) {
+    normalizes_ = normalizes == kUndecided ? std::nullopt : std::optional(normalizes != 0);
+  }
   state("elites", elites_);
   state.Resizable("holdout", holdout_.rows);
   if (state.loading()) {

@@ -162,7 +162,7 @@ HomoscedasticEnsemble::FitRows HomoscedasticEnsemble::Split(const ReplayBuffer& 
   standardizer_.FitTargets(
       Targets(rows),
       spec_.learn_reward ? torch::cat({observed, ColumnMagnitudes(rows.reward().unsqueeze(1))}) : observed,
-      Standardizer::Plain{});
+      std::numeric_limits<double>::infinity());
   if (rows.size() <= kLeastHoldout) {
     throw std::runtime_error("the model needs at least " + std::to_string(kLeastHoldout + 1) +
                              " transitions to fit, got " + std::to_string(rows.size()));

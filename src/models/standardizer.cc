@@ -10,6 +10,9 @@ namespace {
 // What an input that does not vary is divided by.
 constexpr double kUnseen = 1e30;
 
+// Of a target. Unknown: it has not varied yet.
+enum Unit : int64_t { kUnknown, kItsOwn, kDeviation };
+
 }  // namespace
 
 Standardizer::Standardizer(int64_t input_dim, int64_t target_dim, const torch::Device& device)
@@ -18,7 +21,8 @@ Standardizer::Standardizer(int64_t input_dim, int64_t target_dim, const torch::D
       target_mean_(torch::zeros({target_dim}, torch::device(device))),
       target_std_(torch::ones({target_dim}, torch::device(device))),
       target_offset_(torch::zeros({target_dim}, torch::device(device))),
-      target_scale_(torch::ones({target_dim}, torch::device(device))) {}
+      target_scale_(torch::ones({target_dim}, torch::device(device))),
+      target_unit_(torch::full({target_dim}, int64_t{kUnknown}, torch::dtype(torch::kInt64).device(device))) {}
 
 void Standardizer::FitInputs(const torch::Tensor& inputs) {
   const ColumnStatistics columns = StatisticsOfColumns(inputs);
@@ -26,16 +30,19 @@ void Standardizer::FitInputs(const torch::Tensor& inputs) {
   input_std_.copy_(columns.std.masked_fill(columns.std == 0, kUnseen));
 }
 
-void Standardizer::FitTargets(const torch::Tensor& targets, const torch::Tensor& magnitudes, const Plain& plain) {
+void Standardizer::FitTargets(const torch::Tensor& targets, const torch::Tensor& magnitudes, double least_std) {
   const ColumnStatistics columns = StatisticsOfColumns(targets, magnitudes);
   target_mean_.copy_(columns.mean);
   target_std_.copy_(columns.std);
-  // A large one stays in its unit, which the networks have learned, where its deviation falls a little.
-  const torch::Tensor in_units =
-      (target_std_ <= plain.least).logical_or_(target_std_ > plain.most).logical_or_(target_scale_ > plain.most);
+  const torch::Tensor begins = (target_std_ != 0).logical_and_(target_unit_ == int64_t{kUnknown});
+  target_unit_.copy_(torch::where(begins, torch::where(target_std_ <= least_std, int64_t{kDeviation}, int64_t{kItsOwn}),
+                                  target_unit_));
+  const torch::Tensor in_units = (target_unit_ != int64_t{kItsOwn}).logical_or_(target_std_ == 0);
   target_offset_.copy_(target_mean_ * in_units);
   target_scale_.copy_(torch::where(in_units, target_std_, 1));
 }
+
+bool Standardizer::knows_targets() const { return (target_unit_ != int64_t{kUnknown}).any().item<bool>(); }
 
 torch::Tensor Standardizer::Scaled(const torch::Tensor& target) const {
   return (target - target_offset_) / ColumnUnits(target_scale_);
@@ -52,6 +59,13 @@ void Standardizer::VisitState(StateVisitor& state, bool scales_all) {
   } else if (scales_all) {
     target_offset_.copy_(target_mean_);
     target_scale_.copy_(target_std_);
+  }
+  if (!state.loading() || state.Has("target_unit")) {
+    state("target_unit", target_unit_);
+  } else {  // an older version: what the scales say; before a first fit deviations are 1
+    const torch::Tensor known = (target_scale_ != 0).logical_and_(target_std_ != 1);
+    target_unit_.copy_(torch::where(known, torch::where(target_scale_ == 1, int64_t{kItsOwn}, int64_t{kDeviation}),
+                                    int64_t{kUnknown}));
   }
 }
 

@@ -10,7 +10,6 @@ namespace reverie {
 void ICem::Options::Visit(Fields& fields) {
   fields("population", population, "candidates in the first iteration (P)", AtLeast(1));
   fields("elites", elites, "best candidates that the next are drawn around (K)", AtLeast(1));
-  fields.Check([this] { return elites <= population; }, "at most population");
   fields("iterations", iterations, "iterations for a decision", AtLeast(1));
   fields("alpha", alpha, "share of the old mean and deviation in the new ones",
          Range{.low = 0, .high = 1, .high_open = true});

@@ -61,15 +61,13 @@ struct IlqrPolicy::Plan {
   IlqrDamping damping;
   int64_t acted = 0;
 
-  bool there() const { return policy.u.defined(); }
-
   void Keep(const IlqrResult& result) {
     policy.Keep(result);
     damping = result.damping;
   }
 
   void VisitState(StateVisitor& state) {
-    bool is_there = there();
+    bool is_there = policy.HasTrajectory();
     state("there", is_there);
     if (is_there) {
       policy.VisitState(state);
@@ -128,8 +126,7 @@ class IlqrPolicy::Memory final : public PolicyMemory {
 
   // A plan made anew, which stands in `result`.
   void Count() {
-    const auto steps = std::count_if(result.iterations.begin(), result.iterations.end(),
-                                     [](const IlqrIteration& iteration) { return iteration.alpha > 0; });
+    const int64_t steps = result.Gains();
     ++made;
     gained += steps;
     not_improved += steps == 0 ? 1 : 0;
@@ -197,10 +194,10 @@ torch::Tensor IlqrPolicy::Next(Memory& memory, Plan& plan, const torch::Tensor& 
   ShootingProblem problem = problem_from_(obs, env);
   problem.horizon = config_.horizon;
   // Of a plan that was acted out whole nothing is left to go on from.
-  const bool spent = plan.there() && plan.acted == config_.horizon;
-  if (!plan.there() || spent) {
+  const bool spent = plan.policy.HasTrajectory() && plan.acted == config_.horizon;
+  if (!plan.policy.HasTrajectory() || spent) {
     Begin(memory, plan, problem, generator);
-    if (!plan.there()) {
+    if (!plan.policy.HasTrajectory()) {
       return torch::zeros({controls_}, torch::kFloat64);
     }
   } else if (plan.acted == schedule_.replan_every) {

@@ -1,6 +1,5 @@
 #include "reverie/planning/ilqs.h"
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <stdexcept>
@@ -20,11 +19,6 @@ double Advantage(const SequenceObjective& objective, const torch::Tensor& plan, 
     return std::numeric_limits<double>::quiet_NaN();
   }
   return std::isfinite(of_other) ? of_plan - of_other : std::numeric_limits<double>::infinity();
-}
-
-bool Gained(const IlqrResult& result) {
-  return std::any_of(result.iterations.begin(), result.iterations.end(),
-                     [](const IlqrIteration& one) { return one.alpha > 0; });
 }
 
 }  // namespace
@@ -75,7 +69,7 @@ torch::Tensor Ilqs::Optimize(const SequenceProblem& problem, torch::Generator& g
     if (Advantage(problem.objective, ResultPlanned(), Planned(), generator) >= 0) {
       plan_.Keep(result_);
       damping_ = result_.damping;
-      polished_ += Gained(result_) ? 1 : 0;
+      polished_ += result_.Gains() > 0 ? 1 : 0;
     } else {
       damping_.Raise(IlqrOptions());
     }

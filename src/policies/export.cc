@@ -682,7 +682,8 @@ void AppendOptions(const Fields& fields, const std::string& prefix, EnvOptions* 
             AppendOptions(*target, name + ".", options);
           } else if constexpr (std::is_same_v<Target, LateSection>) {
             AppendOptions(target(), name + ".", options);
-          } else if constexpr (std::is_same_v<Target, std::optional<int64_t>*> ||
+          } else if constexpr (std::is_same_v<Target, std::optional<bool>*> ||
+                               std::is_same_v<Target, std::optional<int64_t>*> ||
                                std::is_same_v<Target, std::optional<double>*>) {
             if (*target) {
               options->emplace_back(name, **target);

@@ -79,12 +79,9 @@ std::optional<EvalResult> Evaluator::Play(std::span<const double> state, const P
     }
     for (size_t i = 0; i < batch; ++i) {
       RandomEngine engine = rng.Split(first + i).Engine();
-      envs_[i]->Reset(engine, obs[i]);
-      const Env::States& starts = envs_[i]->start_states();
+      envs_[i]->ResetInTurn(first + i, engine, obs[i]);
       if (!state.empty()) {
         envs_[i]->SetState(state, obs[i]);
-      } else if (!starts.empty()) {
-        envs_[i]->SetState(starts[(first + i) % starts.size()], obs[i]);
       }
     }
     while (!running.empty()) {

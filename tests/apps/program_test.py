@@ -58,6 +58,12 @@ class BadInput(Case):
                                           "rollouts: an iteration takes 5 episodes of 20 env steps from each of 2 start states, 200 in all, and total_steps is 199"),
         "local models of observations": (TINY_LOCAL.replace("start_draws: 2", "start_draws: 2, observe: {frames: 2}"),
                                          "env: expected observe as it is by default, as local models see the simulator's state"),
+        "a planner in the simulator of observations": (
+            TINY_SIMULATOR.replace("-v0", "-v0, observe: {frames: 2}"),
+            "model.kind: simulator plans from the environment's state; expected env.observe as it is by default"),
+        "iLQR in the simulator of observations": (
+            TINY_ILQR_SIMULATOR.replace("-v0", "-v0, observe: {columns: [0]}"),
+            "model.kind: simulator plans from the environment's state; expected env.observe as it is by default"),
         "a measure that is constant": (re.sub(r"model: {[^}]*}", "model: {kind: homoscedastic, members: 2, hidden: [16, 16], weight_decay: [0, 0, 0], "
                                               "dropout: [0, 0, 0], patience: 1, retrain_every: 60}", TINY_PETS)
                                        + "uncertainty: {use: penalty, measure: max_aleatoric, coefficient: 1}\n",
@@ -383,6 +389,7 @@ class BadInput(Case):
                 ("--episodes 3 control lqr", "--episodes: expected after the command, as in reverie control lqr --episodes\n"),
                 ("--versio control lqr", "--versio: no such option; did you mean --version?"),
                 ("control lqr", "control lqr: --env is required"),
+                ("control lqr --env Pendulum-v1 --set env.observe.frames=2", "env.observe: is not read, as optimal control sees the simulator's state"),
                 ("control lqr --env Pendulum-v1 --stat 0", "--stat: no such option of control lqr; did you mean --state?"),
                 ("train=3", "train=3: no such command"),
                 ("--seed 3 train c.yaml", "--seed: expected after the command, as in reverie train --seed\n"),

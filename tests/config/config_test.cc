@@ -30,6 +30,7 @@ struct Outer {
   int64_t steps = 10;
   bool flag = false;
   Colour colour = Colour::kRed;
+  std::optional<bool> choice = true;
   std::optional<double> entropy;
   std::optional<int64_t> count = 3;
   std::optional<std::array<double, 2>> bounds;
@@ -42,6 +43,7 @@ struct Outer {
     fields("steps", steps, "how many", AtLeast(0));
     fields("flag", flag, "a flag");
     fields("colour", colour, "a colour");
+    fields("choice", choice, "a flag, or what the data say");
     fields("entropy", entropy, "a target");
     fields("count", count, "how many, or the usual", AtLeast(1));
     fields("bounds", bounds, "two numbers, or the usual");
@@ -101,7 +103,8 @@ TEST(Config, AnIntegerMayBeLeftOpen) {
 TEST(Config, ReadsEveryTypeAndKeepsDefaults) {
   Outer config;
   ConfigDocument document = ConfigDocument::FromText(
-      "id: x\nsteps: 1e3\nflag: true\ncolour: deep_blue\nentropy: -3\ncount: 2\nbounds: [-1, 2]\nlimits: [-.inf, "
+      "id: x\nsteps: 1e3\nflag: true\ncolour: deep_blue\nchoice: False\nentropy: -3\ncount: 2\nbounds: [-1, "
+      "2]\nlimits: [-.inf, "
       "2]\nlength: 4\n"
       "inner:\n  hidden: [8, 9, 10]\n",
       "f.yaml");
@@ -112,6 +115,7 @@ TEST(Config, ReadsEveryTypeAndKeepsDefaults) {
   EXPECT_EQ(config.steps, 1000);
   EXPECT_TRUE(config.flag);
   EXPECT_EQ(config.colour, Colour::kDeepBlue);
+  EXPECT_EQ(config.choice, false);
   EXPECT_EQ(config.entropy, -3);
   EXPECT_EQ(config.count, 2);
   EXPECT_EQ(config.bounds, (std::array<double, 2>{-1, 2}));
@@ -204,6 +208,8 @@ TEST(Config, ErrorsNameFileLineKeyAndWhatWasExpected) {
   EXPECT_EQ(ErrorOf("id: x\nsteps: 99999999999999999999\n"),
             "f.yaml:2: steps: expected an integer at least 0, got 99999999999999999999");
   EXPECT_EQ(ErrorOf("id: x\ncount: 0\n"), "f.yaml:2: count: expected auto or an integer at least 1, got 0");
+  EXPECT_EQ(ErrorOf("id: x\nchoice: auto\n"), "");
+  EXPECT_EQ(ErrorOf("id: x\nchoice: 1\n"), "f.yaml:2: choice: expected auto, true or false, got 1");
   EXPECT_EQ(ErrorOf("id: x\nbounds: [1]\n"), "f.yaml:2: bounds: expected a list of 2 numbers, got [1]");
   EXPECT_EQ(ErrorOf("id: x\ncount: 1.5\n"), "f.yaml:2: count: expected auto or an integer at least 1, got 1.5");
   EXPECT_EQ(ErrorOf("id: x\nflag: yes\n"), "f.yaml:2: flag: expected true or false, got yes");
@@ -422,6 +428,28 @@ TEST(ConfigDocument, AnotherKindDropsTheOptionsOfTheOne) {
   EXPECT_THAT(document.Dropped(),
               testing::ElementsAre("env.options {repeat: 2, skip: 1} of a is dropped, as env.id is now b; "
                                    "env.options.NAME=VALUE gives it its own"));
+
+  // Start states and columns are of one environment, how many frames are seen is not.
+  ConfigDocument seen = ConfigDocument::FromText(
+      "env:\n  id: a\n  start_states:\n    - [1, 2]\n  observe:\n    columns: [0]\n    frames: 2\n", "c.yaml");
+  seen.Set({{"env.observe.frames=3", ""}, {"env.id=b", ""}});
+  EXPECT_THAT(seen.Dropped(),
+              testing::ElementsAre("env.start_states [[1, 2]] of a is dropped, as env.id is now b; "
+                                   "env.start_states=VALUE gives it its own",
+                                   "env.observe {columns: [0], frames: 2} of a is dropped, as env.id is "
+                                   "now b; env.observe.NAME=VALUE gives it its own"));
+  seen.Set("env.id=c");
+  EXPECT_EQ(seen.Dropped().size(), 2U);
+  std::string id;
+  int64_t frames = 1;
+  Fields fields;
+  fields.Section("env", "", [&](Fields& section) {
+    section.Required("id", id, "");
+    section.Section("observe", "", [&](Fields& observe) { observe("frames", frames, "", AtLeast(1)); });
+  });
+  seen.ReadInto(fields);
+  EXPECT_EQ(id, "c");
+  EXPECT_EQ(frames, 3);
 }
 
 struct NutMaker {

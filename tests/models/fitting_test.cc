@@ -15,6 +15,11 @@
 namespace reverie {
 namespace {
 
+using testing::ElementsAre;
+using testing::FloatEq;
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
 TEST(ModelTrainer, CountsFitsThatCameToTheirEnd) {
   const TransitionLayout layout{.obs_dim = 2, .act_dim = 1};
   ReplayBuffer data(layout, 100, torch::kCPU);
@@ -51,22 +56,49 @@ TEST(Standardizer, PutsInputsAndTargetsIntoTheirUnits) {
   EXPECT_LT(units.Inputs(x + 1e6).select(1, 1).abs().max().item<float>(), 1e-20);  // never varied: not seen
 
   const torch::Tensor targets = torch::tensor({{2.0F, 1e-4F, 5.0F}, {6.0F, 3e-4F, 5.0F}});
-  for (const bool plain : {true, false}) {
-    units.FitTargets(targets, targets.abs().amax(0), plain ? Standardizer::Plain{1e-2, 10} : Standardizer::Plain{});
-    EXPECT_TRUE(torch::allclose(units.target_std(), torch::tensor({2.0F, 1e-4F, 0.0F}), 1e-5, 0));
-    const torch::Tensor y = units.Scaled(targets);
-    const float first = plain ? 2.0F : -1.0F;  // in its own units, or as it is
+  for (const double least_std : {1e-2, kInfinity}) {
+    Standardizer of_targets(2, 3, torch::kCPU);
+    of_targets.FitTargets(targets, targets.abs().amax(0), least_std);
+    EXPECT_TRUE(torch::allclose(of_targets.target_std(), torch::tensor({2.0F, 1e-4F, 0.0F}), 1e-5, 0));
+    const torch::Tensor y = of_targets.Scaled(targets);
+    const float first = least_std == kInfinity ? -1.0F : 2.0F;  // in its own units, or as it is
     EXPECT_FLOAT_EQ(y[0][0].item<float>(), first);
     EXPECT_NEAR(y[0][1].item<float>(), -1, 1e-3);
     EXPECT_EQ(y[0][2].item<float>(), 0);
-    EXPECT_TRUE(torch::allclose(units.Target(y), targets, 1e-5, 0));
-    EXPECT_EQ(units.Target(y + 100)[0][2].item<float>(), 5) << "a target that does not vary is exact";
+    EXPECT_TRUE(torch::allclose(of_targets.Target(y), targets, 1e-5, 0));
+    EXPECT_EQ(of_targets.Target(y + 100)[0][2].item<float>(), 5) << "a target that does not vary is exact";
   }
-  units.FitTargets(targets, targets.abs().amax(0), {.least = 1e-2, .most = 1.9});  // below the first one's 2
-  EXPECT_FLOAT_EQ(units.Scaled(targets)[0][0].item<float>(), -1);
-  const torch::Tensor calmer = targets * torch::tensor({0.5F, 1.0F, 1.0F});
-  units.FitTargets(calmer, calmer.abs().amax(0), {.least = 1e-2, .most = 1.9});
-  EXPECT_FLOAT_EQ(units.Scaled(calmer)[0][0].item<float>(), -1) << "it stays in its unit";
+}
+
+// Deviations that pass the threshold from one fit to the next: what a network has learned keeps its meaning.
+TEST(Standardizer, ATargetKeepsTheUnitThatItBeganWith) {
+  struct {
+    Standardizer units{1, 3, torch::kCPU};
+    void VisitState(StateVisitor& visitor) { units.VisitState(visitor, /*scales_all=*/false); }
+  } state;
+  const auto two_rows = [](std::vector<float> deviations) {
+    const torch::Tensor column = torch::tensor(deviations);
+    return torch::stack({-column, column});
+  };
+  const auto scale_after = [&](std::vector<float> deviations) {
+    const torch::Tensor rows = two_rows(std::move(deviations));
+    state.units.FitTargets(rows, rows.abs().amax(0), 0.1);
+    const torch::Tensor scale = state.units.target_scale();
+    return std::vector<float>{scale.data_ptr<float>(), scale.data_ptr<float>() + 3};
+  };
+  // One that begins below, one that begins above, and one that varies from the second fit on.
+  EXPECT_THAT(scale_after({0.05F, 2, 0}), ElementsAre(FloatEq(0.05F), FloatEq(1.0F), FloatEq(0.0F)));
+  EXPECT_THAT(scale_after({0.5F, 0.02F, 0.03F}), ElementsAre(FloatEq(0.5F), FloatEq(1.0F), FloatEq(0.03F)));
+  EXPECT_THAT(scale_after({4, 0.02F, 4}), ElementsAre(FloatEq(4.0F), FloatEq(1.0F), FloatEq(4.0F)));
+  EXPECT_THAT(scale_after({0, 0, 4}), ElementsAre(FloatEq(0.0F), FloatEq(0.0F), FloatEq(4.0F)));
+
+  TensorFile values = SaveState(state).values();
+  values.tensors.erase("target_unit");  // as versions before it was kept
+  StateTree older(values, {});
+  LoadState(older, state);
+  EXPECT_THAT(scale_after({1, 1, 1}), ElementsAre(FloatEq(1.0F), FloatEq(1.0F), FloatEq(1.0F)));
+  EXPECT_THAT(scale_after({0.05F, 0.05F, 0.05F}), ElementsAre(FloatEq(1.0F), FloatEq(1.0F), FloatEq(0.05F)))
+      << "of those that rested nothing is known";
 }
 
 TEST(EarlyStopping, EveryMemberGetsItsBestWeightsBack) {

@@ -515,6 +515,48 @@ TEST(GaussianEnsemble, ALargeTargetDoesNotDrownTheOthers) {
   }
 }
 
+// The first fit decides, whatever the deviations of later ones are, of a run that is resumed too.
+TEST(GaussianEnsemble, WhetherTargetsAreNormalisedIsDecidedOnce) {
+  const auto data_of = [](float deviation) {
+    torch::Generator generator = MakeGenerator(Rng(5), torch::kCPU);
+    ReplayBuffer data(kLayout, 300, torch::kCPU);
+    TransitionBatch rows = TransitionBatch::Empty(kLayout, 300, torch::kCPU);
+    rows.rows.normal_(0, 1, generator);
+    rows.next_obs().select(1, 0).mul_(deviation);
+    data.Add(rows);
+    return data;
+  };
+  for (const bool large_first : {true, false}) {
+    GaussianEnsembleConfig config = SmallConfig();
+    config.max_epochs = 1;
+    GaussianEnsemble model(config, {.layout = kLayout}, Rng(1), torch::kCPU);
+    // Of a fit that is stopped nothing is decided.
+    EXPECT_FALSE(model.Fit(data_of(large_first ? 1 : 100), Rng(2), [] { return true; }).has_value());
+    model.Fit(data_of(large_first ? 100 : 1), Rng(2));
+    const auto scales = [](const GaussianEnsemble& of) { return of.elite_parts().standardizer.target_scale(); };
+    const torch::Tensor plain = torch::ones({kLayout.obs_dim});
+    EXPECT_EQ(torch::equal(scales(model), plain), !large_first);
+    GaussianEnsemble resumed(config, {.layout = kLayout}, Rng(9), torch::kCPU);
+    StateTree state = SaveState(model);
+    LoadState(state, resumed);
+    for (GaussianEnsemble* one : {&model, &resumed}) {
+      one->Fit(data_of(large_first ? 1 : 100), Rng(3));
+      EXPECT_EQ(torch::equal(scales(*one), plain), !large_first);
+      one->Fit(data_of(large_first ? 1 : 100), Rng(4));
+      EXPECT_EQ(torch::equal(scales(*one), plain), !large_first) << "and again";
+    }
+    EXPECT_TRUE(torch::equal(SaveState(model).values().tensors.at("parameters"),
+                             SaveState(resumed).values().tensors.at("parameters")));
+  }
+  // One that is told does not ask the data.
+  GaussianEnsembleConfig told = SmallConfig();
+  told.max_epochs = 1;
+  told.normalize_targets = false;
+  GaussianEnsemble model(told, {.layout = kLayout}, Rng(1), torch::kCPU);
+  model.Fit(data_of(100), Rng(2));
+  EXPECT_TRUE(torch::equal(model.elite_parts().standardizer.target_scale(), torch::ones({kLayout.obs_dim})));
+}
+
 // A state that was written before the targets' units were part of it.
 TEST(GaussianEnsemble, AnOlderStatePredictsAsItDid) {
   for (const bool normalize : {false, true}) {
@@ -527,6 +569,8 @@ TEST(GaussianEnsemble, AnOlderStatePredictsAsItDid) {
     TensorFile values = SaveState(model).values();
     values.tensors.erase("target_offset");
     values.tensors.erase("target_scale");
+    values.tensors.erase("target_unit");
+    values.tensors.erase("normalizes");
     StateTree older(values, {});
     GaussianEnsemble loaded(config, {.layout = kLayout}, Rng(5), torch::kCPU);
     LoadState(older, loaded);

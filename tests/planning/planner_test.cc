@@ -226,14 +226,12 @@ TEST(PlannerConfig, AnUnknownKindIsAnsweredWithTheKnownOnes) {
       testing::ThrowsMessage<std::invalid_argument>(
           testing::HasSubstr("kind: expected one of random_shooting, cem, icem, mppi, gradient, ilqs, got sem")));
   EXPECT_THROW(Make("{kind: cem, options: {restarts: 3}}", {2, 1}), std::invalid_argument);
-  for (const std::string kind : {"cem", "icem"}) {
-    EXPECT_THAT(
-        [&] {
-          Make("{kind: " + kind + ", options: {population: 10, elites: 11}}", {2, 1});
-        },
-        testing::ThrowsMessage<std::invalid_argument>(
-            testing::HasSubstr("options.elites: expected at most population, got 11")));
-  }
+  EXPECT_THAT(
+      [] {
+        Make("{kind: cem, options: {population: 10, elites: 11}}", {2, 1});
+      },
+      testing::ThrowsMessage<std::invalid_argument>(
+          testing::HasSubstr("options.elites: expected at most population, got 11")));
 }
 
 TEST(Mppi, TheDeviationOfItsCandidatesIsSigmaAtEveryStep) {

@@ -20,6 +20,9 @@ ModelDefaults PlanningModelDefaults();
 // Why iLQR cannot follow trajectories in that model of the task, or "". A model's precision is not looked at.
 std::string TrajectoryMisfit(const ModelConfig& model, const EnvConfig& env);
 
+// Why plans cannot see of the task what env.observe says, or "": those in the simulator see its state.
+std::string SeenMisfit(const ModelConfig& model, const EnvConfig& env);
+
 struct PlanningModel {
   PlanningModel(const ModelConfig& config, const EnvMaker& env, const EnvSpec& spec, int64_t replay_capacity,
                 const Rng& rng, const torch::Device& device);

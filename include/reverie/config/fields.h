@@ -66,10 +66,10 @@ struct Condition {
 };
 
 struct Field {
-  using Target = std::variant<bool*, int64_t*, double*, std::string*, std::optional<int64_t>*, std::optional<double>*,
-                              std::optional<std::array<double, 2>>*, std::vector<int64_t>*, std::vector<double>*,
-                              std::vector<std::vector<double>>*, std::array<double, 2>*, LengthSchedule*, EnumTarget,
-                              AnyYaml, std::shared_ptr<Fields>, LateSection>;
+  using Target = std::variant<bool*, int64_t*, double*, std::string*, std::optional<bool>*, std::optional<int64_t>*,
+                              std::optional<double>*, std::optional<std::array<double, 2>>*, std::vector<int64_t>*,
+                              std::vector<double>*, std::vector<std::vector<double>>*, std::array<double, 2>*,
+                              LengthSchedule*, EnumTarget, AnyYaml, std::shared_ptr<Fields>, LateSection>;
   // A condition beyond type and range, checked once this field has its value: returns what is wrong, or "".
   using Check = std::function<std::string()>;
 
@@ -100,9 +100,9 @@ class Fields {
   }
 
   // Adds one field. T: bool, int64_t, double, std::string, vectors of int64_t or double, a vector of vectors of
-  // double, std::array<double, 2> (from low to high), std::optional of int64_t, double or such an array ("auto" in YAML
-  // where empty), LengthSchedule
-  // ([a, b, x, y] or one number), an enum with EnumNames, or a struct with Visit (a section).
+  // double, std::array<double, 2> (from low to high), std::optional of bool, int64_t, double or such an array ("auto"
+  // in YAML where empty), LengthSchedule ([a, b, x, y] or one number), an enum with EnumNames, or a struct with Visit
+  // (a section).
   template <class T>
   void operator()(std::string_view name, T& value, std::string_view doc, Range range = {}) {
     list_.push_back({.name = std::string(name), .target = MakeTarget(value), .doc = std::string(doc), .range = range});

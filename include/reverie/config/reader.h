@@ -43,16 +43,17 @@ class ConfigDocument {
 
   // Applies a layer of one "a.b=VALUE", VALUE in YAML. Messages about it name `origin` as its place, or "--set
   // a.b=VALUE" where that is empty. Another `id` or `kind` than the section had drops its `options`, which were the
-  // other's; when the document is read, another than the default drops those that earlier layers gave, and so does each
-  // change of a kind with keys beside it that both kinds have (Choice). Throws std::invalid_argument where the text has
-  // no such form or a.b passes through something that is not a map.
+  // other's, and of `env` start_states and an observe with columns; when the document is read, another than the default
+  // drops those that earlier layers gave, and so does each change of a kind with keys beside it that both kinds have
+  // (Choice). Throws std::invalid_argument where the text has no such form or a.b passes through something that is not
+  // a map.
   void Set(std::string_view assignment, std::string_view origin = "");
 
   // Applies a layer of several that are meant together, in whatever order: options go to the id or kind that is given
   // with them.
   void Set(std::vector<ConfigAssignment> assignments);
 
-  // A sentence for each section whose `options` a layer has dropped.
+  // A sentence for each key that a layer has dropped with what it belonged to.
   const std::vector<std::string>& Dropped() const;
 
   // Says that the file is a resolved config of `version`, "Reverie 0.1.0". ReadInto then leaves out what of the file

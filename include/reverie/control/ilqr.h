@@ -91,6 +91,9 @@ struct IlqrResult {
   double cost = 0;
   IlqrDamping damping;  // to go on with; after kRegularisationLimit the one given
   std::vector<IlqrIteration> iterations;
+
+  // Iterations whose step gained.
+  int64_t Gains() const;
 };
 
 // A trajectory and the gains that keep near it, or controls alone: the other two are undefined.

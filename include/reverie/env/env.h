@@ -57,6 +57,10 @@ class Env {
   // Draws a start state, of those set where there are any, and writes its observation: obs [obs_dim].
   void Reset(RandomEngine& rng, std::span<double> obs);
 
+  // The same for the episode of that number in a series: of states set, where there are any, it takes one after the
+  // other.
+  void ResetInTurn(size_t episode, RandomEngine& rng, std::span<double> obs);
+
   // Advances one step. action [act_dim] in the env's own bounds, not clipped; writes obs [obs_dim].
   // Throws std::runtime_error where the simulation became unstable or an observation or reward is not finite.
   StepResult Step(std::span<const double> action, std::span<double> obs);

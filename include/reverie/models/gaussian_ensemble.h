@@ -1,9 +1,8 @@
 // Bootstrap ensemble of probabilistic neural networks.
 //
 //   member i:  y ~ N(mu_i(z), diag exp(l_i(z))),   z = ((s, a) - mean) / std over the training rows
-//   target = offset + scale y: y itself, or y in units of the training targets' deviation, with normalize_targets and
-//   where that is less than e^-5, the least noise that a new network predicts, or more than 25,
-//   such as contact forces, whose squares would outweigh all others
+//   target = offset + scale y: y itself, or y in units of the training targets' deviation with normalize_targets, and
+//   where the deviation is at most e^-5, the least noise that a new network predicts
 //   l = l_min + softplus(t - l_min),  t = l_max - softplus(l_max - raw)      softly bounded, bounds [1, D] learned
 //   loss = sum_i mean_{rows, dims} [ (mu_i - y)^2 exp(-l_i) + l_i ]
 //          + 0.01 (sum l_max - sum l_min) + sum_layers decay_layer 0.5 |W_layer|^2
@@ -21,6 +20,10 @@
 //                    member that is drawn once and never trained (Osband et al. 2018). An imagined step costs up to
 //                    four times as much, both networks being one of twice the width; a fit holds N targets for each
 //                    member
+//
+// `normalize_targets: auto` is decided by the first fit and kept: true where a deviation is above 25, as beside contact
+// forces of hundreds the errors of all other targets, rewards among them where they are learned, would count for
+// nothing. Losses and hold-out errors that a fit reports are of y.
 //
 // A target that does not vary over the training rows is predicted exactly, with variance 0, and an input that does not
 // vary is not shown to the networks (models/standardizer.h): a goal that an observation repeats stays where it is in
@@ -80,7 +83,7 @@ struct GaussianEnsembleConfig {
   int64_t patience = 5;
   int64_t max_epochs = 0;
   ModelTarget target = ModelTarget::kDelta;
-  bool normalize_targets = false;
+  std::optional<bool> normalize_targets;
   bool deterministic = false;
   Precision precision = Precision::kFloat32;
 
@@ -181,6 +184,7 @@ class GaussianEnsemble final : public DynamicsModel {
   std::optional<PriorFunctions> prior_;
   HypothesisNetworks elite_networks_;  // copies of the elites, best first
   Standardizer standardizer_;
+  std::optional<bool> normalizes_;  // whether every target is in units of its deviation; none before a fit decides it
   Adam adam_;
   // For whole minibatches, and for an epoch's last, smaller one.
   EnsembleMlp::Tape tape_, tail_tape_;

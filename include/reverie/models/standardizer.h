@@ -1,7 +1,9 @@
 // The units in which a model's networks see inputs and predict targets, taken from the rows of a fit.
 //
 //   z = (x - mean) / std        over the rows, column by column
-//   target = offset + scale y   y itself (offset 0, scale 1), or y in units of the targets' deviation
+//   target = offset + scale y   y itself (offset 0, scale 1), or y in units of the targets' deviation; which of them is
+//                               said by the first rows over which the column varies, as networks that go on from one
+//                               fit to the next have learned y
 //
 // A column that does not vary over the rows (data/column_statistics.h): a target is predicted exactly, its scale being
 // 0 and its offset its value; an input is divided by so much that the networks, which never learned what it does, do
@@ -21,13 +23,12 @@ class Standardizer {
 
   // Takes the inputs' statistics: [N, input_dim].
   void FitInputs(const torch::Tensor& inputs);
-  // Deviations between which a network predicts targets as they are.
-  struct Plain {
-    double least = 0, most = 0;  // least < std <= most; none: 0, 0
-  };
   // Takes the targets' statistics: [N, target_dim], with the magnitudes of their columns (StatisticsOfColumns). y is in
-  // units of the deviation but where that is plain; once above `most`, for good.
-  void FitTargets(const torch::Tensor& targets, const torch::Tensor& magnitudes, const Plain& plain);
+  // units of the deviation where that is at most `least_std`; infinity: everywhere.
+  void FitTargets(const torch::Tensor& targets, const torch::Tensor& magnitudes, double least_std);
+
+  // Whether targets were seen that vary.
+  bool knows_targets() const;
 
   torch::Tensor Inputs(const torch::Tensor& x) const { return (x - input_mean_) / input_std_; }  // z
   // y of a target; 0 where the column does not vary.
@@ -48,6 +49,7 @@ class Standardizer {
   torch::Tensor input_mean_, input_std_;
   torch::Tensor target_mean_, target_std_;
   torch::Tensor target_offset_, target_scale_;
+  torch::Tensor target_unit_;  // [target_dim] int64: kUnknown, kItsOwn or kDeviation
 };
 
 }  // namespace reverie
