@@ -136,6 +136,10 @@ void Dhmbpo::Iteration::VisitState(StateVisitor& state) {
   state("until_rollout", until_rollout);
 }
 
+std::optional<Algorithm::LearnedModel> Dhmbpo::learned_model() const {
+  return LearnedModel{*model_, model_trainer_.UnseenOf(env_buffer_)};
+}
+
 void Dhmbpo::VisitState(StateVisitor& state) {
   state("collector", collector_);
   state("env_buffer", env_buffer_);

@@ -121,6 +121,11 @@ std::vector<std::filesystem::path> IlqrControl::Export(const std::filesystem::pa
                : "model.kind: a planner in the simulator cannot be exported");
 }
 
+std::optional<Algorithm::LearnedModel> IlqrControl::learned_model() const {
+  return learned_ ? std::optional(LearnedModel{*learned_->model, learned_->trainer.UnseenOf(learned_->buffer)})
+                  : std::nullopt;
+}
+
 void IlqrControl::VisitState(StateVisitor& state) {
   state("collector", collector_);
   if (learned_) {

@@ -157,6 +157,10 @@ std::vector<std::filesystem::path> Mbpo::Export(const std::filesystem::path& tor
   return ExportActor(learner_.actor(), collector_.spec(), config_.env, torchscript);
 }
 
+std::optional<Algorithm::LearnedModel> Mbpo::learned_model() const {
+  return learned_ ? std::optional(LearnedModel{*learned_->model, model_trainer_.UnseenOf(env_buffer_)}) : std::nullopt;
+}
+
 void Mbpo::VisitState(StateVisitor& state) {
   state("collector", collector_);
   state("env_buffer", env_buffer_);
@@ -167,7 +171,7 @@ void Mbpo::VisitState(StateVisitor& state) {
     state("snapshots", simulator_->snapshots);
     state("rollout", simulator_->rollout);
   }
-  if (model_buffer_) {
+  if (model_buffer_ && !state.to_act()) {
     state("model_buffer", *model_buffer_);
   }
   state("learner", learner_);

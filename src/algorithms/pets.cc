@@ -170,6 +170,11 @@ std::vector<std::filesystem::path> Pets::Export(const std::filesystem::path& tor
   return {torchscript};
 }
 
+std::optional<Algorithm::LearnedModel> Pets::learned_model() const {
+  return learned_ ? std::optional(LearnedModel{*learned_->model, learned_->trainer.UnseenOf(learned_->buffer)})
+                  : std::nullopt;
+}
+
 void Pets::VisitState(StateVisitor& state) {
   state.Moved("planner", "collector/memory");
   state("collector", collector_);

@@ -105,6 +105,10 @@ std::vector<std::filesystem::path> Svg::Export(const std::filesystem::path& torc
   return ExportActor(learner_.actor(), collector_.spec(), config_.env, torchscript);
 }
 
+std::optional<Algorithm::LearnedModel> Svg::learned_model() const {
+  return model_ ? std::optional(LearnedModel{*model_, model_trainer_.UnseenOf(env_buffer_)}) : std::nullopt;
+}
+
 void Svg::VisitState(StateVisitor& state) {
   state("collector", collector_);
   state("env_buffer", env_buffer_);

@@ -26,6 +26,9 @@ void AddTrainCommand(CLI::App& program, const EnvRegistry& envs);
 // reverie eval RUN_DIR [--episodes N] [--seed S] [--json]
 void AddEvalCommand(CLI::App& program, const EnvRegistry& envs);
 
+// reverie model RUN_DIR [--data RUN_DIR] [--rows N] [--seed S] [--targets] [--json]
+void AddModelCommand(CLI::App& program, const EnvRegistry& envs);
+
 // reverie export RUN_DIR --out FILE
 void AddExportCommand(CLI::App& program, const EnvRegistry& envs);
 

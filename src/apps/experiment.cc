@@ -24,7 +24,7 @@ AlgorithmMaker ReadExperiment(const std::filesystem::path& file, const std::vect
   return ReadAlgorithm(document, envs);
 }
 
-TrainedRun LoadTrainedRun(const std::filesystem::path& run_directory, const EnvRegistry& envs) {
+TrainedRun LoadTrainedRun(const std::filesystem::path& run_directory, const EnvRegistry& envs, bool with_rows) {
   const RunDirectory directory = RunDirectory::Open(run_directory);
   if (RunDirectory::InUse(run_directory) && !CheckpointFolder::HasAny(directory.checkpoint_path())) {
     throw std::invalid_argument(run_directory.string() + " is being trained and has no checkpoint yet");
@@ -37,7 +37,8 @@ TrainedRun LoadTrainedRun(const std::filesystem::path& run_directory, const EnvR
   const int64_t threads = run.maker.run().NamedThreads().value_or(directory.record().facts.threads);
   UseThreads(StartableThreads(std::clamp<int64_t>(threads, 1, UsableCores())));
   run.algorithm = run.maker.make(torch::kCPU);
-  Checkpoint checkpoint = CheckpointFolder::LoadWithoutRows(directory.checkpoint_path());
+  Checkpoint checkpoint = with_rows ? CheckpointFolder::Load(directory.checkpoint_path())
+                                    : CheckpointFolder::LoadWithoutRows(directory.checkpoint_path());
   StateVisitor visitor = StateVisitor::LoadingToAct(checkpoint.state);
   visitor("algorithm", *run.algorithm);
   return run;

@@ -18,14 +18,14 @@ AlgorithmMaker ReadExperiment(const std::filesystem::path& file, const std::vect
                               const EnvRegistry& envs);
 
 // The algorithm of a run with the state of its newest checkpoint, on the CPU with the threads that it was trained with,
-// or as many as this process has cores.
+// or as many as this process has cores: to act with, or `with_rows` with its real transitions too.
 // Warns of files that have changed since it was begun. Throws std::invalid_argument where the folder is no run or has
 // no checkpoint.
 struct TrainedRun {
   AlgorithmMaker maker;
   std::unique_ptr<Algorithm> algorithm;
 };
-TrainedRun LoadTrainedRun(const std::filesystem::path& run_directory, const EnvRegistry& envs);
+TrainedRun LoadTrainedRun(const std::filesystem::path& run_directory, const EnvRegistry& envs, bool with_rows = false);
 
 // The environment that a command line names, with its --set env.options.NAME=VALUE and the like, which may set `more`
 // too: what else the command reads. Throws std::invalid_argument.

@@ -149,6 +149,7 @@ int RunCommand(int argc, char** argv, const EnvRegistry& envs) {
   AddSweepCommand(program, envs);
   AddCompareCommand(program, envs);
   AddEvalCommand(program, envs);
+  AddModelCommand(program, envs);
   AddExportCommand(program, envs);
   AddRecordCommand(program, envs);
   AddConfigCommand(program, envs);

@@ -93,10 +93,11 @@ void Record(const RecordArguments& arguments, const EnvRegistry& envs) {
   }
   std::optional<Imagination> imagination;
   if (arguments.imagine > 0) {
-    if (run.algorithm->model() == nullptr) {
+    const std::optional<Algorithm::LearnedModel> learned = run.algorithm->learned_model();
+    if (!learned) {
       throw std::invalid_argument("--imagine: " + arguments.run_dir + " learned no model to imagine with");
     }
-    imagination.emplace(*run.algorithm->model(), run.maker.env().maker.make(), arguments.imagine);
+    imagination.emplace(learned->model, run.maker.env().maker.make(), arguments.imagine);
   }
   MujocoRenderer renderer(env->mujoco()->model(), arguments.render);
   const int64_t width = arguments.render.width * (imagination ? 2 : 1);

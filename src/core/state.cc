@@ -188,11 +188,11 @@ void StateVisitor::operator()(std::string_view name, StoredRows& value) {
     tree_.rows_[path] = value;
     return;
   }
-  if (mode_ == Mode::kLoadToAct) {
+  const auto found = tree_.rows_.find(path);
+  if (found == tree_.rows_.end() && mode_ == Mode::kLoadToAct) {
     value = {};
     return;
   }
-  const auto found = tree_.rows_.find(path);
   if (found == tree_.rows_.end()) {
     throw std::runtime_error("the checkpoint has no " + path);
   }

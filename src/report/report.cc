@@ -13,6 +13,7 @@
 #include "page.h"
 #include "reverie/config/writer.h"
 #include "reverie/core/file.h"
+#include "reverie/core/text.h"
 #include "reverie/core/version.h"
 #include "reverie/run/csv_table.h"
 
@@ -254,26 +255,6 @@ std::string Short(const Estimate& estimate) {
   std::string text = Short(estimate.value);
   if (std::isfinite(estimate.low)) {
     text += " [" + Short(estimate.low) + ", " + Short(estimate.high) + "]";
-  }
-  return text;
-}
-
-// Columns as wide as their widest cell.
-std::string Aligned(const std::vector<std::vector<std::string>>& rows) {
-  std::vector<size_t> widths(rows.front().size());
-  for (const std::vector<std::string>& row : rows) {
-    for (size_t i = 0; i < row.size(); ++i) {
-      widths[i] = std::max(widths[i], row[i].size());
-    }
-  }
-  std::string text;
-  for (const std::vector<std::string>& row : rows) {
-    std::string line = "  ";
-    for (size_t i = 0; i < row.size(); ++i) {
-      line += row[i] + std::string(widths[i] - row[i].size() + 2, ' ');
-    }
-    line.erase(line.find_last_not_of(' ') + 1);
-    text += line + "\n";
   }
   return text;
 }

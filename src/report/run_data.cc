@@ -15,7 +15,8 @@ namespace {
 namespace fs = std::filesystem;
 
 // Columns of train.csv that are kept, by how their names begin.
-constexpr const char* kTrainingColumns[] = {"model/open_loop_error_", "model/holdout_mse_", "rollout/uncertainty/"};
+constexpr const char* kTrainingColumns[] = {"model/open_loop_error_", "model/holdout_mse_", "model/unseen/",
+                                            "rollout/uncertainty/"};
 
 // The env steps of the rows. Throws where they do not rise.
 std::vector<double> EnvSteps(const CsvTable& table) {

@@ -301,31 +301,40 @@ CheckpointFolder::Contents CheckpointFolder::Read(const fs::path& path) {
   return contents;
 }
 
+std::map<std::string, StoredRows> CheckpointFolder::RowsOf(const fs::path& folder, const Pieces& pieces) {
+  std::map<std::string, StoredRows> rows;
+  for (const auto& [buffer, list] : pieces) {
+    const auto read = [folder, buffer = buffer](const Piece& piece) {
+      const fs::path file = folder / PieceName(buffer, piece);
+      TensorFile content = ReadTensorFile(file);
+      torch::Tensor tensor = content.tensors[kRowsTensor];
+      if (content.checksum != piece.checksum || !tensor.defined() || tensor.dim() != 2 ||
+          tensor.size(0) != piece.end - piece.begin) {
+        throw std::runtime_error(file.string() + ": does not hold the rows that were written with the checkpoint");
+      }
+      return tensor;
+    };
+    rows[buffer].read = [list = list, read](int64_t begin, int64_t end) {
+      const auto holds = [&](const Piece& piece) { return piece.begin <= begin && begin < piece.end; };
+      const auto piece = std::find_if(list.begin(), list.end(), holds);
+      if (piece == list.end()) {
+        throw std::runtime_error("the checkpoint has no row " + std::to_string(begin));
+      }
+      return read(*piece).narrow(0, begin - piece->begin, std::min(end, piece->end) - begin);
+    };
+  }
+  return rows;
+}
+
 Checkpoint CheckpointFolder::Resume() {
   std::vector<fs::path> damaged;
   Checkpoint checkpoint = NewestGood(folder_, damaged, [this](const fs::path& path) {
     Contents contents = Read(path);
-    std::map<std::string, StoredRows> rows;
-    for (const auto& [buffer, list] : contents.pieces) {
-      const auto read = [folder = folder_, buffer = buffer](const Piece& piece) {
-        const fs::path file = folder / PieceName(buffer, piece);
-        TensorFile content = ReadTensorFile(file);
-        torch::Tensor tensor = content.tensors[kRowsTensor];
-        if (content.checksum != piece.checksum || !tensor.defined() || tensor.dim() != 2 ||
-            tensor.size(0) != piece.end - piece.begin) {
-          throw std::runtime_error(file.string() + ": does not hold the rows that were written with the checkpoint");
-        }
-        return tensor;
-      };
-      std::for_each(list.begin(), list.end(), read);  // every row is looked at before the first is used
-      rows[buffer].read = [list = list, read](int64_t begin, int64_t end) {
-        const auto holds = [&](const Piece& piece) { return piece.begin <= begin && begin < piece.end; };
-        const auto piece = std::find_if(list.begin(), list.end(), holds);
-        if (piece == list.end()) {
-          throw std::runtime_error("the checkpoint has no row " + std::to_string(begin));
-        }
-        return read(*piece).narrow(0, begin - piece->begin, std::min(end, piece->end) - begin);
-      };
+    std::map<std::string, StoredRows> rows = RowsOf(folder_, contents.pieces);
+    for (const auto& [buffer, list] : contents.pieces) {  // every row is looked at before the first is used
+      for (const Piece& piece : list) {
+        rows.at(buffer).read(piece.begin, piece.end);
+      }
     }
     pieces_ = std::move(contents.pieces);
     return Checkpoint{.path = path, .state = StateTree(std::move(contents.values), std::move(rows))};
@@ -350,6 +359,15 @@ Checkpoint CheckpointFolder::LoadWithoutRows(const fs::path& folder) {
   std::vector<fs::path> damaged;
   return NewestGood(folder, damaged, [](const fs::path& path) {
     return Checkpoint{.path = path, .state = StateTree(Read(path).values, {})};
+  });
+}
+
+Checkpoint CheckpointFolder::Load(const fs::path& folder) {
+  std::vector<fs::path> damaged;
+  return NewestGood(folder, damaged, [&folder](const fs::path& path) {
+    Contents contents = Read(path);
+    std::map<std::string, StoredRows> rows = RowsOf(folder, contents.pieces);
+    return Checkpoint{.path = path, .state = StateTree(std::move(contents.values), std::move(rows))};
   });
 }
 

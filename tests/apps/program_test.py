@@ -727,48 +727,69 @@ class Uncertainty(Case):
             self.assertEqual("products are float32 here" in (self.cwd / "r/log.txt").read_text(), not changed, change)
 
 
-class BesideRollouts(Case):
-    """MBPO whose critics' targets are expanded, and MBPO in the simulator."""
+class ReportCard(Case):
+    """`reverie model`, and what of it is logged at each fit."""
 
-    def train_rows(self, text, *sets):
-        self.write(text)
-        self.train("c.yaml", *(x for s in sets for x in ("--set", s)), "--run-dir", "r", "--overwrite", "--set", "eval.episodes=1")
-        return comparable(self.cwd / "r/train.csv")
+    def test_every_algorithm_with_a_model(self):
+        # DHMBPO fits behind its last step; what it has seen is then all there is.
+        for text, holds_out, newest in ((TINY_MBPO, True, "unseen"), (TINY_PETS, False, "unseen"), (TINY_ILQR, False, "unseen"),
+                                        (TINY_SVG, True, "unseen"), (TINY_DHMBPO, True, "fitted")):
+            with self.subTest(text.splitlines()[0]):
+                self.write(text)
+                self.train("c.yaml", "--run-dir", "r", "--overwrite", "--set", "eval.episodes=1")
+                before = {file: file.stat().st_mtime_ns for file in (self.cwd / "r").rglob("*")}
+                asked = run("model", "r", "--json", cwd=self.cwd)
+                self.assertEqual(asked.returncode, 0, asked.stderr)
+                card = json.loads(asked.stdout)
+                self.assertEqual({file: file.stat().st_mtime_ns for file in (self.cwd / "r").rglob("*")}, before)
+                exams = ["held_out"] * holds_out + [newest]
+                self.assertEqual([key for key in card if key in ("held_out", "unseen", "fitted", "data")], exams)
+                for key in exams:
+                    self.assertGreater(card[key]["rows"], 0)
+                    self.assertEqual(len(card[key]["targets"]["crps"]), len(card["targets"]))
+                    for number in ("nll", "log_likelihood_ratio", "crps", "coverage_90", "width_90", "calibration_error"):
+                        self.assertIn(number, card[key])
+                self.assertIn("trajectory_coverage_5", card[newest])
+                self.assertEqual(list(card["novelty"]), ["uniform_actions", "pushed_states"] + exams[1:])
+                # At each fit but the first, of rows that it has not seen.
+                fits = [row for row in rows(self.cwd / "r/train.csv") if row["model/epochs"]]
+                self.assertEqual([bool(row.get("model/unseen/crps")) for row in fits], [False] + [True] * (len(fits) - 1))
+                table = run("model", "r", "--targets", cwd=self.cwd)
+                for words in (newest, "log_likelihood_ratio", "states pushed by 3 deviations", "obs 0"):
+                    self.assertIn(words, table.stdout)
 
-    def test_sac_with_an_expansion_rolls_nothing_out(self):
-        train = self.train_rows(TINY_STEVE)
-        self.assertEqual(int(train[-1]["updates"]), 300)
-        self.assertEqual(sum(1 for row in train if row["model/epochs"]), 3)
-        self.assertFalse(any(name.startswith("rollout/") for row in train for name in row))
-        # What a file says of rollouts is left out where none are asked for afterwards.
-        self.assertEqual(self.train_rows(TINY_MBPO, "real_ratio=1", "sac.expansion.horizon=2",
-                                         "sac.expansion.weights=inverse_variance"), train)
+    def test_points_have_no_density(self):
+        self.write(TINY_PETS)
+        self.train("c.yaml", "--set", "model.deterministic=true", "--run-dir", "r")
+        card = json.loads(run("model", "r", "--json", cwd=self.cwd).stdout)
+        self.assertNotIn("nll", card["unseen"])
+        self.assertIn("crps", card["unseen"])
 
-    def test_options_change_the_run(self):
-        def last(*sets):
-            arguments = [x for s in sets for x in ("--set", s)]
-            self.write(TINY_MBPO)
-            self.train("c.yaml", *arguments, "--run-dir", "r", "--overwrite", "--set", "eval.episodes=1")
-            return comparable(self.cwd / "r/train.csv")[-1]
-        penalty = "uncertainty.use=penalty"
-        base = last(penalty)
-        for change in ("uncertainty.coefficient=5", "uncertainty.scale=raw", "uncertainty.over=all"):
-            self.assertNotEqual(last(penalty, change), base, change)
-        base = last("uncertainty.use=terminate")
-        for change in ("uncertainty.threshold=q0.5", "uncertainty.threshold=0.1", "uncertainty.terminal_penalty=5"):
-            self.assertNotEqual(last("uncertainty.use=terminate", change), base, change)
-        self.assertNotEqual(last("uncertainty.use=weight", "uncertainty.temperature=0.1"), last("uncertainty.use=weight"))
-        base = last()
-        for change in ("real_ratio=0.5", "updates_per_step=2", "epoch_length=50", "replay_capacity=300",
-                       "model.retrain_every=50", "model.target=next_obs", "model.normalize_targets=true",
-                       "model.learning_rate=1e-2", "model.batch_size=64", "model.holdout_ratio=0.4", "model.deterministic=true",
-                       "model.max_holdout=20", "model.max_epochs=3", "model.weight_decay=[1, 1, 1]", "model.elites=3",
-                       "rollout.start_states=200", "rollout.length=2", "sac.learning_rate=1e-2", "sac.discount=0.9",
-                       "sac.batch_size=64", "sac.target_entropy=-1", "sac.tau=0.5", "exploration_steps=500"):
-            self.assertNotEqual(last(change), base, change)
-        for change in ("model.precision=bf16x2", "model.precision=bf16"):
-            changed = last(change) != base
-            self.assertEqual("products are float32 here" in (self.cwd / "r/log.txt").read_text(), not changed, change)
+    def test_another_run_as_data(self):
+        self.write(TINY_PETS)
+        self.train("c.yaml", "--run-dir", "r")
+        self.train("c.yaml", "--run-dir", "other", "--seed", "1")
+        asked = run("model", "r", "--data", "other", "--rows", "100", "--json", cwd=self.cwd)
+        self.assertEqual(asked.returncode, 0, asked.stderr)
+        card = json.loads(asked.stdout)
+        self.assertEqual(card["data"]["rows"], 100)
+        self.assertIn("data", card["novelty"])
+        self.assertEqual(run("model", "r", "--data", "other", "--rows", "100", "--json", cwd=self.cwd).stdout, asked.stdout)
+        self.write(TINY_MBPO)
+        self.train("c.yaml", "--run-dir", "m", "--set", "eval.episodes=1")
+        for arguments, words in ((("r", "--data", "m"), "--data m: expected a run of CartPoleSwingUp-v0, got one of Hopper-v5"),
+                                 (("r", "--data", "r"), "--data r: expected another run than that of the model"),
+                                 (("r", "--rows", "0"), "--rows 0: rows: expected an integer at least 1, got 0"),
+                                 (("nowhere",), "nowhere is not the folder of a run")):
+            refused = run("model", *arguments, cwd=self.cwd)
+            self.assertEqual(refused.returncode, 2, refused.stderr)
+            self.assertIn(words, refused.stderr)
+
+    def test_a_run_without_a_model(self):
+        self.write(TINY_SAC)
+        self.train("c.yaml", "--run-dir", "s", "--set", "eval.episodes=1")
+        refused = run("model", "s", cwd=self.cwd)
+        self.assertEqual((refused.returncode, "s learned no model" in refused.stderr), (2, True), refused.stderr)
 
 
 class BesideRollouts(Case):

@@ -41,10 +41,28 @@ TEST(ModelTrainer, CountsFitsThatCameToTheirEnd) {
   ASSERT_TRUE(first.has_value());
   EXPECT_FALSE(first->Find("open_loop_error_1")) << "the first fit has seen no rows before";
   EXPECT_EQ(trainer.fits(), 1);
+  EXPECT_EQ(trainer.UnseenOf(data), 0);
+  data.Add({layout, torch::randn({30, layout.width()}, generator)});
+  EXPECT_EQ(trainer.UnseenOf(data), 30);
   const std::optional<Metrics> second = trainer.Fit(model, data, [] { return false; });
-  EXPECT_TRUE(second->Find("open_loop_error_1"));
+  for (const char* name : {"open_loop_error_1", "unseen/r2_1", "unseen/crps", "unseen/log_likelihood_ratio"}) {
+    EXPECT_TRUE(second->Find(name)) << name;
+  }
+  EXPECT_FALSE(second->Find("unseen/open_loop_error_1"));
   EXPECT_EQ(trainer.fits(), 2);
   EXPECT_EQ(SaveState(trainer).values().tensors.at("fits").item<int64_t>(), 2);
+
+  // As an older version saved it, which did not say what the last fit saw: the next one takes as many as are due.
+  TensorFile values = SaveState(trainer).values();
+  values.tensors.erase("seen");
+  StateTree older(values, {});
+  LoadState(older, trainer);
+  EXPECT_EQ(trainer.UnseenOf(data), 0);
+  EXPECT_TRUE(trainer.Fit(model, data, [] { return false; })->Find("unseen/crps"));
+  StateTree newer = SaveState(trainer);
+  LoadState(newer, trainer);
+  data.Add({layout, torch::randn({7, layout.width()}, generator)});
+  EXPECT_EQ(trainer.UnseenOf(data), 7);
 }
 
 TEST(Standardizer, PutsInputsAndTargetsIntoTheirUnits) {

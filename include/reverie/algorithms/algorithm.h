@@ -3,6 +3,7 @@
 #define REVERIE_ALGORITHMS_ALGORITHM_H_
 
 #include <filesystem>
+#include <optional>
 #include <vector>
 
 #include "reverie/core/state.h"
@@ -36,8 +37,15 @@ class Algorithm {
   // all. Throws std::invalid_argument saying why where such a policy cannot be exported.
   virtual std::vector<std::filesystem::path> Export(const std::filesystem::path& torchscript) = 0;
 
-  // The model it imagines with, to look at; null where it has none. Borrowed.
-  virtual const DynamicsModel* model() const { return nullptr; }
+  // The real transitions that it keeps; null where it keeps none. Borrowed.
+  virtual const ReplayBuffer* transitions() const { return nullptr; }
+
+  // The model it imagines with, to look at; none where it learns none. Borrowed.
+  struct LearnedModel {
+    const DynamicsModel& model;
+    int64_t unseen = 0;  // so many of the newest transitions its last fit has not seen; all of them before the first
+  };
+  virtual std::optional<LearnedModel> learned_model() const { return std::nullopt; }
 
   // Everything that the future of the run depends on.
   virtual void VisitState(StateVisitor& state) = 0;

@@ -62,7 +62,8 @@ class Mbpo final : public Algorithm {
   void Train(RunContext& run) override;
   bool Rehearse() override;
   const Policy& policy() const override { return learner_.actor(); }
-  const DynamicsModel* model() const override { return learned_ ? learned_->model.get() : nullptr; }
+  const ReplayBuffer* transitions() const override { return &env_buffer_; }
+  std::optional<LearnedModel> learned_model() const override;
   std::vector<std::filesystem::path> Export(const std::filesystem::path& torchscript) override;
   void VisitState(StateVisitor& state) override;
 

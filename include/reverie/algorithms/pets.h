@@ -53,7 +53,8 @@ class Pets final : public Algorithm {
   bool Rehearse() override;
   // Evaluation acts with a memory of its own and leaves the plans of training alone.
   const Policy& policy() const override { return planner_; }
-  const DynamicsModel* model() const override { return learned_ ? learned_->model.get() : nullptr; }
+  const ReplayBuffer* transitions() const override { return learned_ ? &learned_->buffer : nullptr; }
+  std::optional<LearnedModel> learned_model() const override;
   std::vector<std::filesystem::path> Export(const std::filesystem::path& torchscript) override;
   void VisitState(StateVisitor& state) override;
 

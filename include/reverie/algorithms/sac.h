@@ -35,6 +35,7 @@ class Sac final : public Algorithm {
   void Train(RunContext& run) override;
   bool Rehearse() override;
   const Policy& policy() const override { return learner_.actor(); }
+  const ReplayBuffer* transitions() const override { return &buffer_; }
   std::vector<std::filesystem::path> Export(const std::filesystem::path& torchscript) override;
   void VisitState(StateVisitor& state) override;
 

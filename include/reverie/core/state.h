@@ -70,8 +70,8 @@ class StateVisitor {
   // One that saves without copying: tensors in the tree are those of the component.
   static StateVisitor Viewing(StateTree& tree);
   static StateVisitor Loading(StateTree& tree, NewStreams* new_streams = nullptr);
-  // A visitor that reads what acting takes. It leaves random streams as they are and stored rows empty, and needs
-  // neither in the tree.
+  // A visitor that reads what acting takes. It leaves random streams as they are, and stored rows empty where the tree
+  // has none.
   static StateVisitor LoadingToAct(StateTree& tree);
 
   bool loading() const { return mode_ == Mode::kLoad || mode_ == Mode::kLoadToAct; }

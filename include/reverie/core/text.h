@@ -17,6 +17,9 @@ std::string Joined(const std::vector<std::string>& words);
 // That many digits after the point: "12.3".
 std::string FixedText(double value, int digits);
 
+// A table, a line each row, indented by two: columns as wide as their widest cell, two apart.
+std::string Aligned(const std::vector<std::vector<std::string>>& rows);
+
 // All that an ostream writes of the parts, one after another.
 template <class... Parts>
 std::string Text(const Parts&... parts) {

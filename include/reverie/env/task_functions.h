@@ -27,7 +27,7 @@ struct TaskFunctions {
   // none.
   Batched state_cost;
 
-  // [B, obs_dim] -> [B, features]: what a modelis shown of an observation, such as the sine and cosine of an angle
+  // [B, obs_dim] -> [B, features]: what a model is shown of an observation, such as the sine and cosine of an angle
   // that is not wrapped. Differentiable. Empty: the observation itself.
   using Features = std::function<torch::Tensor(const torch::Tensor& obs)>;
   Features features;

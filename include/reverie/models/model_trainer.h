@@ -17,19 +17,23 @@ class ModelTrainer {
   // After so many steps since exploration ended; negative ones are before that.
   bool DueAfter(int64_t steps) const { return steps >= 0 && steps % retrain_every_ == 0; }
 
-  // The next fit to all of `data`. Returns what the model does, with the open-loop error (models/model_env.h) that it
-  // had before on the rows since the last fit, which it has not seen. Nothing where `stop` ended it: model and count
-  // are then as before.
+  // The next fit to all of `data`. Returns what the model does, with what it was worth before on the rows since the
+  // last fit, which it has not seen: open_loop_error_<h> and, as unseen/..., the rest of ScoreSteps and
+  // ScoreTrajectories (models/report_card.h). Nothing where `stop` ended it: model and count are then as before.
   std::optional<Metrics> Fit(DynamicsModel& model, const ReplayBuffer& data, const std::function<bool()>& stop);
 
   int64_t fits() const { return fits_; }
+  // How many of the newest rows the last fit has not seen; all of them before the first, and 0 where an older version
+  // made it and did not say.
+  int64_t UnseenOf(const ReplayBuffer& data) const;
 
-  void VisitState(StateVisitor& state) { state("fits", fits_); }
+  void VisitState(StateVisitor& state);
 
  private:
   int64_t retrain_every_;
   Rng rng_;
   int64_t fits_ = 0;
+  std::optional<int64_t> seen_;  // rows ever added at the last fit; none where an older version made it
 };
 
 }  // namespace reverie

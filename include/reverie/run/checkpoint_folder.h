@@ -61,6 +61,10 @@ class CheckpointFolder {
   // as Resume does.
   static Checkpoint LoadWithoutRows(const std::filesystem::path& folder);
 
+  // The same with its rows, which are read when they are asked for: reading throws std::runtime_error where a file of
+  // theirs is damaged, or has been removed by a run that has written more meanwhile.
+  static Checkpoint Load(const std::filesystem::path& folder);
+
   // Throws std::invalid_argument where there is none, or only of an older format.
   static void RequireOne(const std::filesystem::path& folder);
 
@@ -94,6 +98,8 @@ class CheckpointFolder {
   static std::string PiecesText(const Pieces& pieces);
   static Pieces ParsePieces(const std::string& text);
   static Contents Read(const std::filesystem::path& path);
+  // What reads the rows. Throws std::runtime_error where one is not what was written.
+  static std::map<std::string, StoredRows> RowsOf(const std::filesystem::path& folder, const Pieces& pieces);
   void Begin(const StateTree& state, const std::string& name);
   void Write(TensorFile values, Pieces pieces, std::vector<NewRows> added, const std::string& name);
   void RemoveUnneeded() const;

@@ -4,6 +4,7 @@
 const COLOURS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#8c6bb1', '#7f7f7f', '#b3a100', '#a6761d'];
 const PUBLISHED_COLOUR = '#888888';
 const LIVE_SECONDS = 5;
+const CARD = 'model/unseen/';  // shares and scores of whatever sign
 const MODEL_MEASURE_FIRST = 'model/open_loop_error_1';
 
 let data = JSON.parse(document.getElementById('data').textContent);
@@ -231,14 +232,14 @@ function modelChart(task) {
   const made = chart(() => `${task.name}: ${chosen.column[task.name]}`,
     () => task.groups.filter((group) => chosen.column[task.name] in group.training)
       .flatMap((group) => band(group.name, group.training[chosen.column[task.name]], colourOf(group.name), '%{x}: %{y:.5g}')),
-    () => layoutOf('env steps', '', {yaxis: {type: 'log', dtick: 'D2', tickformat: '~g'}}));
+    () => layoutOf('env steps', '', {yaxis: chosen.column[task.name].startsWith(CARD) ? {} : {type: 'log', dtick: 'D2', tickformat: '~g'}}));
   const drawing = charts[charts.length - 1];
   select.addEventListener('change', () => {
     chosen.column[task.name] = select.value;
     draw(drawing);
   });
   return [element('h3', {}, 'The model: errors and disagreement'),
-    element('p', {class: 'note'}, 'Open-loop errors are of trajectories the model has not been fitted to; disagreement is that of its elites on imagined rows.'),
+    element('p', {class: 'note'}, 'Open-loop errors are of trajectories the model has not been fitted to; model/unseen is its report card on them (include/reverie/models/report_card.h); disagreement is that of its elites on imagined rows.'),
     element('div', {class: 'controls'}, element('label', {}, 'Measure ', select)), made];
 }
 
