@@ -373,7 +373,7 @@ class BadInput(Case):
 
     def test_broken_command_lines(self):
         self.write(TINY_SAC)
-        known = "train, sweep, compare, eval, export, record, config, envs, trace, control"
+        known = "train, sweep, compare, eval, model, export, record, config, envs, trace, control"
         for words, expected in (
                 ("", f"expected a command; known: {known}"),
                 ("trian c.yaml", "trian: no such command; did you mean train?"),
