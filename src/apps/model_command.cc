@@ -71,6 +71,11 @@ TransitionBatch DataOf(const ModelArguments& arguments, const EnvConfig& env, co
   return transitions->Newest(arguments.rows);
 }
 
+std::vector<double> Doubles(const torch::Tensor& tensor) {
+  const torch::Tensor numbers = tensor.to(torch::kCPU, torch::kFloat64).contiguous();
+  return {numbers.data_ptr<double>(), numbers.data_ptr<double>() + numbers.numel()};
+}
+
 std::vector<std::string> TargetNames(const DynamicsModel& model, const TransitionLayout& layout) {
   std::vector<std::string> names;
   for (int64_t i = 0; i < layout.obs_dim; ++i) {
@@ -84,6 +89,9 @@ std::vector<std::string> TargetNames(const DynamicsModel& model, const Transitio
 
 // Counts as they are, other numbers with three digits.
 std::string Shown(double value) {
+  if (std::isnan(value)) {
+    return "-";
+  }
   if (value == std::round(value) && std::abs(value) >= 1) {
     return FixedText(value, 0);
   }
@@ -155,7 +163,9 @@ void JudgeModel(const ModelArguments& arguments, const EnvRegistry& envs) {
   const TransitionBatch all = data.Newest(learned->unseen + std::max(arguments.rows, kBaselineRows));
   const int64_t seen = all.size() - learned->unseen;
   if (seen == 0) {
-    throw std::invalid_argument(arguments.run_dir + " keeps no transition that its model was fitted to");
+    throw std::invalid_argument(
+        arguments.run_dir +
+        " keeps no transition that its model was fitted to: it has not been fitted yet, or they gave way to others");
   }
   const int64_t baseline = std::min(seen, kBaselineRows);
   const TransitionBatch known{all.layout, all.rows.narrow(0, seen - baseline, baseline)};
@@ -165,9 +175,9 @@ void JudgeModel(const ModelArguments& arguments, const EnvRegistry& envs) {
   }
   if (learned->unseen > 0) {
     const TransitionBatch since{all.layout, all.rows.narrow(0, seen, learned->unseen)};
-    exams.push_back({"unseen since", "unseen", NewestOf(since, arguments.rows), true, {}, {}});
+    exams.push_back({"unseen, after the last fit", "unseen", NewestOf(since, arguments.rows), true, {}, {}});
   } else {
-    exams.push_back({"newest, fitted to", "fitted", NewestOf(all, arguments.rows), true, {}, {}});
+    exams.push_back({"newest, most fitted to", "newest", NewestOf(all, arguments.rows), true, {}, {}});
   }
   if (!arguments.data.empty()) {
     exams.push_back({arguments.data, "data", DataOf(arguments, run.maker.env(), all.layout, envs), true, {}, {}});
@@ -193,7 +203,10 @@ void JudgeModel(const ModelArguments& arguments, const EnvRegistry& envs) {
   const std::vector<std::string> names = TargetNames(learned->model, all.layout);
   const int64_t hypotheses = learned->model.hypotheses().size(0);
   if (arguments.json) {
-    nlohmann::ordered_json json{{"env", run.maker.env().id}, {"hypotheses", hypotheses}, {"targets", names}};
+    nlohmann::ordered_json json{{"env", run.maker.env().id},
+                                {"hypotheses", hypotheses},
+                                {"targets", names},
+                                {"target_std", Doubles(learned->model.target_std())}};
     for (const Exam& exam : exams) {
       json[exam.key] = JsonOf(exam);
     }
@@ -203,8 +216,10 @@ void JudgeModel(const ModelArguments& arguments, const EnvRegistry& envs) {
     std::cout << json.dump() << "\n";
     return;
   }
-  std::cout << run.maker.env().id << ", " << hypotheses << (hypotheses == 1 ? " hypothesis" : " hypotheses")
-            << ", targets in units of their deviation over the training rows\n\n";
+  std::cout
+      << arguments.run_dir << ": " << run.maker.env().id << ", " << hypotheses
+      << (hypotheses == 1 ? " hypothesis" : " hypotheses")
+      << ", targets in units of their deviation over its training rows, by which numbers of two models differ\n\n";
   std::vector<std::string> head{""};
   std::vector<Metrics> columns;
   for (const Exam& exam : exams) {
@@ -238,8 +253,10 @@ void AddModelCommand(CLI::App& program, const EnvRegistry& envs) {
   auto arguments = std::make_shared<ModelArguments>();
   command->add_option("run_dir", arguments->run_dir, "Folder of the run")->required();
   command->add_option("--data", arguments->data, "Judge it on the transitions of that run too, of the same task");
-  AddOption(*command, "--rows", arguments->rows, "At most so many rows of each kind, the newest", AtLeast(1));
-  AddOption(*command, "--seed", arguments->seed, "Seed of the particles and of what is made up", AtLeast(0));
+  AddOption(*command, "--rows", arguments->rows, "At most so many rows of each kind; of those in order the newest",
+            AtLeast(1));
+  AddOption(*command, "--seed", arguments->seed,
+            "Seed of the particles, and of the actions and states that are made up", AtLeast(0));
   command->add_flag("--targets", arguments->targets, "Each target alone too");
   command->add_flag("--json", arguments->json, "One JSON object on stdout");
   command->callback([arguments, &envs] { JudgeModel(*arguments, envs); });

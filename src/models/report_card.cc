@@ -130,17 +130,10 @@ torch::Tensor StartsOf(const TransitionBatch& rows, int64_t steps) {
   return wanted == 0 ? starts : starts.index_select(0, (torch::arange(wanted) * starts.numel()).div(wanted, "floor"));
 }
 
-// The share of observations in the central part of particles that keep their hypotheses, after each of `horizons`.
-Metrics TrajectoryCoverage(const DynamicsModel& model, const TransitionBatch& rows,
-                           const std::vector<int64_t>& horizons, torch::Generator& generator) {
-  Metrics metrics;
-  const torch::Tensor varies = (model.target_std().slice(0, 0, rows.layout.obs_dim) != 0).nonzero().flatten();
-  const auto longest =
-      std::find_if(horizons.rbegin(), horizons.rend(), [&](int64_t h) { return StartsOf(rows, h).numel() > 0; });
-  if (varies.numel() == 0 || longest == horizons.rend()) {
-    return metrics;
-  }
-  const torch::Tensor starts = StartsOf(rows, *longest).to(rows.rows.device());
+// The share of observations, after `horizon` steps from those starts, in the central part of particles that keep their
+// hypotheses. varies: the observations that are looked at.
+double TrajectoryCoverage(const DynamicsModel& model, const TransitionBatch& rows, const torch::Tensor& starts,
+                          const torch::Tensor& varies, int64_t horizon, torch::Generator& generator) {
   const int64_t hypotheses = model.hypotheses().size(0);
   const int64_t particles = RowsPerHypothesis(kLeastParticles, hypotheses) * hypotheses;
   const int64_t count = particles * starts.numel();  // particle by particle, so that a hypothesis has whole ones
@@ -149,22 +142,17 @@ Metrics TrajectoryCoverage(const DynamicsModel& model, const TransitionBatch& ro
   ModelSample next{.next_obs = torch::empty_like(obs),
                    .reward = model.learns_reward() ? torch::empty({count}, obs.options()) : torch::Tensor(),
                    .hypothesis = torch::empty({count}, deal.options())};
-  for (int64_t h = 1; h <= *longest; ++h) {
-    const torch::Tensor action = rows.action().index_select(0, starts + (h - 1)).repeat({particles, 1});
+  for (int64_t t = 0; t < horizon; ++t) {
+    const torch::Tensor action = rows.action().index_select(0, starts + t).repeat({particles, 1});
     model.Step(obs, action, DrawNoise(model, deal, generator), next);
     obs.copy_(next.next_obs);
-    if (std::find(horizons.begin(), horizons.end(), h) != horizons.end()) {
-      const torch::Tensor real = rows.next_obs().index_select(0, starts + (h - 1));
-      // A particle that is not a number is on neither side, as if it were far above.
-      const torch::Tensor imagined = torch::nan_to_num(obs.view({particles, starts.numel(), -1}), INFINITY);
-      const torch::Tensor below =
-          (imagined < real).to(torch::kFloat64).add_((imagined == real).to(torch::kFloat64), 0.5);
-      const torch::Tensor level = (below.sum(0) + 0.5) / static_cast<double>(particles + 1);
-      metrics.Set("trajectory_coverage_" + std::to_string(h),
-                  CentralCoverage(Doubles(level.index_select(1, varies)), kTrajectoryLevel));
-    }
   }
-  return metrics;
+  const torch::Tensor real = rows.next_obs().index_select(0, starts + (horizon - 1));
+  // A particle that is not a number is on neither side, as if it were far above.
+  const torch::Tensor imagined = torch::nan_to_num(obs.view({particles, starts.numel(), -1}), INFINITY);
+  const torch::Tensor below = (imagined < real).to(torch::kFloat64).add_((imagined == real).to(torch::kFloat64), 0.5);
+  const torch::Tensor level = (below.sum(0) + 0.5) / static_cast<double>(particles + 1);
+  return CentralCoverage(Doubles(level.index_select(1, varies)), kTrajectoryLevel);
 }
 
 }  // namespace
@@ -248,7 +236,15 @@ Metrics ScoreTrajectories(const DynamicsModel& model, const TransitionBatch& row
     }
   }
   torch::Generator generator = MakeGenerator(rng, rows.rows.device());
-  metrics.Merge("", TrajectoryCoverage(model, rows, horizons, generator));
+  const torch::Tensor varies = (model.target_std().slice(0, 0, rows.layout.obs_dim) != 0).nonzero().flatten();
+  for (const int64_t h : horizons) {
+    const torch::Tensor starts = StartsOf(rows, h).to(rows.rows.device());
+    if (starts.numel() > 0 && varies.numel() > 0) {
+      metrics.Set("trajectory_coverage_" + std::to_string(h),
+                  TrajectoryCoverage(model, rows, starts, varies, h, generator));
+      metrics.Set("trajectory_starts_" + std::to_string(h), static_cast<double>(starts.numel()));
+    }
+  }
   return metrics;
 }
 

@@ -21,6 +21,11 @@ from program import (PROGRAM, SOURCE, TINY_CONSTRAINED, TINY_DAGGER, TINY_DHMBPO
 CONFIGS = sorted(file for file in (SOURCE / "configs").rglob("*.yaml") if file.parent.name != "sweeps")
 
 
+# Columns that docs/columns.md explains; <h> and ... stand for anything.
+EXPLAINED = [re.compile(re.sub(r"<[^>]*>|\\\.\\\.\\\.", ".+", re.escape(name)))
+             for name in re.findall(r"`([^`]+)`", (SOURCE / "docs/columns.md").read_text())]
+
+
 class BadInput(Case):
     """Exit code 2, one line that says what is wrong and where, and not a file left behind."""
 
@@ -521,6 +526,11 @@ class Runs(Case):
                 a, b, c = (comparable(self.cwd / f"{name}-{x}" / file) for x in "abc")
                 self.assertEqual(a, b)
                 self.assertNotEqual(a, c)
+            # The page says what each of its columns is.
+            for column in rows(self.cwd / f"{name}-a/train.csv")[0]:
+                parts = column.split("/")
+                names = ["/".join(parts[i:]) for i in range(len(parts))]
+                self.assertTrue(any(known.fullmatch(x) for known in EXPLAINED for x in names), f"{name}: {column}")
 
     def threads_of(self, run_dir):
         """What run.json says, which is what config.yaml says."""
@@ -733,7 +743,7 @@ class ReportCard(Case):
     def test_every_algorithm_with_a_model(self):
         # DHMBPO fits behind its last step; what it has seen is then all there is.
         for text, holds_out, newest in ((TINY_MBPO, True, "unseen"), (TINY_PETS, False, "unseen"), (TINY_ILQR, False, "unseen"),
-                                        (TINY_SVG, True, "unseen"), (TINY_DHMBPO, True, "fitted")):
+                                        (TINY_SVG, True, "unseen"), (TINY_DHMBPO, True, "newest")):
             with self.subTest(text.splitlines()[0]):
                 self.write(text)
                 self.train("c.yaml", "--run-dir", "r", "--overwrite", "--set", "eval.episodes=1")
@@ -743,7 +753,7 @@ class ReportCard(Case):
                 card = json.loads(asked.stdout)
                 self.assertEqual({file: file.stat().st_mtime_ns for file in (self.cwd / "r").rglob("*")}, before)
                 exams = ["held_out"] * holds_out + [newest]
-                self.assertEqual([key for key in card if key in ("held_out", "unseen", "fitted", "data")], exams)
+                self.assertEqual([key for key in card if key in ("held_out", "unseen", "newest", "data")], exams)
                 for key in exams:
                     self.assertGreater(card[key]["rows"], 0)
                     self.assertEqual(len(card[key]["targets"]["crps"]), len(card["targets"]))

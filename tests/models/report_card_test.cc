@@ -211,6 +211,10 @@ TEST(ReportCard, TrajectoriesStayInTheirEpisodes) {
   EXPECT_EQ(Of(scores, "r2_10"), 1 - std::pow(Of(scores, "open_loop_error_10"), 2));
   EXPECT_FALSE(scores.Find("r2_51")) << "no episode is that long";
   EXPECT_FALSE(scores.Find("trajectory_coverage_51"));
+  // Two episodes of 50 steps.
+  EXPECT_EQ(Of(scores, "trajectory_starts_1"), 100);
+  EXPECT_EQ(Of(scores, "trajectory_starts_10"), 82);
+  EXPECT_EQ(Of(scores, "trajectory_starts_50"), 2);
 }
 
 TEST(ReportCard, NoveltyIsWhereUncertaintyIsLarger) {

@@ -22,6 +22,9 @@
 //   unforeseen            how many targets move in these rows that rested in the training rows; they are in no
 //                         other number
 //
+// Units are those of one model: of two models, or of one after another fit, log_likelihood_ratio and the numbers below
+// that are shares compare, and the others after multiplication by target_std (nll: plus the mean of its logarithm).
+//
 // Coverage has a ceiling where hypotheses are few and noise is small: a truth that is one more draw like M of them lies
 // between the least and the greatest with probability (M - 1) / (M + 1).
 //
@@ -66,8 +69,10 @@ Metrics IntervalWidths(const DynamicsModel& model, const TransitionBatch& rows);
 //                             which keeps its hypothesis (TS-infinity): small where a model takes what it does not know
 //                             for noise that averages out, and where hypotheses are few, as above
 //
-// for h in `horizons`, which rise. The last are of at most 100 starts that have so many steps in their episode as the
-// longest horizon for which there is one; what has no start is left out.
+//   trajectory_starts_<h>     the starts that the coverage is of: those with h steps left in their episode, at most 100
+//
+// for h in `horizons`; what has no start is left out. The first two are of all observations, also of those that do not
+// vary, such as a goal, and of all starts.
 Metrics ScoreTrajectories(const DynamicsModel& model, const TransitionBatch& rows, const std::vector<int64_t>& horizons,
                           const Rng& rng);
 
