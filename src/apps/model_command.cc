@@ -32,7 +32,7 @@ struct ModelArguments {
 struct Exam {
   std::string name, key;
   TransitionBatch rows;
-  bool is_consecutive;  // rows that followed each other, which the last fit has not seen
+  bool is_consecutive;  // rows that followed each other
   StepScores steps;
   Metrics trajectories;
 };
@@ -146,8 +146,7 @@ nlohmann::ordered_json JsonOf(const Exam& exam) {
                                      {"rmse", exam.steps.rmse},
                                      {"coverage_90", exam.steps.coverage_90}}) {
     if (scores.defined()) {
-      json["targets"][name] =
-          std::vector<double>(scores.data_ptr<double>(), scores.data_ptr<double>() + scores.numel());
+      json["targets"][name] = Doubles(scores);
     }
   }
   return json;
@@ -160,7 +159,8 @@ void JudgeModel(const ModelArguments& arguments, const EnvRegistry& envs) {
     throw std::invalid_argument(arguments.run_dir + " learned no model");
   }
   const ReplayBuffer& data = *run.algorithm->transitions();
-  const TransitionBatch all = data.Newest(learned->unseen + std::max(arguments.rows, kBaselineRows));
+  const TransitionBatch all =
+      data.Newest(learned->unseen + std::max(std::min(arguments.rows, data.size()), kBaselineRows));
   const int64_t seen = all.size() - learned->unseen;
   if (seen == 0) {
     throw std::invalid_argument(

@@ -774,6 +774,9 @@ class ReportCard(Case):
         card = json.loads(run("model", "r", "--json", cwd=self.cwd).stdout)
         self.assertNotIn("nll", card["unseen"])
         self.assertIn("crps", card["unseen"])
+        # As many rows as there are.
+        everything = run("model", "r", "--rows", "9223372036854775807", "--json", cwd=self.cwd)
+        self.assertEqual(json.loads(everything.stdout), card, everything.stderr)
 
     def test_another_run_as_data(self):
         self.write(TINY_PETS)
