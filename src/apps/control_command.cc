@@ -4,6 +4,7 @@
 
 #include "commands.h"
 #include "experiment.h"
+#include "numbers.h"
 #include "options.h"
 #include "returns.h"
 #include "reverie/config/writer.h"
@@ -39,21 +40,16 @@ EnvMaker OfState(const EnvConfig& env) {
   return env.maker;
 }
 
-std::vector<double> Values(const torch::Tensor& tensor) {
-  const torch::Tensor flat = tensor.contiguous().flatten();
-  return {flat.data_ptr<double>(), flat.data_ptr<double>() + flat.numel()};
-}
-
 std::vector<std::vector<double>> Rows(const torch::Tensor& matrix) {
   std::vector<std::vector<double>> rows;
   for (int64_t i = 0; i < matrix.size(0); ++i) {
-    rows.push_back(Values(matrix[i]));
+    rows.push_back(Numbers(matrix[i]));
   }
   return rows;
 }
 
 std::vector<double> Moduli(const torch::Tensor& matrix) {
-  return Values(std::get<0>(torch::linalg_eigvals(matrix).abs().sort(-1, true)));
+  return Numbers(std::get<0>(torch::linalg_eigvals(matrix).abs().sort(-1, true)));
 }
 
 std::string NumbersText(const std::vector<double>& numbers) {
@@ -85,11 +81,11 @@ void ControlByLqr(const LqrArguments& arguments, const EnvRegistry& envs) {
   const EvalResult result =
       Evaluate(policy, maker, Rng(static_cast<uint64_t>(arguments.seed)).Split("lqr episodes"), arguments.episodes);
   const std::vector<double> open = Moduli(about.a);
-  const std::vector<double> closed = Values(about.solution.moduli);
+  const std::vector<double> closed = Numbers(about.solution.moduli);
   if (arguments.json) {
     nlohmann::ordered_json json{
-        {"env", env->spec().id},           {"state", state},           {"action", Values(about.u)},
-        {"drift", Values(about.drift)},    {"names", names},           {"gains", Rows(about.solution.k)},
+        {"env", env->spec().id},           {"state", state},           {"action", Numbers(about.u)},
+        {"drift", Numbers(about.drift)},   {"names", names},           {"gains", Rows(about.solution.k)},
         {"value", Rows(about.solution.p)}, {"open_loop_moduli", open}, {"closed_loop_moduli", closed}};
     AddReturns(result, json);
     std::cout << json.dump() << "\n";
@@ -97,7 +93,7 @@ void ControlByLqr(const LqrArguments& arguments, const EnvRegistry& envs) {
   }
   std::cout << env->spec().id << ", actions in [-1, 1]: u = u* + K (x - x*)\n"
             << "x* of " << Joined(env->spec().state_names) << ":\n  " << NumbersText(state) << "\n"
-            << "u*: " << NumbersText(Values(about.u)) << "\n"
+            << "u*: " << NumbersText(Numbers(about.u)) << "\n"
             << "K by " << Joined(names) << ":\n";
   for (const std::vector<double>& row : Rows(about.solution.k)) {
     std::cout << "  " << NumbersText(row) << "\n";

@@ -9,6 +9,7 @@
 
 #include "commands.h"
 #include "experiment.h"
+#include "numbers.h"
 #include "options.h"
 #include "reverie/core/text.h"
 #include "reverie/models/report_card.h"
@@ -69,11 +70,6 @@ TransitionBatch DataOf(const ModelArguments& arguments, const EnvConfig& env, co
                                      theirs.act_dim));
   }
   return transitions->Newest(arguments.rows);
-}
-
-std::vector<double> Doubles(const torch::Tensor& tensor) {
-  const torch::Tensor numbers = tensor.to(torch::kCPU, torch::kFloat64).contiguous();
-  return {numbers.data_ptr<double>(), numbers.data_ptr<double>() + numbers.numel()};
 }
 
 std::vector<std::string> TargetNames(const DynamicsModel& model, const TransitionLayout& layout) {
@@ -146,7 +142,7 @@ nlohmann::ordered_json JsonOf(const Exam& exam) {
                                      {"rmse", exam.steps.rmse},
                                      {"coverage_90", exam.steps.coverage_90}}) {
     if (scores.defined()) {
-      json["targets"][name] = Doubles(scores);
+      json["targets"][name] = Numbers(scores);
     }
   }
   return json;
@@ -206,7 +202,7 @@ void JudgeModel(const ModelArguments& arguments, const EnvRegistry& envs) {
     nlohmann::ordered_json json{{"env", run.maker.env().id},
                                 {"hypotheses", hypotheses},
                                 {"targets", names},
-                                {"target_std", Doubles(learned->model.target_std())}};
+                                {"target_std", Numbers(learned->model.target_std())}};
     for (const Exam& exam : exams) {
       json[exam.key] = JsonOf(exam);
     }
