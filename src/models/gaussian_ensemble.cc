@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numbers>
 #include <optional>
 #include <stdexcept>
@@ -132,9 +131,9 @@ void GaussianEnsembleConfig::Visit(Fields& fields) {
   fields(
       "normalize_targets", normalize_targets,
       "every target is predicted in units of its deviation over the training rows; auto: where one of the first fit's "
-      "is above 25");
+      "is above 25, and later what begins to vary by more");
   fields.Check([this] { return normalize_targets.value_or(false) || regularise != Regularise::kPriorFunction; },
-               "true, as prior functions are in units of the targets' deviations");
+               "true, neither false nor auto, as prior functions are in units of the targets' deviations");
   fields("deterministic", deterministic,
          "the networks predict the mean alone, by its square error; else mean and variance");
   fields("precision", precision,
@@ -295,13 +294,22 @@ GaussianEnsemble::FitRows GaussianEnsemble::Split(const TransitionBatch& all, to
   }
   if (!normalizes_) {
     const double largest = StatisticsOfColumns(targets, magnitudes).std.max().item<double>();
-    normalizes_ = largest > kLargestPlainTarget;
-    if (*normalizes_) {
+    if (largest > 0) {
+      normalizes_ = largest > kLargestPlainTarget;
+    }
+    if (largest > kLargestPlainTarget) {
       LogInfo(Text("the model predicts every target in units of its deviation, as that of one is ",
                    FixedText(largest, 0), " (model.normalize_targets: auto)"));
     }
   }
-  standardizer_.FitTargets(targets, magnitudes, *normalizes_ ? std::numeric_limits<double>::infinity() : kLeastNoise);
+  PlainDeviations plain;
+  if (!normalizes_.value_or(false)) {
+    plain.above = kLeastNoise;
+    if (!config_.normalize_targets) {  // one that begins later, which no network has learned
+      plain.at_most = kLargestPlainTarget;
+    }
+  }
+  standardizer_.FitTargets(targets, magnitudes, plain);
   FitRows fit{.train_inputs = standardizer_.Inputs(inputs),
               .train_targets = standardizer_.Scaled(targets),
               .holdout_inputs = standardizer_.Inputs(Inputs(holdout_.obs(), holdout_.action())),

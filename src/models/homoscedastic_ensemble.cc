@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <stdexcept>
 
 #include "paired_stopping.h"
@@ -162,7 +161,7 @@ HomoscedasticEnsemble::FitRows HomoscedasticEnsemble::Split(const ReplayBuffer& 
   standardizer_.FitTargets(
       Targets(rows),
       spec_.learn_reward ? torch::cat({observed, ColumnMagnitudes(rows.reward().unsqueeze(1))}) : observed,
-      std::numeric_limits<double>::infinity());
+      PlainDeviations{});
   if (rows.size() <= kLeastHoldout) {
     throw std::runtime_error("the model needs at least " + std::to_string(kLeastHoldout + 1) +
                              " transitions to fit, got " + std::to_string(rows.size()));

@@ -30,13 +30,13 @@ void Standardizer::FitInputs(const torch::Tensor& inputs) {
   input_std_.copy_(columns.std.masked_fill(columns.std == 0, kUnseen));
 }
 
-void Standardizer::FitTargets(const torch::Tensor& targets, const torch::Tensor& magnitudes, double least_std) {
+void Standardizer::FitTargets(const torch::Tensor& targets, const torch::Tensor& magnitudes, PlainDeviations plain) {
   const ColumnStatistics columns = StatisticsOfColumns(targets, magnitudes);
   target_mean_.copy_(columns.mean);
   target_std_.copy_(columns.std);
   const torch::Tensor begins = (target_std_ != 0).logical_and_(target_unit_ == int64_t{kUnknown});
-  target_unit_.copy_(torch::where(begins, torch::where(target_std_ <= least_std, int64_t{kDeviation}, int64_t{kItsOwn}),
-                                  target_unit_));
+  const torch::Tensor is_plain = (target_std_ > plain.above).logical_and_(target_std_ <= plain.at_most);
+  target_unit_.copy_(torch::where(begins, torch::where(is_plain, int64_t{kItsOwn}, int64_t{kDeviation}), target_unit_));
   const torch::Tensor in_units = (target_unit_ != int64_t{kItsOwn}).logical_or_(target_std_ == 0);
   target_offset_.copy_(target_mean_ * in_units);
   target_scale_.copy_(torch::where(in_units, target_std_, 1));

@@ -282,7 +282,7 @@ class BadInput(Case):
         "anchors without a pull": (TINY_MBPO.replace("weight_decay: [1e-5, 1e-5, 1e-5]", "regularise: anchor, weight_decay: [0, 0, 0]"),
                                    "model.regularise: anchor draws members to their first weights as model.weight_decay says"),
         "prior functions in raw units": (TINY_MBPO.replace("model: {", "model: {regularise: prior_function, "),
-                                         "model.normalize_targets: expected true, as prior functions are in units of"),
+                                         "model.normalize_targets: expected true, neither false nor auto, as prior functions are in units of"),
         "a prior's factor without one": (TINY_MBPO.replace("model: {", "model: {prior_scale: 2, "),
                                          "model.prior_scale: is read only where model.regularise is prior_function"),
         "unknown weights": (TINY_STEVE.replace("inverse_variance", "best"),

@@ -74,12 +74,12 @@ TEST(Standardizer, PutsInputsAndTargetsIntoTheirUnits) {
   EXPECT_LT(units.Inputs(x + 1e6).select(1, 1).abs().max().item<float>(), 1e-20);  // never varied: not seen
 
   const torch::Tensor targets = torch::tensor({{2.0F, 1e-4F, 5.0F}, {6.0F, 3e-4F, 5.0F}});
-  for (const double least_std : {1e-2, kInfinity}) {
+  for (const double above : {1e-2, kInfinity}) {
     Standardizer of_targets(2, 3, torch::kCPU);
-    of_targets.FitTargets(targets, targets.abs().amax(0), least_std);
+    of_targets.FitTargets(targets, targets.abs().amax(0), {.above = above});
     EXPECT_TRUE(torch::allclose(of_targets.target_std(), torch::tensor({2.0F, 1e-4F, 0.0F}), 1e-5, 0));
     const torch::Tensor y = of_targets.Scaled(targets);
-    const float first = least_std == kInfinity ? -1.0F : 2.0F;  // in its own units, or as it is
+    const float first = above == kInfinity ? -1.0F : 2.0F;  // in its own units, or as it is
     EXPECT_FLOAT_EQ(y[0][0].item<float>(), first);
     EXPECT_NEAR(y[0][1].item<float>(), -1, 1e-3);
     EXPECT_EQ(y[0][2].item<float>(), 0);
@@ -100,14 +100,14 @@ TEST(Standardizer, ATargetKeepsTheUnitThatItBeganWith) {
   };
   const auto scale_after = [&](std::vector<float> deviations) {
     const torch::Tensor rows = two_rows(std::move(deviations));
-    state.units.FitTargets(rows, rows.abs().amax(0), 0.1);
+    state.units.FitTargets(rows, rows.abs().amax(0), {.above = 0.1, .at_most = 10});
     const torch::Tensor scale = state.units.target_scale();
     return std::vector<float>{scale.data_ptr<float>(), scale.data_ptr<float>() + 3};
   };
   // One that begins below, one that begins above, and one that varies from the second fit on.
   EXPECT_THAT(scale_after({0.05F, 2, 0}), ElementsAre(FloatEq(0.05F), FloatEq(1.0F), FloatEq(0.0F)));
-  EXPECT_THAT(scale_after({0.5F, 0.02F, 0.03F}), ElementsAre(FloatEq(0.5F), FloatEq(1.0F), FloatEq(0.03F)));
-  EXPECT_THAT(scale_after({4, 0.02F, 4}), ElementsAre(FloatEq(4.0F), FloatEq(1.0F), FloatEq(4.0F)));
+  EXPECT_THAT(scale_after({0.5F, 0.02F, 30}), ElementsAre(FloatEq(0.5F), FloatEq(1.0F), FloatEq(30.0F)));
+  EXPECT_THAT(scale_after({4, 40, 4}), ElementsAre(FloatEq(4.0F), FloatEq(1.0F), FloatEq(4.0F)));
   EXPECT_THAT(scale_after({0, 0, 4}), ElementsAre(FloatEq(0.0F), FloatEq(0.0F), FloatEq(4.0F)));
 
   TensorFile values = SaveState(state).values();

@@ -548,6 +548,28 @@ TEST(GaussianEnsemble, WhetherTargetsAreNormalisedIsDecidedOnce) {
     EXPECT_TRUE(torch::equal(SaveState(model).values().tensors.at("parameters"),
                              SaveState(resumed).values().tensors.at("parameters")));
   }
+  // Rows in which nothing varies say nothing.
+  GaussianEnsembleConfig config = SmallConfig();
+  config.max_epochs = 1;
+  GaussianEnsemble rested(config, {.layout = kLayout}, Rng(1), torch::kCPU);
+  ReplayBuffer resting(kLayout, 300, torch::kCPU);
+  TransitionBatch rows = TransitionBatch::Empty(kLayout, 300, torch::kCPU);
+  rows.rows.fill_(1);
+  resting.Add(rows);
+  rested.Fit(resting, Rng(2));
+  rested.Fit(data_of(100), Rng(3));
+  EXPECT_FALSE((rested.elite_parts().standardizer.target_scale() == 1).any().item<bool>());
+  // One that begins to vary after the decision is in units of its deviation if that is large.
+  GaussianEnsemble late(config, {.layout = kLayout}, Rng(1), torch::kCPU);
+  TransitionBatch some = data_of(1).All();
+  some.next_obs().select(1, 0).copy_(some.obs().select(1, 0));
+  ReplayBuffer some_rest(kLayout, 300, torch::kCPU);
+  some_rest.Add(some);
+  late.Fit(some_rest, Rng(2));
+  late.Fit(data_of(100), Rng(3));
+  const torch::Tensor scale = late.elite_parts().standardizer.target_scale();
+  EXPECT_NEAR(scale[0].item<float>(), 100, 20);
+  EXPECT_TRUE((scale.slice(0, 1) == 1).all().item<bool>());
   // One that is told does not ask the data.
   GaussianEnsembleConfig told = SmallConfig();
   told.max_epochs = 1;

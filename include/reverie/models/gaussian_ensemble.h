@@ -21,9 +21,10 @@
 //                    four times as much, both networks being one of twice the width; a fit holds N targets for each
 //                    member
 //
-// `normalize_targets: auto` is decided by the first fit and kept: true where a deviation is above 25, as beside contact
-// forces of hundreds the errors of all other targets, rewards among them where they are learned, would count for
-// nothing. Losses and hold-out errors that a fit reports are of y.
+// `normalize_targets: auto` is decided by the first fit in which a target varies, and kept: true where a deviation is
+// above 25, as beside contact forces of hundreds the errors of all other targets, rewards among them where they are
+// learned, would count for nothing. Where it is false, a target that begins to vary in a later fit, by more than 25, is
+// in units of its deviation. Losses and hold-out errors that a fit reports are of y.
 //
 // A target that does not vary over the training rows is predicted exactly, with variance 0, and an input that does not
 // vary is not shown to the networks (models/standardizer.h): a goal that an observation repeats stays where it is in

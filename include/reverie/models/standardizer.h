@@ -1,9 +1,9 @@
 // The units in which a model's networks see inputs and predict targets, taken from the rows of a fit.
 //
 //   z = (x - mean) / std        over the rows, column by column
-//   target = offset + scale y   y itself (offset 0, scale 1), or y in units of the targets' deviation; which of them is
-//                               said by the first rows over which the column varies, as networks that go on from one
-//                               fit to the next have learned y
+//   target = offset + scale y   y itself (offset 0, scale 1), or y in units of the targets' deviation. Which of them is
+//                               said by the first rows over which the column varies, and kept, as networks that go on
+//                               from one fit to the next have learned y; the deviation itself is that of the last rows
 //
 // A column that does not vary over the rows (data/column_statistics.h): a target is predicted exactly, its scale being
 // 0 and its offset its value; an input is divided by so much that the networks, which never learned what it does, do
@@ -11,10 +11,19 @@
 #ifndef REVERIE_MODELS_STANDARDIZER_H_
 #define REVERIE_MODELS_STANDARDIZER_H_
 
+#include <limits>
+
 #include "reverie/core/state.h"
 #include "reverie/core/tensor.h"
 
 namespace reverie {
+
+// The deviations, (above, at_most], with which a target is predicted as it is; with others it is in units of them. None
+// by default.
+struct PlainDeviations {
+  double above = std::numeric_limits<double>::infinity();
+  double at_most = std::numeric_limits<double>::infinity();
+};
 
 class Standardizer {
  public:
@@ -23,9 +32,8 @@ class Standardizer {
 
   // Takes the inputs' statistics: [N, input_dim].
   void FitInputs(const torch::Tensor& inputs);
-  // Takes the targets' statistics: [N, target_dim], with the magnitudes of their columns (StatisticsOfColumns). y is in
-  // units of the deviation where that is at most `least_std`; infinity: everywhere.
-  void FitTargets(const torch::Tensor& targets, const torch::Tensor& magnitudes, double least_std);
+  // Takes the targets' statistics: [N, target_dim], with the magnitudes of their columns (StatisticsOfColumns).
+  void FitTargets(const torch::Tensor& targets, const torch::Tensor& magnitudes, PlainDeviations plain);
 
   // Whether targets were seen that vary.
   bool knows_targets() const;
