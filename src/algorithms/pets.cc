@@ -107,7 +107,7 @@ MpcPolicy Pets::MakePlanner(int64_t horizon) {
       throw std::invalid_argument(
           "model.kind: simulator plans from an environment's state: an observation is not enough");
     }
-    return simulator_return_->Score(env->Snapshot(), actions);
+    return simulator_return_->Score(env->Snapshot(), actions, generator);
   };
   task.diagnosis = [this](const torch::Tensor& obs, const torch::Tensor& plan, torch::Generator& generator) {
     return learned_ ? imagined_return_->WhatIsNotFinite(obs, plan, generator) : "the simulated return";

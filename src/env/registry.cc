@@ -28,6 +28,7 @@
 #include "reverie/env/mujoco/swimmer.h"
 #include "reverie/env/mujoco/walker2d.h"
 #include "reverie/env/toy/cart_pole_swing_up.h"
+#include "reverie/env/toy/fork.h"
 #include "reverie/env/toy/linear_quadratic.h"
 #include "reverie/env/toy/pendulum.h"
 
@@ -117,6 +118,7 @@ EnvRegistry BuiltinEnvs() {
   envs.Add<Pendulum>("Pendulum-v1", "rod to be swung up by a weak torque");
   envs.Add<CartPoleSwingUp>("CartPoleSwingUp-v0", "pole hanging from a cart, to be swung up and balanced");
   envs.Add<LinearQuadratic>("LinearQuadratic-v0", "two coupled masses to be brought to rest; its optimum is known");
+  envs.Add<Fork>("Fork-v0", "point thrown to one of two sides, with a pit between them; its distribution is known");
   AddControlSuite(envs);
   return envs;
 }

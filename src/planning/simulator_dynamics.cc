@@ -378,6 +378,9 @@ class SimulatorDynamics::EnvSimulator final : public Simulator {
 SimulatorDynamics::SimulatorDynamics(const EnvMaker& maker, int64_t threads) : threads_(threads) {
   for (int64_t i = 0; i < threads_.size(); ++i) {
     std::unique_ptr<Env> env = maker.make();
+    if (env->spec().random_steps) {
+      throw std::invalid_argument(env->spec().id + " has random steps, which have no derivatives");
+    }
     if (env->mujoco() != nullptr) {
       simulators_.push_back(std::make_unique<MujocoSimulator>(std::move(env)));
     } else {

@@ -57,6 +57,9 @@ Metrics SimulatorRollout::Run(int64_t epoch, const ReplayBuffer& real_buffer, co
 
 void SimulatorRollout::RunChunk(int64_t length, TransitionBatch batch, torch::Tensor states, const Policy& policy,
                                 ReplayBuffer* model_buffer, Counts* counts) {
+  if (envs_[0]->spec().random_steps) {
+    GiveNoise(states);
+  }
   for (int64_t h = 0; h < length && batch.size() > 0; ++h) {
     batch.action().copy_(policy.Act({.obs = batch.obs().to(device_)}, nullptr, ActMode::kSample, generator_));
     const std::vector<Outcome> outcomes = Step(batch, states);
@@ -77,6 +80,19 @@ void SimulatorRollout::RunChunk(int64_t length, TransitionBatch batch, torch::Te
     batch.rows = batch.rows.index_select(0, going_on);
     states = states.index_select(0, going_on);
     batch.obs().copy_(batch.next_obs());
+  }
+}
+
+void SimulatorRollout::GiveNoise(torch::Tensor& states) {
+  const torch::Tensor seeds =
+      torch::zeros({states.size(0)}, torch::dtype(torch::kInt64).device(device_)).random_(generator_).cpu();
+  Env& env = *envs_[0];
+  for (int64_t i = 0; i < states.size(0); ++i) {
+    const std::span<double> state(states[i].data_ptr<double>(), static_cast<size_t>(states.size(1)));
+    env.Restore(state);
+    env.Reseed(static_cast<uint64_t>(seeds.data_ptr<int64_t>()[i]));
+    const std::vector<double> with_noise = env.Snapshot();
+    std::copy(with_noise.begin(), with_noise.end(), state.begin());
   }
 }
 

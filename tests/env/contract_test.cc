@@ -147,6 +147,22 @@ TEST_P(EnvContract, ARestoredSnapshotContinuesBitForBit) {
   }
 }
 
+TEST_P(EnvContract, ASeedOfItsOwnChangesWhatIsRandomAlone) {
+  const auto env = Make();
+  std::vector<double> obs(env->spec().obs_low.size());
+  RandomEngine rng = Rng(16).Engine();
+  env->Reset(rng, obs);
+  const std::vector<double> snapshot = env->Snapshot();
+  std::vector<std::vector<double>> records;
+  for (const uint64_t seed : {1, 2}) {
+    env->Restore(snapshot);
+    env->Reseed(seed);
+    RandomEngine actions = Rng(17).Engine();
+    records.push_back(Roll(*env, 5, actions));
+  }
+  EXPECT_EQ(records[0] != records[1], env->spec().random_steps);
+}
+
 TEST_P(EnvContract, ASnapshotOfAnotherSizeIsRefused) {
   const auto env = Make();
   std::vector<double> snapshot = env->Snapshot();
@@ -169,7 +185,7 @@ TEST_P(EnvContract, TheTimeLimitTruncatesAndResetStartsAnew) {
   EXPECT_FALSE(env->Step(still, obs).truncated);
 }
 
-TEST_P(EnvContract, SetStateDecidesTheFuture) {
+TEST_P(EnvContract, SetStateAndReseedDecideTheFuture) {
   const auto a = Make();
   const auto b = Make();
   std::vector<double> obs_a(a->spec().obs_low.size());
@@ -182,6 +198,8 @@ TEST_P(EnvContract, SetStateDecidesTheFuture) {
   a->SetState(state, obs_a);
   b->SetState(state, obs_b);
   EXPECT_EQ(obs_a, obs_b);
+  a->Reseed(3);
+  b->Reseed(3);
   RandomEngine same = actions;
   EXPECT_EQ(Roll(*a, 30, actions), Roll(*b, 30, same));
   state = a->GetState();

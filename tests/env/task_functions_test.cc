@@ -188,7 +188,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"Pusher-v5", "{reward_near_weight: 2, reward_dist_weight: 0.3, reward_control_weight: 0.7}", true},
         // The observation is rounded to float32.
         Case{"Pendulum-v1", "{}", true, false, 2e-6}, Case{"CartPoleSwingUp-v0", "{}", true},
-        Case{"LinearQuadratic-v0", "{}", true}, Case{"dm_control/acrobot-swingup", "{}", true},
+        Case{"LinearQuadratic-v0", "{}", true}, Case{"Fork-v0", "{}", true},
+        Case{"Fork-v0", "{dimensions: 2, distance: 0.1}", true}, Case{"dm_control/acrobot-swingup", "{}", true},
         Case{"dm_control/acrobot-swingup_sparse", "{}", true}, Case{"dm_control/ball_in_cup-catch", "{}", true},
         Case{"dm_control/cartpole-balance", "{}", true}, Case{"dm_control/cartpole-balance_sparse", "{}", true},
         Case{"dm_control/cartpole-swingup", "{}", true}, Case{"dm_control/cartpole-swingup_sparse", "{}", true},
@@ -206,7 +207,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(TaskFunctionsContract, EveryEnvIsCovered) {
   // A new environment must be added to the list above.
-  EXPECT_EQ(BuiltinEnvs().Ids().size(), 39);
+  EXPECT_EQ(BuiltinEnvs().Ids().size(), 40);
 }
 
 TEST(TaskFunctionsContract, HoppersUnseenVelocityIsTheNamedException) {

@@ -77,7 +77,9 @@ struct Subject {
       draw("input_std", 0.7, 1.4);
       draw("target_offset", -0.1, 0.1);
       draw("target_scale", 0.3, 0.6);
-      tensors.at("target_scale")[1] = 0;  // of a target that does not vary
+      if (torch::Tensor& scale = tensors.at("target_scale"); scale.size(0) > 1) {
+        scale[1] = 0;  // of a target that does not vary
+      }
       tensors.at("elites") = torch::tensor({3, 0, 2}, torch::kInt64);
     });
     if (!choices.deterministic) {

@@ -201,11 +201,12 @@ constexpr double kSolved = 160;
 double ReturnOnTheTrueCartPole(const std::string& planner) {
   const EnvMaker maker = BuiltinEnvs().Find("CartPoleSwingUp-v0").maker();
   SimulatorReturn simulator(maker, 2);
-  const MpcPolicy policy(Planner(planner), 1, 1,
-                         {[&](const torch::Tensor&, const Env* env, const torch::Tensor& actions, torch::Generator&) {
-                           return simulator.Score(env->Snapshot(), actions);
-                         }},
-                         torch::kCPU);
+  const MpcPolicy policy(
+      Planner(planner), 1, 1,
+      {[&](const torch::Tensor&, const Env* env, const torch::Tensor& actions, torch::Generator& generator) {
+        return simulator.Score(env->Snapshot(), actions, generator);
+      }},
+      torch::kCPU);
   return Evaluate(policy, maker, Rng(3), 2).return_min();
 }
 

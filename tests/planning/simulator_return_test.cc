@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 
 #include "reverie/core/state.h"
@@ -25,8 +26,8 @@ TEST(SimulatorReturn, IsWhatTheEnvironmentWouldGive) {
     const torch::Tensor actions =
         torch::rand({candidates, horizon, spec.act_dim()}, generator).mul_(2).sub_(1).contiguous();
     const std::vector<double> snapshot = env->Snapshot();
-    const torch::Tensor one = SimulatorReturn(maker, 1).Score(snapshot, actions);
-    const torch::Tensor three = SimulatorReturn(maker, 3).Score(snapshot, actions);
+    const torch::Tensor one = SimulatorReturn(maker, 1).Score(snapshot, actions, generator);
+    const torch::Tensor three = SimulatorReturn(maker, 3).Score(snapshot, actions, generator);
     int64_t fallen = 0;
     for (int64_t p = 0; p < candidates; ++p) {
       env->Restore(snapshot);
@@ -46,6 +47,34 @@ TEST(SimulatorReturn, IsWhatTheEnvironmentWouldGive) {
     }
     EXPECT_EQ(fallen > 0, id == "Hopper-v5");
   }
+}
+
+// From 0.4 one step of Fork-v0 lands in the pit with probability 1/2 P(|-0.1 + 0.1 a + 0.05 xi| < 0.1), which is 0.2500
+// for a = 0 and 0.4772 for a = 1, and never from 0. An env that foresaw its own step would say 0 or -1.
+TEST(SimulatorReturn, OfRandomStepsIsAMeanOverNoiseThatIsNotForeseen) {
+  const EnvMaker maker = BuiltinEnvs().Find("Fork-v0").maker();
+  const std::unique_ptr<Env> env = maker.make();
+  std::vector<double> obs(1);
+  RandomEngine engine = Rng(1).Engine();
+  env->Reset(engine, obs);
+  constexpr int64_t kSequences = 1000;
+  torch::Generator generator = MakeGenerator(Rng(2), torch::kCPU);
+  SimulatorReturn simulator(maker, 2);
+  const auto scores = [&](double state, double action) {
+    env->SetState(std::vector<double>{state}, obs);
+    return simulator.Score(env->Snapshot(), torch::full({kSequences, 1, 1}, action), generator);
+  };
+  const double deviation = 0.5 / std::sqrt(20.0 * kSequences);
+  EXPECT_NEAR(scores(0.4, 0).mean().item<double>(), -0.25, 4 * deviation);
+  EXPECT_NEAR(scores(0.4, 1).mean().item<double>(), -0.4772, 4 * deviation);
+  EXPECT_NEAR(scores(0.4, 1).std().item<double>(), std::sqrt(0.4772 * 0.5228 / 20), 0.01) << "20 draws a sequence";
+  EXPECT_EQ(scores(0, 0).abs().max().item<float>(), 0);
+  const std::vector<double> snapshot = env->Snapshot();
+  const torch::Tensor sequences = torch::zeros({50, 20, 1});
+  torch::Generator a = MakeGenerator(Rng(3), torch::kCPU);
+  torch::Generator b = MakeGenerator(Rng(3), torch::kCPU);
+  EXPECT_TRUE(
+      torch::equal(SimulatorReturn(maker, 1).Score(snapshot, sequences, a), simulator.Score(snapshot, sequences, b)));
 }
 
 // Throws at an action over 0.5.
@@ -76,10 +105,11 @@ class FragileEnv final : public Env {
 TEST(SimulatorReturn, ASequenceThatBreaksTheSimulationIsTheWorst) {
   const EnvMaker maker{.make = [] { return std::make_unique<FragileEnv>(); }};
   const torch::Tensor actions = torch::tensor({0.0F, 0.0F, 0.0F, 1.0F}).view({2, 2, 1});
-  const torch::Tensor scores = SimulatorReturn(maker, 2).Score(FragileEnv().Snapshot(), actions);
+  torch::Generator generator = MakeGenerator(Rng(2), torch::kCPU);
+  const torch::Tensor scores = SimulatorReturn(maker, 2).Score(FragileEnv().Snapshot(), actions, generator);
   EXPECT_EQ(scores[0].item<float>(), 2);
   EXPECT_EQ(scores[1].item<float>(), -std::numeric_limits<float>::infinity());
-  EXPECT_THROW(SimulatorReturn(maker, 2).Score(std::vector<double>(7), actions), std::runtime_error);
+  EXPECT_THROW(SimulatorReturn(maker, 2).Score(std::vector<double>(7), actions, generator), std::runtime_error);
 }
 
 }  // namespace

@@ -99,6 +99,25 @@ TEST(SimulatorRollout, ThreadsChangeNothing) {
   EXPECT_GT(one.terminated().sum().item<double>(), 0);
 }
 
+// A rollout that went on with the noise of the real step would repeat that step.
+TEST(SimulatorRollout, RandomStepsAreNotThoseOfTheRealRows) {
+  const EnvMaker maker = BuiltinEnvs().Find("Fork-v0").maker();
+  Real real(maker, 1, 1);
+  Metrics report;
+  const TransitionBatch imagined = real.Imagine(maker, 400, 2, 1, &report);
+  ASSERT_EQ(imagined.size(), 800);
+  const torch::Tensor change = imagined.next_obs() - imagined.obs() - 0.1 * imagined.action();
+  EXPECT_EQ(((change.abs() - 0.5).abs() < 0.3).sum().item<int64_t>(), 800);
+  const torch::Tensor right = change.view({2, 400}) > 0;  // of the first step, of the second
+  for (const bool first : {false, true}) {
+    for (const bool second : {false, true}) {
+      const torch::Tensor both = right[0].eq(first).logical_and(right[1].eq(second));
+      EXPECT_NEAR(both.sum().item<double>(), 100, 35) << first << second;
+    }
+  }
+  EXPECT_TRUE(torch::equal(imagined.rows, real.Imagine(maker, 400, 2, 3, &report).rows)) << "threads change nothing";
+}
+
 // Falls apart beyond 3. Episodes of two steps.
 class FragileCount final : public Env {
  public:

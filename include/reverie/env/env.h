@@ -23,6 +23,7 @@ struct EnvSpec {
   double dt = 0;                                // seconds per step
   int64_t time_limit = 0;                       // steps per episode; 0: none
   std::vector<std::string> state_names;         // what SetState takes, in order
+  bool random_steps = false;                    // a step is not a function of state and action: see Reseed
 
   int64_t obs_dim() const { return static_cast<int64_t>(obs_low.size()); }
   int64_t act_dim() const { return static_cast<int64_t>(action_low.size()); }
@@ -76,6 +77,11 @@ class Env {
   std::vector<double> Snapshot() const;
   void Restore(std::span<const double> snapshot);
 
+  // Begins the noise of all steps to come anew, where steps are random; else it does nothing. A reset does so by
+  // itself, SetState and Restore do not. A copy that is restored from a snapshot meets the noise that the original will
+  // meet: one that is to tell what may come, and not what will, is given a seed of its own.
+  void Reseed(uint64_t seed) { DoReseed(seed); }
+
   // The states that episodes begin in, each as SetState takes it and as likely as another, instead of those that the
   // environment draws. Throws std::invalid_argument where one has not the size. Empty: its own.
   using States = std::vector<std::vector<double>>;
@@ -97,6 +103,7 @@ class Env {
   virtual std::vector<double> DoState() const;
   virtual std::vector<double> DoSnapshot() const = 0;
   virtual void DoRestore(std::span<const double> snapshot) = 0;
+  virtual void DoReseed(uint64_t) {}
 
   void CheckObsSize(size_t size) const;
   void CheckStateSize(size_t size) const;

@@ -46,6 +46,7 @@ class ObservedEnv final : public Env {
   std::vector<double> DoState() const override { return env_->GetState(); }
   std::vector<double> DoSnapshot() const override;
   void DoRestore(std::span<const double> snapshot) override;
+  void DoReseed(uint64_t seed) override { env_->Reseed(seed); }
 
   // The frames of an episode that has whole_ as its first observation.
   void Fill(std::span<double> obs);

@@ -30,8 +30,8 @@ namespace reverie {
 
 class SimulatorDynamics {
  public:
-  // One copy of the environment for each thread. Throws std::invalid_argument where a MuJoCo model has delays or
-  // plugins, which have a state of their own.
+  // One copy of the environment for each thread. Throws std::invalid_argument where steps are random, and where a
+  // MuJoCo model has delays or plugins, which have a state of their own.
   SimulatorDynamics(const EnvMaker& maker, int64_t threads);
   ~SimulatorDynamics();
 

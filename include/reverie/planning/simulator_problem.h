@@ -45,7 +45,7 @@ std::unique_ptr<Env> EnvIn(const EnvMaker& maker, const std::vector<double>& sta
 // std::invalid_argument with a misfit.
 LinearGaussianDynamics DynamicsAlong(SimulatorDynamics& dynamics, const Env& env,
                                      const LinearGaussianController& controller);
-// Why a task has none, or "": states with quaternions, or of more than qpos and qvel.
+// Why a task has none, or "": random steps, states with quaternions, or of more than qpos and qvel.
 std::string DerivativesMisfit(const EnvMaker& maker);
 // The same from that state, with a simulator of its own.
 std::function<LinearGaussianDynamics(const LinearGaussianController&)> DynamicsFrom(const EnvMaker& maker,

@@ -2,6 +2,8 @@
 //
 //   J(a_1 ... a_H) = sum_t r_t      from the state an environment is in; after the task's end nothing more is earned
 //
+// Where steps are random, J is the mean over 20 draws of their noise, each sequence with its own.
+//
 // A sequence at which the simulation becomes unstable gets -infinity. Time limits end nothing.
 #ifndef REVERIE_PLANNING_SIMULATOR_RETURN_H_
 #define REVERIE_PLANNING_SIMULATOR_RETURN_H_
@@ -23,8 +25,9 @@ class SimulatorReturn {
   SimulatorReturn(const EnvMaker& maker, int64_t threads);
 
   // J [P] float32 of actions [P, H, A] float32 in [-1, 1], both on the CPU, from `snapshot` (Env::Snapshot) of an
-  // environment of the same id and options. Without gradients. Cost: P H env steps, shared by the threads.
-  torch::Tensor Score(std::span<const double> snapshot, const torch::Tensor& actions);
+  // environment of the same id and options. Without gradients. `generator`, on the CPU, is asked for noise alone.
+  // Cost: P H env steps, 20 times as many where they are random, shared by the threads.
+  torch::Tensor Score(std::span<const double> snapshot, const torch::Tensor& actions, torch::Generator& generator);
 
  private:
   std::vector<std::unique_ptr<Env>> envs_;

@@ -4,9 +4,10 @@
 //   start states s_1 ... s_N uniformly (with replacement) from the real buffer; k times: a ~ pi(s), s', r and the
 //   task's end by the environment's own step; store; live rows go on from s'
 //
-// Every row goes on from a snapshot of the environment, as an observation does not tell all of a state. Time limits end
-// nothing, as in a model. A row at which the simulation becomes unstable is dropped, counted, and never stored.
-// Cost: k N passes of the policy, and as many steps, snapshots and restores of an environment, which the threads share.
+// Every row goes on from a snapshot of the environment, as an observation does not tell all of a state; where steps are
+// random, each rollout has noise of its own. Time limits end nothing, as in a model. A row at which the simulation
+// becomes unstable is dropped, counted, and never stored. Cost: k N passes of the policy, and as many steps, snapshots
+// and restores of an environment, which the threads share.
 #ifndef REVERIE_ROLLOUT_SIMULATOR_ROLLOUT_H_
 #define REVERIE_ROLLOUT_SIMULATOR_ROLLOUT_H_
 
@@ -48,6 +49,8 @@ class SimulatorRollout {
   // One chunk of start states, all steps. Rows and states [B, numbers of a snapshot] are on the host.
   void RunChunk(int64_t length, TransitionBatch batch, torch::Tensor states, const Policy& policy,
                 ReplayBuffer* model_buffer, Counts* counts);
+  // Gives each of the states noise that its real steps did not have.
+  void GiveNoise(torch::Tensor& states);
   // Completes rows whose obs and action are given, and moves their states on. A row that failed is left undefined.
   std::vector<Outcome> Step(TransitionBatch& batch, torch::Tensor& states);
   static Outcome StepRow(Env& env, std::span<double> state, float* row);
