@@ -27,6 +27,7 @@ void Dhmbpo::Config::Visit(Fields& fields) {
   fields("model", model, "the dynamics model");
   fields.Check([this] { return RewardMisfit(model.reward, env.id, env.maker.task_functions()); });
   fields.Check([this] { return model.LacksOf(run.exploration_steps, replay_capacity); });
+  fields.Check([this] { return model.LacksDerivatives(); });
   fields("rollout", rollout, "imagined rollouts that states to start from come from");
   fields("learner", learner, "the learner");
 }

@@ -61,6 +61,9 @@ void Pets::Config::Visit(Fields& fields) {
     if (!model.learned()) {
       return needs + "model.kind: simulator does not give";
     }
+    if (!model.card().is_gaussian) {
+      return needs + "model.kind: " + model.choice.kind() + " does not have, as its steps jump between components";
+    }
     const bool constant = !LearnsReward(model.reward, env.maker.task_functions()) && !RewardHasDerivatives(env.maker);
     return constant && uncertainty.use != UncertaintyUse::kPenalty
                ? needs + "the known reward of " + env.id + " does not have; model.reward: learned does"

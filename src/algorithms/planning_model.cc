@@ -10,8 +10,7 @@ ModelDefaults PlanningModelDefaults() {
                        .hidden = {500, 500, 500},
                        .batch_size = 32,
                        .weight_decay = {1e-4, 2.5e-4, 2.5e-4, 5e-4},
-                       .holdout_ratio = 0,
-                       .max_epochs = 5},
+                       .holdout = {.ratio = 0, .max_epochs = 5}},
           .retrain_every = 200,
           .with_simulator = true};
 }
@@ -19,6 +18,9 @@ ModelDefaults PlanningModelDefaults() {
 std::string TrajectoryMisfit(const ModelConfig& model, const EnvConfig& env) {
   if (!model.learned()) {
     return SimulatorProblemMisfit(env.maker);
+  }
+  if (std::string misfit = model.LacksDerivatives(); !misfit.empty()) {
+    return misfit;
   }
   return !LearnsReward(model.reward, env.maker.task_functions()) && !RewardHasDerivatives(env.maker)
              ? "iLQR needs derivatives by the actions, which the known reward of " + env.id +

@@ -24,7 +24,7 @@ void Svg::Config::Visit(Fields& fields) {
     fields.Check([this] {
       return model.card().is_coarse
                  ? "precision: expected float32, as what is learned goes through derivatives of the steps"
-                 : "";
+                 : model.LacksDerivatives();
     });
     fields.Check([this] {
       const bool known_alone = !learner.HasCritics() && !LearnsReward(model.reward, env.maker.task_functions());

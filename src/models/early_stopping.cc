@@ -8,20 +8,22 @@
 namespace reverie {
 namespace {
 
-constexpr double kImproved = 0.99;
+constexpr double kImproved = 0.01;
 
 }  // namespace
 
-EarlyStopping::EarlyStopping(const EnsembleMlp& mlp, int64_t patience)
+EarlyStopping::EarlyStopping(const EnsembleMlp& mlp, int64_t patience, StoppingScale scale)
     : mlp_(mlp),
       patience_(patience),
+      scale_(scale),
       best_parameters_(mlp.shape().ParameterCount(), mlp.weights().front().device()),
       best_(mlp.shape(), best_parameters_),
       best_error_(torch::full({mlp.shape().members}, std::numeric_limits<float>::infinity(),
                               torch::device(mlp.weights().front().device()))) {}
 
 bool EarlyStopping::Note(const torch::Tensor& error) {
-  const torch::Tensor improved = error < best_error_ * kImproved;
+  const torch::Tensor improved =
+      error < (scale_ == StoppingScale::kRatio ? best_error_ * (1 - kImproved) : best_error_ - kImproved);
   best_error_ = torch::where(improved, error, best_error_);
   const torch::Tensor gate = improved.view({-1, 1, 1});
   for (size_t l = 0; l < mlp_.weights().size(); ++l) {

@@ -1,6 +1,7 @@
 // The end of a fit by hold-out error, member by member. Internal to the models.
 //
-// A member improved if its error is 1 % below its best of this fit; the fit goes on until more than `patience` epochs
+// A member improved if its error is 1 % below its best of this fit, or where errors are logarithms, such as mean log
+// densities, 0.01 below; the fit goes on until more than `patience` epochs
 // in a row saw no member improve. Every member's best weights are kept (Janner et al. 2019, their code).
 #ifndef REVERIE_SRC_MODELS_EARLY_STOPPING_H_
 #define REVERIE_SRC_MODELS_EARLY_STOPPING_H_
@@ -9,10 +10,12 @@
 
 namespace reverie {
 
+enum class StoppingScale { kRatio, kDifference };
+
 class EarlyStopping {
  public:
   // Shares the weights of `mlp`, of E members.
-  EarlyStopping(const EnsembleMlp& mlp, int64_t patience);
+  EarlyStopping(const EnsembleMlp& mlp, int64_t patience, StoppingScale scale = StoppingScale::kRatio);
 
   bool wants_another_epoch() const { return since_improvement_ <= patience_; }
 
@@ -25,6 +28,7 @@ class EarlyStopping {
  private:
   EnsembleMlp mlp_;
   int64_t patience_;
+  StoppingScale scale_;
   FlatParameters best_parameters_;
   EnsembleMlp best_;
   torch::Tensor best_error_;  // [E]

@@ -2,11 +2,16 @@
 
 #include <ATen/ATen.h>
 
+#include <stdexcept>
+
 namespace reverie {
 
 StepDraws InferNoise(const DynamicsModel& model, const TransitionBatch& real, const torch::Tensor& deal) {
   if (model.noise_dim() == 0) {
     return {.deal = deal, .noise = {}};
+  }
+  if (!model.is_gaussian()) {
+    throw std::logic_error("InferNoise: the model's steps are not Gaussian");
   }
   const torch::NoGradGuard no_grad;
   const int64_t hypotheses = model.hypotheses().size(0);

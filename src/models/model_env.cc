@@ -77,6 +77,9 @@ torch::Tensor ModelEnv::Move(TransitionBatch& batch, const StepDraws& draws) con
 
 ImaginedStep ModelEnv::StepFrom(const GaussianPrediction& prediction, TransitionBatch& batch,
                                 torch::Generator& generator) const {
+  if (!model_.is_gaussian()) {
+    return Step(batch, generator);
+  }
   ModelSample sample = SampleOf(batch);
   const int64_t rows = batch.size();
   sample.hypothesis.random_(0, model_.hypotheses().size(0), generator);

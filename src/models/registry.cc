@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "reverie/models/homoscedastic_ensemble.h"
+#include "reverie/models/mixture_ensemble.h"
 
 namespace reverie {
 namespace {
@@ -46,6 +47,10 @@ std::vector<Kind<ModelMaker>> LearnedModels(const GaussianEnsembleConfig& ensemb
       {.name = "homoscedastic",
        .summary = "an ensemble of layer-normalised networks with one noise for all inputs (DHMBPO: Kubo et al. 2025)",
        .maker = [] { return MakerOf<HomoscedasticEnsemble>(HomoscedasticEnsembleConfig()); },
+       .former = {}},
+      {.name = "mdn",
+       .summary = "a bootstrap ensemble of mixture density networks (Bishop 1994), where one step may lead to several",
+       .maker = [] { return MakerOf<MixtureEnsemble>(MixtureEnsembleConfig()); },
        .former = {}}};
 }
 
@@ -79,6 +84,13 @@ std::unique_ptr<DynamicsModel> ModelConfig::Make(const TransitionLayout& layout,
                                                  const Rng& rng, const torch::Device& device) const {
   return choice.maker().make({.layout = layout, .learn_reward = LearnsReward(reward, task), .features = task.features},
                              rng.Split("model"), device);
+}
+
+std::string ModelConfig::LacksDerivatives() const {
+  return card().is_gaussian ? ""
+                            : "kind: the steps of " + choice.kind() +
+                                  " jump between components and have no derivatives to follow; expected ensemble or "
+                                  "homoscedastic";
 }
 
 std::string ModelConfig::LacksOf(int64_t exploration_steps, int64_t replay_capacity) const {

@@ -49,21 +49,33 @@ class StandardPredictions {
     unit_ = Doubles(model.target_std());
     varying_ = unit_.nonzero().flatten();
     unit_ = unit_.index_select(0, varying_);
-    std::vector<torch::Tensor> means;
-    std::vector<torch::Tensor> stds;
+    std::vector<torch::Tensor> means, stds, components, component_stds, log_weights;
     for (int64_t begin = 0; begin < rows.size(); begin += kRowsAtOnce) {
       const TransitionBatch some{rows.layout, rows.rows.narrow(0, begin, std::min(kRowsAtOnce, rows.size() - begin))};
-      const GaussianPrediction predicted = model.Predict(some.obs(), some.action(), Members::kElites);
-      means.push_back(Standard(predicted.mean));
-      stds.push_back(Standard(predicted.var.sqrt()));
+      const MixturePrediction mixture = model.PredictMixture(some.obs(), some.action());
+      const GaussianPrediction moments = MomentsOf(mixture);
+      means.push_back(Standard(moments.mean));
+      stds.push_back(Standard(moments.var.sqrt()));
+      if (!model.is_gaussian()) {
+        components.push_back(Standard(mixture.mean).flatten(0, 1));
+        component_stds.push_back(Standard(mixture.var.sqrt()).flatten(0, 1));
+        log_weights.push_back(Doubles(mixture.log_weight).flatten(0, 1));
+      }
     }
-    mixtures_ = {.mean = torch::cat(means, 1), .std = torch::cat(stds, 1)};
-    center_ = mixtures_.mean.mean(0);
+    means_ = torch::cat(means, 1);
+    stds_ = torch::cat(stds, 1);
+    center_ = means_.mean(0);
+    mixtures_ = {.mean = means_, .std = stds_};
+    if (!model.is_gaussian()) {
+      mixtures_ = {.mean = torch::cat(components, 1),
+                   .std = torch::cat(component_stds, 1),
+                   .log_weight = torch::cat(log_weights, 1) - std::log(static_cast<double>(means_.size(0)))};
+    }
   }
 
-  const GaussianMixtures& mixtures() const { return mixtures_; }
-  const torch::Tensor& center() const { return center_; }    // the mixtures' means, [N, d]
-  const torch::Tensor& varying() const { return varying_; }  // [d]: which of the model's targets they are
+  const GaussianMixtures& mixtures() const { return mixtures_; }  // over all hypotheses
+  const torch::Tensor& center() const { return center_; }         // the mixtures' means, [N, d]
+  const torch::Tensor& varying() const { return varying_; }       // [d]: which of the model's targets they are
   bool has_density() const { return has_density_; }
 
   // Targets [..., D] as these are: [..., d].
@@ -73,10 +85,10 @@ class StandardPredictions {
 
   // u [N] of each kind, variances averaged over targets.
   std::vector<std::pair<std::string, torch::Tensor>> Uncertainties() const {
-    const torch::Tensor epistemic = (mixtures_.mean - center_).square().mean(0).mean(1);
-    const torch::Tensor aleatoric = mixtures_.std.square().mean(0).mean(1);
+    const torch::Tensor epistemic = (means_ - center_).square().mean(0).mean(1);
+    const torch::Tensor aleatoric = stds_.square().mean(0).mean(1);
     std::vector<std::pair<std::string, torch::Tensor>> kinds;
-    const bool disagrees = mixtures_.mean.size(0) > 1;
+    const bool disagrees = means_.size(0) > 1;
     if (disagrees) {
       kinds.emplace_back("epistemic", epistemic.sqrt());
     }
@@ -92,8 +104,9 @@ class StandardPredictions {
  private:
   bool has_density_;
   torch::Tensor unit_, varying_;
-  GaussianMixtures mixtures_;
+  torch::Tensor means_, stds_;  // of each hypothesis, [M, N, d]
   torch::Tensor center_;
+  GaussianMixtures mixtures_;
 };
 
 // The mean over targets and rows of -log N(y; mean of the known targets, 1).

@@ -25,7 +25,13 @@ void Require(const GaussianMixtures& predicted, const torch::Tensor& y) {
   }
   if (predicted.mean.dim() != 3 || !predicted.std.sizes().equals(predicted.mean.sizes()) ||
       !y.sizes().equals(predicted.mean.sizes().slice(1))) {
-    throw std::logic_error("scores: expected mean and std [M, N, D] of y [N, D]");
+    throw std::logic_error("scores: expected mean and std [K, N, D] of y [N, D]");
+  }
+  if (predicted.log_weight.defined()) {
+    RequireDoubles(predicted.log_weight);
+    if (!predicted.log_weight.sizes().equals(predicted.mean.sizes().slice(0, 2))) {
+      throw std::logic_error("scores: expected log_weight [K, N]");
+    }
   }
 }
 
@@ -34,8 +40,17 @@ torch::Tensor LogNormal(const GaussianMixtures& predicted, const torch::Tensor& 
          0.5 * std::log(2 * std::numbers::pi);
 }
 
-torch::Tensor LogMean(const torch::Tensor& logs) {
-  return torch::logsumexp(logs, 0) - std::log(static_cast<double>(logs.size(0)));
+// log sum_k w_k exp(logs_k) of logs [K, N, ...].
+torch::Tensor LogMean(const GaussianMixtures& predicted, const torch::Tensor& logs) {
+  if (!predicted.log_weight.defined()) {
+    return torch::logsumexp(logs, 0) - std::log(static_cast<double>(logs.size(0)));
+  }
+  return torch::logsumexp(logs.dim() == 3 ? logs + predicted.log_weight.unsqueeze(-1) : logs + predicted.log_weight, 0);
+}
+
+// sum_k w_k x_k of x [K, N, D].
+torch::Tensor Mean(const GaussianMixtures& predicted, const torch::Tensor& x) {
+  return predicted.log_weight.defined() ? (predicted.log_weight.exp().unsqueeze(-1) * x).sum(0) : x.mean(0);
 }
 
 // (x - mean) / std; 0 where a mean with std 0 is met, so that a step has half its height there.
@@ -69,17 +84,17 @@ torch::Tensor Ranks(const torch::Tensor& x) {
 
 torch::Tensor LogDensityOfRows(const GaussianMixtures& predicted, const torch::Tensor& y) {
   Require(predicted, y);
-  return LogMean(LogNormal(predicted, y).sum(-1));
+  return LogMean(predicted, LogNormal(predicted, y).sum(-1));
 }
 
 torch::Tensor LogDensity(const GaussianMixtures& predicted, const torch::Tensor& y) {
   Require(predicted, y);
-  return LogMean(LogNormal(predicted, y));
+  return LogMean(predicted, LogNormal(predicted, y));
 }
 
 torch::Tensor Cdf(const GaussianMixtures& predicted, const torch::Tensor& y) {
   Require(predicted, y);
-  return NormalCdf(Standardised(y, predicted.mean, predicted.std)).mean(0);
+  return Mean(predicted, NormalCdf(Standardised(y, predicted.mean, predicted.std)));
 }
 
 torch::Tensor Quantile(const GaussianMixtures& predicted, double level) {
@@ -99,17 +114,20 @@ torch::Tensor Quantile(const GaussianMixtures& predicted, double level) {
 
 torch::Tensor Crps(const GaussianMixtures& predicted, const torch::Tensor& y) {
   Require(predicted, y);
-  const int64_t hypotheses = predicted.mean.size(0);
-  torch::Tensor score = MeanAbsolute(y - predicted.mean, predicted.std).mean(0);
+  const int64_t count = predicted.mean.size(0);
+  torch::Tensor score = Mean(predicted, MeanAbsolute(y - predicted.mean, predicted.std));
   torch::Tensor apart = torch::zeros_like(y);
-  for (int64_t i = 0; i < hypotheses; ++i) {
+  for (int64_t i = 0; i < count; ++i) {
     for (int64_t j = 0; j <= i; ++j) {
-      const torch::Tensor distance =
+      torch::Tensor distance =
           MeanAbsolute(predicted.mean[i] - predicted.mean[j], torch::hypot(predicted.std[i], predicted.std[j]));
+      if (predicted.log_weight.defined()) {
+        distance = distance * (predicted.log_weight[i] + predicted.log_weight[j]).exp().unsqueeze(-1);
+      }
       apart.add_(distance, i == j ? 1 : 2);
     }
   }
-  return score.sub_(apart, 0.5 / static_cast<double>(hypotheses * hypotheses));
+  return score.sub_(apart, predicted.log_weight.defined() ? 0.5 : 0.5 / static_cast<double>(count * count));
 }
 
 double CentralCoverage(const torch::Tensor& levels, double level) {

@@ -300,4 +300,14 @@ torch::Tensor PackedMlp::Infer(const torch::Tensor& x) const {
   return output;
 }
 
+std::vector<DecaySegment> DecayPerLayer(const EnsembleMlp& mlp, const FlatParameters& parameters,
+                                        const std::vector<double>& factors) {
+  std::vector<DecaySegment> segments;
+  for (size_t l = 0; l < mlp.weights().size(); ++l) {
+    const int64_t begin = mlp.weights()[l].storage_offset() - parameters.values().storage_offset();
+    segments.push_back({begin, begin + mlp.weights()[l].numel(), static_cast<float>(factors[l])});
+  }
+  return segments;
+}
+
 }  // namespace reverie

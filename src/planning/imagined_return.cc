@@ -195,17 +195,30 @@ ImaginedReturn::Steps ImaginedReturn::RollPredicted(const torch::Tensor& obs, co
                                  .mul_(hypotheses)
                                  .div_(propagation_.particles, "floor")
                                  .repeat_interleave(candidates);
+  // What is drawn of the moments of a model that is not Gaussian is no step of it.
+  const bool draws_steps =
+      !model.is_gaussian() && (propagation_.kind == Propagation::kTs1 || propagation_.kind == Propagation::kTsInf);
   const auto action_at = [&](const torch::Tensor&, int64_t t) {
     return actions.select(1, t).repeat({propagation_.particles, 1});
   };
   const auto step = [&](const torch::Tensor& state, const torch::Tensor& action, int64_t) -> ImaginedTransition {
     const GaussianPrediction measured = model.Predict(state, action, config.over);
     const GaussianPrediction prediction = OfHypotheses(model, measured, config.over);
-    const torch::Tensor hypothesis =
-        propagation_.kind == Propagation::kTsInf ? kept : torch::randint(hypotheses, {rows}, generator, indices);
-    const torch::Tensor next_mean =
-        torch::cat({model.DecodeObs(prediction.mean, state), prediction.mean.slice(-1, obs_dim)}, -1);
-    const torch::Tensor moved = Moved({.mean = next_mean, .var = prediction.var}, hypothesis, generator);
+    torch::Tensor hypothesis;
+    torch::Tensor moved;
+    if (draws_steps) {
+      const torch::Tensor deal = propagation_.kind == Propagation::kTsInf ? torch::arange(rows, indices)
+                                                                          : torch::randperm(rows, generator, indices);
+      hypothesis = HypothesisOfRows(deal, hypotheses);
+      const ModelStep drawn = model.Next(state, action, DrawNoise(model, deal, generator));
+      moved = drawn.reward.defined() ? torch::cat({drawn.next_obs, drawn.reward.unsqueeze(1)}, 1) : drawn.next_obs;
+    } else {
+      hypothesis =
+          propagation_.kind == Propagation::kTsInf ? kept : torch::randint(hypotheses, {rows}, generator, indices);
+      const torch::Tensor next_mean =
+          torch::cat({model.DecodeObs(prediction.mean, state), prediction.mean.slice(-1, obs_dim)}, -1);
+      moved = Moved({.mean = next_mean, .var = prediction.var}, hypothesis, generator);
+    }
     const torch::Tensor next_state = moved.slice(1, 0, obs_dim);
     const ModelEnv::Verdict verdict = model_env_.Judge(state, action, next_state);
     ImaginedTransition made{.next_obs = next_state,

@@ -73,6 +73,12 @@ class BadInput(Case):
                                               "dropout: [0, 0, 0], patience: 1, retrain_every: 60}", TINY_PETS)
                                        + "uncertainty: {use: penalty, measure: max_aleatoric, coefficient: 1}\n",
                                        "measure: max_aleatoric is one constant of such a model"),
+        "value gradients of steps that jump": (
+            re.sub(r"model: {[^}]*}", "model: {kind: mdn}", TINY_DHMBPO),
+            "model.kind: the steps of mdn jump between components and have no derivatives to follow; expected ensemble or homoscedastic"),
+        "plans by derivatives of steps that jump": (
+            re.sub(r"planner: .*\n", "planner: {kind: gradient}\n", re.sub(r"model: {[^}]*}", "model: {kind: mdn, members: 2}", TINY_PETS)),
+            "which model.kind: mdn does not have, as its steps jump between components"),
         "local models without a cost": (TINY_LOCAL.replace("LinearQuadratic-v0", "HalfCheetah-v5"),
                                         "c.yaml:6: env: HalfCheetah-v5 has no cost of its states to minimise"),
         "constrained control without a cost": (TINY_CONSTRAINED.replace("LinearQuadratic-v0", "InvertedPendulum-v5"),
@@ -249,7 +255,7 @@ class BadInput(Case):
         "a model of no steps": (TINY_SVG.replace("horizon: 2", "horizon: 0"),
                                 "c.yaml:9: model.members: is read only where learner.horizon is above 0"),
         "a simulator to differentiate": (TINY_SVG.replace("{members", "{kind: simulator, members"),
-                                         "c.yaml:9: model.kind: expected one of ensemble, homoscedastic, got simulator"),
+                                         "c.yaml:9: model.kind: expected one of ensemble, homoscedastic, mdn, got simulator"),
         "rewards without derivatives": (
             TINY_SVG.replace("Hopper-v5", "InvertedPendulum-v5").replace(", critics: {hidden: [16, 16]}", ", terminal_value: none"),
             "c.yaml:9: model: learner.terminal_value: none learns from derivatives of the reward, which the known one of "
@@ -308,7 +314,7 @@ class BadInput(Case):
                                          "c.yaml:16: uncertainty.use: is read only where model.kind is not simulator"),
         "a differentiable simulator": (
             TINY_DHMBPO.replace("model: {", "model: {kind: simulator, "),
-            "c.yaml:9: model.kind: expected one of ensemble, homoscedastic, got simulator"),
+            "c.yaml:9: model.kind: expected one of ensemble, homoscedastic, mdn, got simulator"),
         "section as a number": (TINY_SAC.replace("sac: {hidden: [16, 16], batch_size: 32}", "sac: 3"),
                                 "c.yaml:7: sac: expected a section of keys, got 3"),
     }
@@ -742,7 +748,9 @@ class ReportCard(Case):
 
     def test_every_algorithm_with_a_model(self):
         # DHMBPO fits behind its last step; what it has seen is then all there is.
-        for text, holds_out, newest in ((TINY_MBPO, True, "unseen"), (TINY_PETS, False, "unseen"), (TINY_ILQR, False, "unseen"),
+        mixtures = re.sub(r"model: {[^}]*}", "model: {kind: mdn, members: 2, components: 2, hidden: [16], weight_decay: [0, 0], max_epochs: 2, retrain_every: 100}",
+                          TINY_MBPO)
+        for text, holds_out, newest in ((TINY_MBPO, True, "unseen"), (TINY_PETS, False, "unseen"), (TINY_ILQR, False, "unseen"), (mixtures, True, "unseen"),
                                         (TINY_SVG, True, "unseen"), (TINY_DHMBPO, True, "newest")):
             with self.subTest(text.splitlines()[0]):
                 self.write(text)
@@ -993,6 +1001,26 @@ class Planning(Case):
         self.write(text)
         self.train("c.yaml", *arguments, "--run-dir", "r", "--overwrite", "--set", "eval.episodes=1")
         return comparable(self.cwd / "r/train.csv")[-1]
+
+    def test_mixtures(self):
+        mixtures = "model: {kind: mdn, members: 2, components: 2, hidden: [16, 16], weight_decay: [0, 0, 0], max_epochs: 2, retrain_every: 60}"
+        self.write(re.sub(r"model: {[^}]*}", mixtures, TINY_PETS))
+        for change in ("propagation.kind=ts1", "propagation.kind=ds", "uncertainty.use=penalty"):
+            said = self.train("c.yaml", "--set", change, "--run-dir", "r", "--overwrite").stderr
+            self.assertIn("no policy.pt: model.kind: mdn cannot be exported within a planner; expected ensemble", said)
+            train = rows(self.cwd / "r/train.csv")
+            self.assertTrue(any(row.get("model/holdout_nll_1") for row in train))
+            self.assertEqual(float(train[-1]["planner/share_not_finite"]), 0)
+        self.write(re.sub(r"model: {[^}]*}", mixtures, TINY_MBPO))
+
+        def last(change):
+            self.train("c.yaml", "--set", change, "--run-dir", "r", "--overwrite", "--set", "eval.episodes=1")
+            return comparable(self.cwd / "r/train.csv")[-1]
+        base = last("uncertainty.use=none")
+        self.assertGreaterEqual(float(base["rollout/rows"]), 300)
+        for change in ("uncertainty.use=penalty", "model.components=3", "model.members=3", "model.learning_rate=1e-2", "model.batch_size=64",
+                       "model.weight_decay=[1, 1, 1]", "model.holdout_ratio=0.4", "model.max_epochs=3", "model.target=next_obs"):
+            self.assertNotEqual(last(change), base, change)
 
     def test_every_planner_model_and_propagation(self):
         planners = {"random_shooting": "{population: 20}", "cem": "{population: 10, elites: 3, iterations: 2}",

@@ -25,8 +25,9 @@ TEST(ModelTrainer, CountsFitsThatCameToTheirEnd) {
   ReplayBuffer data(layout, 100, torch::kCPU);
   torch::Generator generator = MakeGenerator(Rng(1), torch::kCPU);
   data.Add({layout, torch::randn({100, layout.width()}, generator)});
-  GaussianEnsemble model({.members = 2, .elites = 2, .hidden = {8}, .weight_decay = {0, 0}, .max_epochs = 1},
-                         {.layout = layout}, Rng(2), torch::kCPU);
+  GaussianEnsemble model(
+      {.members = 2, .elites = 2, .hidden = {8}, .weight_decay = {0, 0}, .holdout = {.max_epochs = 1}},
+      {.layout = layout}, Rng(2), torch::kCPU);
   ModelTrainer trainer(/*retrain_every=*/50, Rng(3));
   EXPECT_FALSE(trainer.DueAfter(-50));
   EXPECT_TRUE(trainer.DueAfter(0));

@@ -46,7 +46,7 @@ GaussianEnsembleConfig SmallConfig() {
           .learning_rate = 3e-3,
           .batch_size = 64,
           .weight_decay = {1e-5, 2e-5, 3e-5},
-          .max_epochs = 15};
+          .holdout = {.max_epochs = 15}};
 }
 
 TEST(GaussianEnsemble, AMinibatchIsPyTorchs) {
@@ -173,7 +173,7 @@ TEST(GaussianEnsemble, ADeterministicOneSamplesItsMeans) {
     for (const bool learn_reward : {false, true}) {
       GaussianEnsembleConfig config = SmallConfig();
       config.normalize_targets = normalize;
-      config.max_epochs = 40;
+      config.holdout.max_epochs = 40;
       config.deterministic = true;
       GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = learn_reward}, Rng(1), torch::kCPU);
       const Metrics report = model.Fit(data, Rng(2));
@@ -199,8 +199,8 @@ TEST(GaussianEnsemble, ADeterministicOneSamplesItsMeans) {
 TEST(GaussianEnsemble, WithoutHoldOutRowsAFitMakesItsEpochsAndAllMembersPredict) {
   GaussianEnsembleConfig config = SmallConfig();
   config.elites = config.members;
-  config.holdout_ratio = 0;
-  config.max_epochs = 7;
+  config.holdout.ratio = 0;
+  config.holdout.max_epochs = 7;
   GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
   const ReplayBuffer data = LinearData(300, 0.05);
   const Metrics report = model.Fit(data, Rng(2));
@@ -249,7 +249,7 @@ TEST(GaussianEnsemble, SeesWhatTheTaskShowsOfAnObservation) {
 
 TEST(GaussianEnsemble, LearnsMeanAndNoiseOfALinearSystem) {
   GaussianEnsembleConfig config = SmallConfig();
-  config.max_epochs = 40;
+  config.holdout.max_epochs = 40;
   GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
   const ReplayBuffer data = LinearData(4000, 0.05);
   const Metrics report = model.Fit(data, Rng(2));
@@ -266,8 +266,8 @@ TEST(GaussianEnsemble, LearnsMeanAndNoiseOfALinearSystem) {
 TEST(GaussianEnsemble, ElitesAreRankedOnTheRestoredWeights) {
   GaussianEnsembleConfig config = SmallConfig();
   config.learning_rate = 3e-2;  // restless: the last epoch is not the best
-  config.patience = 3;
-  config.max_epochs = 0;
+  config.holdout.patience = 3;
+  config.holdout.max_epochs = 0;
   GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
   const Metrics report = model.Fit(LinearData(600, 0.05), Rng(2));
   const TransitionBatch& holdout = model.holdout();
@@ -287,11 +287,11 @@ TEST(GaussianEnsemble, ElitesAreRankedOnTheRestoredWeights) {
 TEST(GaussianEnsemble, AFitStopsAfterPatienceRunsOut) {
   GaussianEnsembleConfig config = SmallConfig();
   config.learning_rate = 1e-12;  // nothing ever improves by 1 % after the first epoch
-  config.max_epochs = 0;
-  config.patience = 5;
+  config.holdout.max_epochs = 0;
+  config.holdout.patience = 5;
   GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
   EXPECT_EQ(model.Fit(LinearData(200, 0.05), Rng(2)).Find("epochs"), 7);  // the first, then 6 without improvement
-  config.max_epochs = 3;
+  config.holdout.max_epochs = 3;
   GaussianEnsemble capped(config, {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
   EXPECT_EQ(capped.Fit(LinearData(200, 0.05), Rng(2)).Find("epochs"), 3);
 }
@@ -305,7 +305,7 @@ TEST(GaussianEnsemble, EveryOptionPredictsTheSameSystem) {
         GaussianEnsembleConfig config = SmallConfig();
         config.target = target;
         config.normalize_targets = normalize;
-        config.max_epochs = 40;
+        config.holdout.max_epochs = 40;
         GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = learn_reward}, Rng(1), torch::kCPU);
         model.Fit(data, Rng(2));
         torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
@@ -336,8 +336,8 @@ TEST(GaussianEnsemble, MembersAreDrawnToZeroOrToTheirAnchors) {
     GaussianEnsembleConfig config = Regularised(anchored ? Regularise::kAnchor : Regularise::kDecay);
     config.weight_decay = {100, 100, 100};
     config.elites = config.members;
-    config.holdout_ratio = 0;
-    config.max_epochs = 60;
+    config.holdout.ratio = 0;
+    config.holdout.max_epochs = 60;
     GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
     std::vector<torch::Tensor> before;
     for (const torch::Tensor& weight : model.mlp().weights()) {
@@ -399,7 +399,7 @@ TEST(GaussianEnsemble, PriorFunctionsDisagreeAwayFromTheData) {
   const TransitionBatch all = data.All();
   const auto spread_of = [&](Regularise regularise, double away) {
     GaussianEnsembleConfig config = Regularised(regularise);
-    config.max_epochs = 40;
+    config.holdout.max_epochs = 40;
     GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
     model.Fit(data, Rng(2));
     const torch::Tensor mean = model.Predict(away * all.obs(), all.action(), Members::kAll).mean / model.target_std();
@@ -528,7 +528,7 @@ TEST(GaussianEnsemble, WhetherTargetsAreNormalisedIsDecidedOnce) {
   };
   for (const bool large_first : {true, false}) {
     GaussianEnsembleConfig config = SmallConfig();
-    config.max_epochs = 1;
+    config.holdout.max_epochs = 1;
     GaussianEnsemble model(config, {.layout = kLayout}, Rng(1), torch::kCPU);
     // Of a fit that is stopped nothing is decided.
     EXPECT_FALSE(model.Fit(data_of(large_first ? 1 : 100), Rng(2), [] { return true; }).has_value());
@@ -550,7 +550,7 @@ TEST(GaussianEnsemble, WhetherTargetsAreNormalisedIsDecidedOnce) {
   }
   // Rows in which nothing varies say nothing.
   GaussianEnsembleConfig config = SmallConfig();
-  config.max_epochs = 1;
+  config.holdout.max_epochs = 1;
   GaussianEnsemble rested(config, {.layout = kLayout}, Rng(1), torch::kCPU);
   ReplayBuffer resting(kLayout, 300, torch::kCPU);
   TransitionBatch rows = TransitionBatch::Empty(kLayout, 300, torch::kCPU);
@@ -572,7 +572,7 @@ TEST(GaussianEnsemble, WhetherTargetsAreNormalisedIsDecidedOnce) {
   EXPECT_TRUE((scale.slice(0, 1) == 1).all().item<bool>());
   // One that is told does not ask the data.
   GaussianEnsembleConfig told = SmallConfig();
-  told.max_epochs = 1;
+  told.holdout.max_epochs = 1;
   told.normalize_targets = false;
   GaussianEnsemble model(told, {.layout = kLayout}, Rng(1), torch::kCPU);
   model.Fit(data_of(100), Rng(2));
@@ -610,7 +610,7 @@ TEST(GaussianEnsemble, SamplesAgreeWithTheirPlainTwin) {
         GaussianEnsembleConfig config = SmallConfig();
         config.target = target;
         config.normalize_targets = normalize;
-        config.max_epochs = 2;
+        config.holdout.max_epochs = 2;
         GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = learn_reward}, Rng(1), torch::kCPU);
         model.Fit(LinearData(300, 0.05), Rng(2));
         for (const int64_t rows : {1, 6, 37, 1501}) {
@@ -655,7 +655,7 @@ TEST(GaussianEnsemble, TheStepsTwinIsTheStepAndHasItsDerivatives) {
       config.target = next_obs ? ModelTarget::kNextObs : ModelTarget::kDelta;
       config.normalize_targets = next_obs;
       config.regularise = next_obs ? Regularise::kPriorFunction : Regularise::kAnchor;
-      config.max_epochs = 3;
+      config.holdout.max_epochs = 3;
       GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
       model.Fit(LinearData(300, 0.05), Rng(2));
       torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
@@ -708,7 +708,7 @@ TEST(GaussianEnsemble, InferredNoiseGivesTheRealRows) {
       config.deterministic = deterministic;
       config.target = next_obs ? ModelTarget::kNextObs : ModelTarget::kDelta;
       config.normalize_targets = next_obs;
-      config.max_epochs = 3;
+      config.holdout.max_epochs = 3;
       GaussianEnsemble model(config, {.layout = kLayout, .learn_reward = true}, Rng(1), torch::kCPU);
       const ReplayBuffer data = LinearData(300, 0.05);
       model.Fit(data, Rng(2));

@@ -31,6 +31,15 @@ check("crps", scoringrules.crps_mixnorm(y, *last), 1e-10)
 check("crps_of_one", scoringrules.crps_normal(y, mean[0], std[0]), 1e-10)
 check("crps_of_points", scoringrules.crps_ensemble(y, last[0], estimator="nrg"), 1e-10)
 
+w = np.exp(d["log_weight"])
+assert np.abs(w.sum(0) - 1).max() < 1e-12
+check("weighted_log_density", special.logsumexp(log_normal + d["log_weight"][..., None], 0))
+check("weighted_log_density_of_rows", special.logsumexp(log_normal.sum(-1) + d["log_weight"], 0))
+check("weighted_cdf", (w[..., None] * stats.norm.cdf(y, mean, std)).sum(0))
+check("weighted_cdf_of_quantile", np.full_like(y, 0.3), 5e-8)  # a bisection to 2^-32 of the range, times the density
+weights = np.broadcast_to(np.moveaxis(w, 0, -1)[:, None, :], last[0].shape)
+check("weighted_crps", scoringrules.crps_mixnorm(y, *last, w=weights), 1e-10)
+
 levels = d["levels"]
 check("distance_from_uniform", stats.kstest(levels.ravel(), "uniform").statistic)
 check("coverage", np.mean(np.abs(2 * levels - 1) <= 0.9))

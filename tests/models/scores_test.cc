@@ -20,6 +20,8 @@ TEST(Scores, AreThoseOfOtherLibraries) {
   const torch::Tensor y = 1.5 * Normal({200, 2}, generator) + 0.3;
   const GaussianMixtures one{.mean = predicted.mean.slice(0, 0, 1), .std = predicted.std.slice(0, 0, 1)};
   const GaussianMixtures points{.mean = predicted.mean, .std = torch::zeros_like(predicted.std)};
+  GaussianMixtures weighted = predicted;
+  weighted.log_weight = torch::log_softmax(Normal({3, 200}, generator), 0);
   const torch::Tensor levels = Cdf(predicted, y);
   // With ties.
   const torch::Tensor a = (4 * Normal({120}, generator)).round() + 1;
@@ -37,6 +39,12 @@ TEST(Scores, AreThoseOfOtherLibraries) {
                 {"crps", Crps(predicted, y)},
                 {"crps_of_one", Crps(one, y)},
                 {"crps_of_points", Crps(points, y)},
+                {"log_weight", weighted.log_weight},
+                {"weighted_log_density", LogDensity(weighted, y)},
+                {"weighted_log_density_of_rows", LogDensityOfRows(weighted, y)},
+                {"weighted_cdf", Cdf(weighted, y)},
+                {"weighted_cdf_of_quantile", Cdf(weighted, Quantile(weighted, 0.3))},
+                {"weighted_crps", Crps(weighted, y)},
                 {"levels", levels},
                 {"distance_from_uniform", number(DistanceFromUniform(levels))},
                 {"coverage", number(CentralCoverage(levels, 0.9))},

@@ -55,8 +55,7 @@ class EveryEnv : public testing::TestWithParam<std::string> {
                                         .elites = 3,
                                         .hidden = {64, 64},
                                         .weight_decay = {0, 0, 0},
-                                        .holdout_ratio = 0,
-                                        .max_epochs = 5,
+                                        .holdout = {.ratio = 0, .max_epochs = 5},
                                         .target = target,
                                         .normalize_targets = normalize_targets,
                                         .deterministic = deterministic};

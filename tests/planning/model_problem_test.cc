@@ -54,7 +54,7 @@ std::unique_ptr<DynamicsModel> FittedModel(bool homoscedastic, bool learn_reward
                                                                       .learning_rate = 3e-3,
                                                                       .batch_size = 64,
                                                                       .weight_decay = {1e-5, 2e-5, 3e-5},
-                                                                      .max_epochs = 5},
+                                                                      .holdout = {.max_epochs = 5}},
                                                spec, Rng(3), torch::kCPU);
   }
   model->Fit(buffer, Rng(4));

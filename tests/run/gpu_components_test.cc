@@ -37,7 +37,7 @@ GaussianEnsembleConfig SmallConfig() {
           .learning_rate = 3e-3,
           .batch_size = 64,
           .weight_decay = {1e-2, 2e-2, 3e-2},
-          .max_epochs = 30};
+          .holdout = {.max_epochs = 30}};
 }
 
 ValueGradientConfig SmallLearnerConfig() {

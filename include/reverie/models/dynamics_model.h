@@ -76,6 +76,17 @@ struct GaussianPrediction {
   torch::Tensor var;
 };
 
+// The same of mixtures: C Gaussians for each of M hypotheses, mean, var [M, C, B, D], and the logarithms of their
+// weights, [M, C, B], which sum to 1 over C.
+struct MixturePrediction {
+  torch::Tensor mean;
+  torch::Tensor var;
+  torch::Tensor log_weight;
+};
+
+// The mean and variance of each hypothesis' mixture.
+GaussianPrediction MomentsOf(const MixturePrediction& mixture);
+
 enum class Members {
   kElites,  // the hypotheses
   kAll,     // every trained network
@@ -89,6 +100,7 @@ struct ModelCard {
   bool has_variance = true;                     // its Gaussians have one; else what it predicts is not random
   bool variance_is_constant = false;            // one for all inputs
   bool has_holdout = true;                      // a fit holds rows out
+  bool is_gaussian = true;                      // a step's target is mean + std eps, differentiable in all of it
   bool is_coarse = false;                       // imagined steps without derivatives may be coarser than float32
 };
 
@@ -125,9 +137,16 @@ class DynamicsModel {
   // Numbers of noise that a row's step takes; 0 where its Gaussians have no variance.
   virtual int64_t noise_dim() const = 0;
 
-  // The Gaussian of f's target over the noise, at (obs, action), of every hypothesis or of every network.
+  // The mean and variance of f's target over the noise, at (obs, action), of every hypothesis or of every network.
   // Differentiable in both unless the caller holds a NoGradGuard.
   virtual GaussianPrediction Predict(const torch::Tensor& obs, const torch::Tensor& action, Members members) const = 0;
+
+  // Whether f's target has that mean and variance and is normal: what is drawn of Predict is then a step. Else only
+  // Step and Next draw steps.
+  virtual bool is_gaussian() const { return true; }
+
+  // The distribution of f's target of every hypothesis: Predict's Gaussians, one each, where is_gaussian.
+  virtual MixturePrediction PredictMixture(const torch::Tensor& obs, const torch::Tensor& action) const;
 
   // The observation that a target [..., B, D] stands for, at obs [B, obs_dim].
   virtual torch::Tensor DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const = 0;
@@ -159,7 +178,8 @@ inline StepDraws DrawNoise(const DynamicsModel& model, const torch::Tensor& deal
               torch::empty({slots, model.noise_dim()}, deal.options().dtype(torch::kFloat32)).normal_(0, 1, generator)};
 }
 
-// Draws by which a step is its hypothesis' mean: without noise, rows dealt in order, ceil(B / M) to each hypothesis.
+// Draws by which a step of a Gaussian model is its hypothesis' mean: without noise, rows dealt in order, ceil(B / M) to
+// each hypothesis.
 inline StepDraws MeanDraws(const DynamicsModel& model, int64_t rows) {
   const int64_t hypotheses = model.hypotheses().size(0);
   const int64_t slots = hypotheses * RowsPerHypothesis(rows, hypotheses);

@@ -50,21 +50,16 @@
 #include <vector>
 
 #include "reverie/config/fields.h"
-#include "reverie/core/repeated_work.h"
 #include "reverie/models/dynamics_model.h"
+#include "reverie/models/holdout_config.h"
 #include "reverie/models/hypothesis_networks.h"
 #include "reverie/models/model_spec.h"
 #include "reverie/models/prior_functions.h"
-#include "reverie/models/standardizer.h"
+#include "reverie/models/transition_codec.h"
 #include "reverie/nn/ensemble_mlp.h"
 
 namespace reverie {
 
-enum class ModelTarget {
-  kDelta,    // next_obs - obs
-  kNextObs,  // next_obs
-};
-std::vector<std::pair<std::string, ModelTarget>> EnumNames(ModelTarget);
 std::vector<std::pair<std::string, Precision>> EnumNames(Precision);
 
 enum class Regularise { kDecay, kAnchor, kPriorFunction };
@@ -79,10 +74,7 @@ struct GaussianEnsembleConfig {
   std::vector<double> weight_decay{2.5e-5, 5e-5, 7.5e-5, 7.5e-5, 1e-4};
   Regularise regularise = Regularise::kDecay;
   double prior_scale = 3;
-  double holdout_ratio = 0.2;
-  int64_t max_holdout = 5000;
-  int64_t patience = 5;
-  int64_t max_epochs = 0;
+  HoldoutConfig holdout;
   ModelTarget target = ModelTarget::kDelta;
   std::optional<bool> normalize_targets;
   bool deterministic = false;
@@ -90,18 +82,20 @@ struct GaussianEnsembleConfig {
 
   void Visit(Fields& fields);
 
-  // Rows that a fit needs: one to train on and, with hold-out, one to hold out.
-  int64_t LeastRows() const { return holdout_ratio > 0 ? 2 : 1; }
-
   // What a first fit to so many rows lacks, or "": for Fields::Check.
-  std::string LacksOf(int64_t rows) const;
+  std::string LacksOf(int64_t rows) const { return holdout.LacksOf(rows); }
   ModelCard Card() const;
 };
+
+struct FitRows;
+struct MinibatchWork;
+class MinibatchFit;
 
 class GaussianEnsemble final : public DynamicsModel {
  public:
   GaussianEnsemble(const GaussianEnsembleConfig& config, const ModelSpec& spec, const Rng& rng,
                    const torch::Device& device);
+  ~GaussianEnsemble() override;
 
   using DynamicsModel::Fit;
   std::optional<Metrics> Fit(const ReplayBuffer& data, const Rng& rng, const std::function<bool()>& stop) override;
@@ -113,11 +107,13 @@ class GaussianEnsemble final : public DynamicsModel {
   GaussianPrediction Predict(const torch::Tensor& obs, const torch::Tensor& action, Members members) const override;
   // The same for what the networks see of an observation beside the action, [N, in].
   GaussianPrediction PredictFrom(const torch::Tensor& features_and_action, Members members) const;
-  torch::Tensor DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const override;
-  const torch::Tensor& target_std() const override { return standardizer_.target_std(); }
+  torch::Tensor DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const override {
+    return codec_.DecodeObs(target, obs);
+  }
+  const torch::Tensor& target_std() const override { return codec_.standardizer().target_std(); }
   const torch::Tensor& hypotheses() const override { return elites_; }  // best first
   const TransitionBatch& holdout() const override { return holdout_; }
-  bool learns_reward() const override { return spec_.learn_reward; }
+  bool learns_reward() const override { return codec_.spec().learn_reward; }
   void Rehearse() override;  // a gradient step on a whole minibatch of zeros
   void LogRemarks() const override;
   void VisitState(StateVisitor& state) override;
@@ -141,10 +137,10 @@ class GaussianEnsemble final : public DynamicsModel {
   };
   EliteParts elite_parts() const {
     return {.mlp = elite_networks_.mlp(),
-            .standardizer = standardizer_,
+            .standardizer = codec_.standardizer(),
             .max_log_var = max_log_var_.value,
             .min_log_var = min_log_var_.value,
-            .adds_obs = config_.target == ModelTarget::kDelta};
+            .adds_obs = codec_.adds_obs()};
   }
   // The members' prior functions; none where there are none.
   const std::optional<PriorFunctions>& prior() const { return prior_; }
@@ -152,31 +148,22 @@ class GaussianEnsemble final : public DynamicsModel {
   const torch::Tensor& min_log_var() const { return min_log_var_.value; }
 
  private:
-  torch::Tensor Inputs(const torch::Tensor& obs, const torch::Tensor& action) const;  // [N, in], not standardised
-  torch::Tensor Targets(const TransitionBatch& rows) const;                           // [N, D]
   // Of the networks' output [E, B, D or 2 D].
   torch::Tensor Mean(const torch::Tensor& output) const;
   torch::Tensor LogVar(const torch::Tensor& output) const;
   void SetElites(const torch::Tensor& elites);
 
-  // What a fit holds out and what it trains on: inputs [N, in] and targets [N, D], standardised; with prior functions
-  // targets [E, N, D], less what those say.
-  struct FitRows {
-    torch::Tensor train_inputs, train_targets;
-    torch::Tensor holdout_inputs, holdout_targets;
-  };
-  // Splits the rows anew and takes their statistics.
+  // Splits the rows anew and takes their statistics. With prior functions targets are [E, N, D], less what those say.
   FitRows Split(const TransitionBatch& all, torch::Generator& generator);
-  // A pass over the training rows: rows [E, N] int64 are each member's own, in their order. Returns the minibatches, or
-  // nothing where `stop` ended it.
-  std::optional<int64_t> TrainEpoch(const FitRows& data, const torch::Tensor& rows, const std::function<bool()>& stop);
+  // What a fit of the rows, which it borrows, does at each step.
+  MinibatchWork WorkOn(const FitRows& rows);
   // [E, N, D] of the networks' output on the hold-out rows; 0 for targets that do not vary.
   torch::Tensor SquareError(const torch::Tensor& output, const FitRows& data) const;
   // The hold-out error of the weights as they are, by which it takes the elites.
   Metrics RankMembers(const FitRows& data);
 
   GaussianEnsembleConfig config_;
-  ModelSpec spec_;
+  TransitionCodec codec_;
   int64_t target_dim_;  // D
   FlatParameters parameters_;
   EnsembleMlp mlp_;
@@ -184,17 +171,14 @@ class GaussianEnsemble final : public DynamicsModel {
   torch::Tensor pull_;                              // [P] decay times W_0; undefined without anchors
   std::optional<PriorFunctions> prior_;
   HypothesisNetworks elite_networks_;  // copies of the elites, best first
-  Standardizer standardizer_;
   std::optional<bool> normalizes_;  // whether every target is in units of its deviation; none before a fit decides it
   Adam adam_;
   // For whole minibatches, and for an epoch's last, smaller one.
   EnsembleMlp::Tape tape_, tail_tape_;
   torch::Tensor output_grad_, tail_output_grad_;  // as the networks' output
   torch::Tensor loss_;                            // []
-  RepeatedWork minibatch_;
-  torch::Tensor input_rows_, target_rows_;  // [E, B, in], [E, B, D], a whole minibatch
-  torch::Tensor loss_sum_;                  // [], over an epoch
-  torch::Tensor elites_;                    // [elites] int64, best first; written in place
+  std::unique_ptr<MinibatchFit> fit_;
+  torch::Tensor elites_;  // [elites] int64, best first; written in place
   TransitionBatch holdout_;
 };
 

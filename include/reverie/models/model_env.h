@@ -61,7 +61,7 @@ class ModelEnv {
   ImaginedStep Complete(TransitionBatch& batch, const torch::Tensor& hypothesis = {}) const;
 
   // The same by a hypothesis drawn for each row, from their prediction at (obs, action), where the caller needs that
-  // anyway.
+  // anyway; a model that is not Gaussian draws its steps itself.
   ImaginedStep StepFrom(const GaussianPrediction& prediction, TransitionBatch& batch,
                         torch::Generator& generator) const;
 

@@ -59,6 +59,8 @@ struct ModelConfig {
   std::unique_ptr<DynamicsModel> Make(const TransitionLayout& layout, const TaskFunctions& task, const Rng& rng,
                                       const torch::Device& device) const;
   ModelCard card() const { return choice.maker().card(); }  // of a learned one
+  // Why nothing can follow derivatives of a learned one's steps, or "".
+  std::string LacksDerivatives() const;
   // What a first fit after so many steps, of which a buffer keeps so many, lacks: for Fields::Check.
   std::string LacksOf(int64_t exploration_steps, int64_t replay_capacity) const;
 };

@@ -1,14 +1,16 @@
-// What a model's predictions are worth: the same numbers for every kind of model whose steps are Gaussians.
+// What a model's predictions are worth: the same numbers for every kind of model whose steps are Gaussians or mixtures
+// of them.
 //
-// A step of N rows is judged by the mixture over the M hypotheses (models/scores.h) of the d targets that varied over
-// the training rows, each in units of its deviation there (target_std). y is a target, F the mixture's distribution.
+// A step of N rows is judged by the equal mixture of the M hypotheses' distributions (models/scores.h) of the d targets
+// that varied over the training rows, each in units of its deviation there (target_std). y is a target, F the mixture's
+// distribution.
 //
 //   nll                   mean of -log p(row) / d, in nats, exact; of each target alone -log p(y)
 //   log_likelihood_ratio  how much less that is than of one Gaussian for all rows, with the mean of the known rows
 //                         and the deviation 1: 0 is no better
 //   crps, rmse            means over rows and targets, the latter of the mixture's mean
 //   epistemic             sqrt mean Var_h[mean_h]: hypotheses that disagree
-//   aleatoric             sqrt mean E_h[std_h^2]: noise that they expect
+//   aleatoric             sqrt mean E_h[std_h^2]: noise that they expect; of a mixture, also of which component it is
 //   total                 the root of the sum of both squares: how wide predictions are (sharpness)
 //   coverage_<p>          share of targets in the central p % of their distribution
 //   width_<p>             mean width of that

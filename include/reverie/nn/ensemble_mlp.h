@@ -93,6 +93,11 @@ class EnsembleMlp {
   std::vector<torch::Tensor> weight_grads_, bias_grads_;
 };
 
+// An L2 factor for the weights of each layer, for an optimiser of `parameters`, which are the network's. The biases
+// have none.
+std::vector<DecaySegment> DecayPerLayer(const EnsembleMlp& mlp, const FlatParameters& parameters,
+                                        const std::vector<double>& factors);
+
 // How exact the products of a PackedMlp are at least. What is coarser than float32 takes a CPU with AMX; elsewhere, and
 // on a GPU, all are kFloat32.
 enum class Precision {

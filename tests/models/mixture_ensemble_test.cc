@@ -1,0 +1,145 @@
+#include "reverie/models/mixture_ensemble.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numbers>
+
+#include "oracle.h"
+#include "reverie/env/toy/fork.h"
+#include "reverie/models/gaussian_ensemble.h"
+#include "reverie/models/report_card.h"
+#include "reverie/models/scores.h"
+#include "reverie/policies/uniform_policy.h"
+#include "reverie/rollout/collector.h"
+
+namespace reverie {
+namespace {
+
+MixtureEnsembleConfig SmallMixtures() {
+  return {.members = 2,
+          .components = 3,
+          .hidden = {32, 32},
+          .learning_rate = 3e-3,
+          .batch_size = 64,
+          .weight_decay = {1e-5, 1e-5, 1e-5}};
+}
+
+TEST(MixtureEnsemble, AMinibatchIsPyTorchs) {
+  const TransitionLayout layout{.obs_dim = 3, .act_dim = 2};
+  MixtureEnsemble model(SmallMixtures(), {.layout = layout, .learn_reward = true}, Rng(1), torch::kCPU);
+  torch::Generator generator = MakeGenerator(Rng(2), torch::kCPU);
+  const torch::NoGradGuard no_grad;
+  model.parameters().values().add_(0.3 * torch::randn(model.parameters().values().sizes(), generator));
+  for (const int64_t rows : {64, 10}) {  // a whole minibatch, and an epoch's last one
+    const torch::Tensor inputs = torch::randn({2, rows, 5}, generator);
+    const torch::Tensor targets = torch::randn({2, rows, 4}, generator);
+    std::vector<std::pair<std::string, torch::Tensor>> dump{
+        {"inputs", inputs}, {"targets", targets}, {"components", torch::tensor(3, torch::kInt64)}};
+    for (size_t l = 0; l < model.mlp().weights().size(); ++l) {
+      dump.emplace_back("before.weight" + std::to_string(l), model.mlp().weights()[l].clone());
+      dump.emplace_back("before.bias" + std::to_string(l), model.mlp().biases()[l].clone());
+    }
+    dump.emplace_back("loss", model.ComputeGradients(inputs, targets));
+    for (size_t l = 0; l < model.mlp().weights().size(); ++l) {
+      dump.emplace_back("grad.weight" + std::to_string(l), model.mlp().weight_grads()[l].clone());
+      dump.emplace_back("grad.bias" + std::to_string(l), model.mlp().bias_grads()[l].clone());
+    }
+    const TemporaryFolder folder;
+    WriteTensors(folder.path() / "step.safetensors", dump);
+    EXPECT_EQ(RunPython("models/mixture_oracle.py", folder.path(), "step.safetensors"), 0);
+  }
+}
+
+// What one hypothesis draws, held against the distribution that it says, each target and the product of both.
+TEST(MixtureEnsemble, StepsAreDrawnFromTheMixture) {
+  constexpr int64_t kDraws = 40'000;
+  const TransitionLayout layout{.obs_dim = 2, .act_dim = 1};
+  MixtureEnsembleConfig config = SmallMixtures();
+  config.members = 1;
+  MixtureEnsemble model(config, {.layout = layout}, Rng(1), torch::kCPU);
+  torch::Generator generator = MakeGenerator(Rng(2), torch::kCPU);
+  StateTree state = SaveState(model);
+  TensorFile values = state.values();
+  values.tensors.at("parameters").add_(0.5 * torch::randn(values.tensors.at("parameters").sizes(), generator));
+  StateTree changed(values, {});
+  LoadState(changed, model);
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor obs = torch::tensor({{0.4F, -1.0F}}).expand({kDraws, 2});
+  const torch::Tensor action = torch::tensor({{0.7F}}).expand({kDraws, 1});
+  const ModelStep step = model.Next(obs, action, DrawStep(model, kDraws, generator));
+  const torch::Tensor y = (step.next_obs - obs).to(torch::kFloat64);
+  const MixturePrediction said = model.PredictMixture(obs.slice(0, 0, 1), action.slice(0, 0, 1));
+  const auto doubles = [](const torch::Tensor& x) { return x[0].to(torch::kFloat64).expand({-1, kDraws, -1}); };
+  const GaussianMixtures mixture{.mean = doubles(said.mean),
+                                 .std = doubles(said.var.sqrt()),
+                                 .log_weight = said.log_weight[0].to(torch::kFloat64).expand({-1, kDraws})};
+  EXPECT_GT((said.log_weight.exp() > 0.05).sum().item<int64_t>(), 1) << "more than one component counts";
+  const torch::Tensor levels = Cdf(mixture, y);
+  for (int64_t d = 0; d < 2; ++d) {
+    EXPECT_LT(DistanceFromUniform(levels.select(1, d)), 1.63 / std::sqrt(kDraws)) << "p < 0.01";
+  }
+  const torch::Tensor weight = said.log_weight[0].select(1, 0).exp().to(torch::kFloat64);
+  const torch::Tensor means = said.mean[0].select(1, 0).to(torch::kFloat64);
+  const double product = (weight * means.prod(1)).sum().item<double>();  // as the choice is shared
+  const torch::Tensor products = y.prod(1);
+  EXPECT_NEAR(products.mean().item<double>(), product,
+              4 * products.std().item<double>() / std::sqrt(static_cast<double>(kDraws)));
+}
+
+// Rows of random actions.
+ReplayBuffer ForkRows(const Fork::Options& options, int64_t rows, uint64_t seed) {
+  Collector collector(std::make_unique<Fork>("Fork-v0", options), Rng(seed), torch::kCPU);
+  const UniformPolicy policy(collector.spec().act_dim(), torch::kCPU);
+  ReplayBuffer buffer(collector.layout(), rows, torch::kCPU);
+  for (int64_t i = 0; i < rows; ++i) {
+    collector.Step(policy, &buffer);
+  }
+  return buffer;
+}
+
+// In nats of the task's unit.
+double NllOf(const DynamicsModel& model, const TransitionBatch& rows) {
+  return *ScoreSteps(model, rows, rows).overall.Find("nll") + model.target_std().log().mean().item<double>();
+}
+
+double CorrelationOfChanges(const DynamicsModel& model, const TransitionBatch& rows, torch::Generator& generator) {
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor change = model.DecodeObs(torch::zeros_like(rows.obs()), rows.obs()) * -1 +
+                               model.Next(rows.obs(), rows.action(), DrawStep(model, rows.size(), generator)).next_obs;
+  return torch::corrcoef(change.t())[0][1].item<double>();
+}
+
+TEST(MixtureEnsemble, KnowsTheForkWhereAGaussianCannot) {
+  MixtureEnsembleConfig config = SmallMixtures();
+  const double of_noise = 0.5 * std::log(2 * std::numbers::pi * std::numbers::e * Fork::kNoise * Fork::kNoise);
+  torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
+  for (const int64_t n : {1, 2}) {
+    const Fork::Options options{.dimensions = n};
+    const ReplayBuffer data = ForkRows(options, 5000, 1);
+    const TransitionBatch rows = ForkRows(options, 5000, 2).All();
+    const ModelSpec spec{.layout = data.layout()};
+    MixtureEnsemble mixtures(config, spec, Rng(1), torch::kCPU);
+    mixtures.Fit(data, Rng(2));
+    const double truth = std::numbers::ln2 / static_cast<double>(n) + of_noise;
+    EXPECT_NEAR(NllOf(mixtures, rows), truth, 0.05) << n;
+    if (n == 2) {
+      EXPECT_NEAR(CorrelationOfChanges(mixtures, rows, generator), 0.25 / (0.25 + 0.0025), 0.02);
+    }
+    GaussianEnsemble gaussians({.members = 2,
+                                .elites = 2,
+                                .hidden = {32, 32},
+                                .learning_rate = 3e-3,
+                                .batch_size = 64,
+                                .weight_decay = {1e-5, 1e-5, 1e-5}},
+                               spec, Rng(1), torch::kCPU);
+    gaussians.Fit(data, Rng(2));
+    EXPECT_NEAR(NllOf(gaussians, rows), 0.731, 0.05) << n;
+    if (n == 2) {
+      EXPECT_NEAR(CorrelationOfChanges(gaussians, rows, generator), 0, 0.1);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace reverie
