@@ -51,6 +51,10 @@ void Pets::Config::Visit(Fields& fields) {
       if (model.learned() && model.card().is_coarse) {
         return kind + " needs model.precision: float32, as plans follow derivatives of the steps";
       }
+      if (model.learned() && !model.card().is_gaussian) {
+        return kind + " follows derivatives, which model.kind: " + model.choice.kind() +
+               " does not have, as its steps jump between components";
+      }
       const std::string misfit = TrajectoryMisfit(model, env);
       return misfit.empty() ? "" : kind + " follows derivatives: " + misfit;
     }
@@ -159,17 +163,17 @@ std::vector<std::filesystem::path> Pets::Export(const std::filesystem::path& tor
   if (!learned_) {
     throw std::invalid_argument("model.kind: a planner in the simulator cannot be exported; expected ensemble");
   }
-  const auto* ensemble = dynamic_cast<const GaussianEnsemble*>(learned_->model.get());
-  if (ensemble == nullptr) {
+  const GaussianNetworks* networks = learned_->model->gaussian_networks();
+  if (networks == nullptr) {
     throw std::invalid_argument("model.kind: " + config_.model.choice.kind() +
                                 " cannot be exported within a planner; expected ensemble");
   }
   ExportPlanner({.env = config_.env.maker,
-                 .model = *ensemble,
+                 .model = *networks,
                  .propagation = config_.propagation,
                  .uncertainty = config_.uncertainty,
                  .planner = config_.planner},
-                *ensemble, torchscript);
+                *networks, torchscript);
   return {torchscript};
 }
 

@@ -4,6 +4,13 @@
 
 namespace reverie {
 
+void ModelStep::CopyTo(ModelSample& sample) const {
+  sample.next_obs.copy_(next_obs);
+  if (reward.defined()) {
+    sample.reward.copy_(reward);
+  }
+}
+
 GaussianPrediction MomentsOf(const MixturePrediction& mixture) {
   if (mixture.mean.size(1) == 1) {
     return {.mean = mixture.mean.squeeze(1), .var = mixture.var.squeeze(1)};

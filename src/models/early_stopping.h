@@ -6,7 +6,9 @@
 #ifndef REVERIE_SRC_MODELS_EARLY_STOPPING_H_
 #define REVERIE_SRC_MODELS_EARLY_STOPPING_H_
 
-#include "reverie/nn/ensemble_mlp.h"
+#include <vector>
+
+#include "reverie/core/tensor.h"
 
 namespace reverie {
 
@@ -14,23 +16,22 @@ enum class StoppingScale { kRatio, kDifference };
 
 class EarlyStopping {
  public:
-  // Shares the weights of `mlp`, of E members.
-  EarlyStopping(const EnsembleMlp& mlp, int64_t patience, StoppingScale scale = StoppingScale::kRatio);
+  // Shares the parameters of E members, each [E, n, m].
+  EarlyStopping(std::vector<torch::Tensor> parameters, int64_t patience, StoppingScale scale = StoppingScale::kRatio);
 
   bool wants_another_epoch() const { return since_improvement_ <= patience_; }
 
   // After an epoch: error [E]. One number is copied to the host. Returns false where an error is not finite.
   bool Note(const torch::Tensor& error);
 
-  // Gives every member its best weights back.
+  // Gives every member the best parameters back.
   void RestoreBest();
 
  private:
-  EnsembleMlp mlp_;
+  std::vector<torch::Tensor> parameters_;
   int64_t patience_;
   StoppingScale scale_;
-  FlatParameters best_parameters_;
-  EnsembleMlp best_;
+  std::vector<torch::Tensor> best_;
   torch::Tensor best_error_;  // [E]
   int64_t since_improvement_ = 0;
 };

@@ -9,7 +9,6 @@
 #include <stdexcept>
 #include <utility>
 
-#include "imagination.h"
 #include "minibatch_fit.h"
 #include "reverie/core/log.h"
 #include "reverie/core/text.h"
@@ -128,8 +127,11 @@ GaussianEnsemble::GaussianEnsemble(const GaussianEnsembleConfig& config, const M
           NetworkShape(config, spec, config.members).ParameterCount() + (config.deterministic ? 0 : 2 * target_dim_),
           device),
       mlp_(NetworkShape(config, spec, config.members), parameters_),
+      max_log_var_(config.deterministic ? FlatParameters::View() : parameters_.Take({1, target_dim_})),
+      min_log_var_(config.deterministic ? FlatParameters::View() : parameters_.Take({1, target_dim_})),
       prior_(PriorOf(config, spec, rng, device)),
-      elite_networks_(EliteShape(config, spec), config.precision, device),
+      elite_networks_(codec_, EliteShape(config, spec), {max_log_var_.value, min_log_var_.value}, config.precision,
+                      device),
       normalizes_(config.normalize_targets),
       adam_(parameters_, config.learning_rate, DecayPerLayer(mlp_, parameters_, config.weight_decay)),
       fit_(std::make_unique<MinibatchFit>("the ensemble's minibatch", config.members, config.batch_size,
@@ -145,8 +147,6 @@ GaussianEnsemble::GaussianEnsemble(const GaussianEnsembleConfig& config, const M
     }
   }
   if (!config.deterministic) {
-    max_log_var_ = parameters_.Take({1, target_dim_});
-    min_log_var_ = parameters_.Take({1, target_dim_});
     max_log_var_.value.fill_(kInitialMaxLogVar);
     min_log_var_.value.fill_(kInitialMinLogVar);
   }
@@ -162,15 +162,7 @@ GaussianEnsemble::~GaussianEnsemble() = default;
 
 void GaussianEnsemble::SetElites(const torch::Tensor& elites) {
   elites_.copy_(elites);
-  prior_ ? elite_networks_.Take(mlp_, *prior_, elites_) : elite_networks_.Take(mlp_, elites_);
-}
-
-torch::Tensor GaussianEnsemble::Mean(const torch::Tensor& output) const { return output.slice(-1, 0, target_dim_); }
-
-torch::Tensor GaussianEnsemble::LogVar(const torch::Tensor& output) const {
-  const torch::Tensor raw = output.slice(-1, target_dim_);
-  const torch::Tensor below_max = max_log_var_.value - at::softplus(max_log_var_.value - raw);
-  return min_log_var_.value + at::softplus(below_max - min_log_var_.value);
+  prior_ ? elite_networks_.weights().Take(mlp_, *prior_, elites_) : elite_networks_.weights().Take(mlp_, elites_);
 }
 
 torch::Tensor GaussianEnsemble::ComputeGradients(const torch::Tensor& inputs, const torch::Tensor& targets) {
@@ -267,7 +259,8 @@ FitRows GaussianEnsemble::Split(const TransitionBatch& all, torch::Generator& ge
 
 torch::Tensor GaussianEnsemble::SquareError(const torch::Tensor& output, const FitRows& data) const {
   // What the networks say of targets that do not vary is never read.
-  return (Mean(output).masked_fill(codec_.standardizer().target_scale() == 0, 0) - data.holdout_targets).square();
+  return (elite_networks_.Mean(output).masked_fill(codec_.standardizer().target_scale() == 0, 0) - data.holdout_targets)
+      .square();
 }
 
 Metrics GaussianEnsemble::RankMembers(const FitRows& data) {
@@ -284,7 +277,7 @@ Metrics GaussianEnsemble::RankMembers(const FitRows& data) {
   };
   log_members("holdout_mse_", mse);
   if (!config_.deterministic) {
-    const torch::Tensor log_var = LogVar(output);
+    const torch::Tensor log_var = elite_networks_.LogVar(output);
     const torch::Tensor nll = 0.5 * (square * torch::exp(-log_var) + log_var + std::log(2 * std::numbers::pi));
     log_members("holdout_nll_", nll.masked_fill(codec_.standardizer().target_scale() == 0, 0).mean({1, 2}));
   }
@@ -298,7 +291,7 @@ std::optional<Metrics> GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng
   StateTree before = SaveState(*this);
   torch::Generator split_generator = MakeGenerator(rng.Split("split"), parameters_.values().device());
   const FitRows rows = Split(data.All(), split_generator);
-  std::optional<Metrics> metrics = fit_->Run(mlp_, rows, config_.holdout, WorkOn(rows), rng, stop);
+  std::optional<Metrics> metrics = fit_->Run(mlp_.parameters(), rows, config_.holdout, WorkOn(rows), rng, stop);
   if (!metrics) {
     LoadState(before, *this);
     return std::nullopt;
@@ -314,59 +307,16 @@ std::optional<Metrics> GaussianEnsemble::Fit(const ReplayBuffer& data, const Rng
 
 GaussianPrediction GaussianEnsemble::Predict(const torch::Tensor& obs, const torch::Tensor& action,
                                              Members members) const {
-  return PredictFrom(codec_.Seen(obs, action), members);
-}
-
-GaussianPrediction GaussianEnsemble::PredictFrom(const torch::Tensor& features_and_action, Members members) const {
-  const Standardizer& units = codec_.standardizer();
-  const torch::Tensor inputs = units.Inputs(features_and_action);
-  const bool all = members == Members::kAll;
-  const torch::Tensor output = torch::GradMode::is_enabled() ? (all ? mlp_ : elite_networks_.mlp()).Forward(inputs)
-                               : all                         ? mlp_.Infer(inputs)
-                                                             : elite_networks_.Infer(inputs);
-  const torch::Tensor y = all && prior_ ? Mean(output) + (*prior_)(inputs) : Mean(output);
-  const torch::Tensor mean = units.Target(y);
-  const torch::Tensor& scale = units.target_scale();
-  return {.mean = mean,
-          .var = config_.deterministic ? torch::zeros_like(mean) : torch::exp(LogVar(output)) * scale * scale};
-}
-
-void GaussianEnsemble::Step(const torch::Tensor& obs, const torch::Tensor& action, const StepDraws& draws,
-                            ModelSample& next) const {
-  const torch::NoGradGuard no_grad;
-  const int64_t rows = obs.size(0);
-  const int64_t share = RowsPerHypothesis(rows, config_.elites);
-  const Standardizer& units = codec_.standardizer();
-  torch::Tensor inputs = torch::empty({config_.elites, share, codec_.input_dim()}, obs.options());
-  DealInputs(codec_.spec().Features(obs), action, draws.deal, units.input_mean(), units.input_std(), inputs);
-  const torch::Tensor output = elite_networks_.Infer(inputs);
-  if (!config_.deterministic) {
-    DrawTargets(output, draws.noise.view({config_.elites, share, target_dim_}), draws.deal,
-                {.max_log_var = max_log_var_.value,
-                 .min_log_var = min_log_var_.value,
-                 .offset = units.target_offset(),
-                 .scale = units.target_scale(),
-                 .add_obs = codec_.adds_obs()},
-                obs, next);
-    return;
+  if (members == Members::kElites) {
+    return elite_networks_.Predict(obs, action);
   }
-  const torch::Tensor dealt = output.view({-1, target_dim_}).narrow(0, 0, rows);
-  const ModelStep step = codec_.Decode(units.Target(torch::empty_like(dealt).index_copy_(0, draws.deal, dealt)), obs);
-  next.next_obs.copy_(step.next_obs);
-  if (step.reward.defined()) {
-    next.reward.copy_(step.reward);
+  const torch::Tensor inputs = codec_.Inputs(obs, action);
+  torch::Tensor output = torch::GradMode::is_enabled() ? mlp_.Forward(inputs) : mlp_.Infer(inputs);
+  if (prior_) {
+    const torch::Tensor mean = elite_networks_.Mean(output) + (*prior_)(inputs);
+    output = torch::cat({mean, output.slice(-1, target_dim_)}, -1);
   }
-  next.hypothesis.copy_(HypothesisOfRows(draws.deal, config_.elites));
-}
-
-ModelStep GaussianEnsemble::Next(const torch::Tensor& obs, const torch::Tensor& action, const StepDraws& draws) const {
-  const torch::Tensor output =
-      elite_networks_.mlp().Forward(DealRows(codec_.Inputs(obs, action), draws.deal, config_.elites));
-  torch::Tensor y = Mean(output);
-  if (!config_.deterministic) {
-    y = y + torch::exp(0.5 * LogVar(output)) * draws.noise.view(y.sizes());
-  }
-  return codec_.Decode(codec_.standardizer().Target(CollectRows(y, draws.deal)), obs);
+  return elite_networks_.InTaskUnits(output);
 }
 
 void GaussianEnsemble::VisitState(StateVisitor& state) {

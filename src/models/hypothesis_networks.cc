@@ -20,6 +20,14 @@ void HypothesisNetworks::Take(const EnsembleMlp& from, const torch::Tensor& memb
   packed_ = PackedMlp(mlp_, precision_);
 }
 
+void HypothesisNetworks::Take(const std::vector<torch::Tensor>& weights, const std::vector<torch::Tensor>& biases) {
+  for (size_t l = 0; l < weights.size(); ++l) {
+    mlp_.weights()[l].copy_(weights[l]);
+    mlp_.biases()[l].copy_(biases[l]);
+  }
+  packed_ = PackedMlp(mlp_, precision_);
+}
+
 void HypothesisNetworks::Take(const EnsembleMlp& from, const PriorFunctions& prior, const torch::Tensor& members) {
   const EnsembleMlp& g = prior.mlp();
   const size_t last = from.weights().size() - 1;

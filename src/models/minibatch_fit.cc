@@ -45,10 +45,11 @@ FitRows InUnits(const TransitionCodec& codec, const SplitRows& split) {
 }
 
 MinibatchFit::MinibatchFit(const std::string& name, int64_t members, int64_t batch_size, int64_t input_dim,
-                           int64_t target_dim, const torch::Device& device)
+                           int64_t target_dim, const torch::Device& device,
+                           const std::vector<torch::Generator>& generators)
     : members_(members),
       batch_size_(batch_size),
-      minibatch_(name, device),
+      minibatch_(name, device, generators),
       input_rows_(torch::empty({members, batch_size, input_dim}, torch::device(device))),
       target_rows_(torch::empty({members, batch_size, target_dim}, torch::device(device))),
       loss_sum_(torch::zeros({}, torch::device(device))) {}
@@ -91,8 +92,9 @@ std::optional<int64_t> MinibatchFit::Epoch(const FitRows& rows, const torch::Ten
   return minibatches;
 }
 
-std::optional<Metrics> MinibatchFit::Run(const EnsembleMlp& mlp, const FitRows& rows, const HoldoutConfig& config,
-                                         const MinibatchWork& work, const Rng& rng, const std::function<bool()>& stop) {
+std::optional<Metrics> MinibatchFit::Run(const std::vector<torch::Tensor>& parameters, const FitRows& rows,
+                                         const HoldoutConfig& config, const MinibatchWork& work, const Rng& rng,
+                                         const std::function<bool()>& stop) {
   const torch::Device device = input_rows_.device();
   torch::Generator bootstrap_generator = MakeGenerator(rng.Split("bootstrap"), device);
   torch::Generator shuffle_generator = MakeGenerator(rng.Split("shuffle"), device);
@@ -102,7 +104,7 @@ std::optional<Metrics> MinibatchFit::Run(const EnsembleMlp& mlp, const FitRows& 
       work.resamples ? torch::randint(train_count, {members_, train_count}, bootstrap_generator, indices)
                      : torch::arange(train_count, indices).expand({members_, train_count});
 
-  EarlyStopping early_stopping(mlp, config.patience, work.scale);
+  EarlyStopping early_stopping(parameters, config.patience, work.scale);
   int64_t epochs = 0;
   int64_t minibatches = 0;
   while (early_stopping.wants_another_epoch() && (config.max_epochs == 0 || epochs < config.max_epochs)) {

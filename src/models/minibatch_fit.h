@@ -50,15 +50,16 @@ struct MinibatchWork {
 
 class MinibatchFit {
  public:
-  // Of `members` networks, of so many rows a minibatch. `name` is for the log.
+  // Of `members` networks, of so many rows a minibatch. `name` is for the log. `generators`: what the steps draw from.
   MinibatchFit(const std::string& name, int64_t members, int64_t batch_size, int64_t input_dim, int64_t target_dim,
-               const torch::Device& device);
+               const torch::Device& device, const std::vector<torch::Generator>& generators = {});
 
-  // Goes on from the weights of `mlp`. Draws from rng.Split("bootstrap") and rng.Split("shuffle"). Returns epochs,
-  // train_rows, holdout_rows and the last epoch's loss, or nothing where `stop`, asked after every minibatch, said yes.
-  // Throws std::runtime_error where a loss is not finite.
-  std::optional<Metrics> Run(const EnsembleMlp& mlp, const FitRows& rows, const HoldoutConfig& config,
-                             const MinibatchWork& work, const Rng& rng, const std::function<bool()>& stop);
+  // Goes on from the parameters [E, n, m] of E members, which the steps change. Draws from rng.Split("bootstrap") and
+  // rng.Split("shuffle"). Returns epochs, train_rows, holdout_rows and the last epoch's loss, or nothing where `stop`,
+  // asked after every minibatch, said yes. Throws std::runtime_error where a loss is not finite.
+  std::optional<Metrics> Run(const std::vector<torch::Tensor>& parameters, const FitRows& rows,
+                             const HoldoutConfig& config, const MinibatchWork& work, const Rng& rng,
+                             const std::function<bool()>& stop);
 
   // The step on a whole minibatch of zeros.
   void Rehearse(const MinibatchWork& work) { work.step(input_rows_.zero_(), target_rows_.zero_()); }

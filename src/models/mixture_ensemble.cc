@@ -24,8 +24,8 @@ MlpShape MixtureShape(const MixtureEnsembleConfig& config, const ModelSpec& spec
   return shape;
 }
 
-torch::Tensor SoftlyBetween(const torch::Tensor& x, double low, double high) {
-  return low + torch::softplus(high - torch::softplus(high - x) - low);
+torch::Tensor LogVar(const torch::Tensor& raw) {
+  return kLeastLogVar + torch::softplus(kMostLogVar - torch::softplus(kMostLogVar - raw) - kLeastLogVar);
 }
 
 }  // namespace
@@ -82,18 +82,16 @@ MixtureEnsemble::Components MixtureEnsemble::Of(const torch::Tensor& output) con
   const auto of_each = [&](int64_t begin) {
     return output.narrow(-1, begin, count * dim).unflatten(-1, at::IntArrayRef({count, dim}));
   };
-  return {.logits = output.narrow(-1, 0, count),
-          .mean = of_each(count),
-          .log_var = SoftlyBetween(of_each(count * (1 + dim)), kLeastLogVar, kMostLogVar)};
+  return {.logits = output.narrow(-1, 0, count), .mean = of_each(count), .raw = of_each(count * (1 + dim))};
 }
 
 torch::Tensor MixtureEnsemble::Nll(const torch::Tensor& output, const torch::Tensor& targets) const {
   const Components parts = Of(output);
-  const torch::Tensor z2 = (targets.unsqueeze(-2) - parts.mean).square() * torch::exp(-parts.log_var);
-  const torch::Tensor log_density = -0.5 * (z2 + parts.log_var + std::log(2 * std::numbers::pi)) *
-                                    (codec_.standardizer().target_scale() != 0);  // of targets that vary
-  return -torch::logsumexp(torch::log_softmax(parts.logits, -1) + log_density.sum(-1), -1) /
-         static_cast<double>(codec_.target_dim());
+  const torch::Tensor log_var = LogVar(parts.raw);
+  const torch::Tensor z2 = (targets.unsqueeze(-2) - parts.mean).square() * torch::exp(-log_var);
+  const torch::Tensor varies = codec_.standardizer().target_scale() != 0;
+  const torch::Tensor log_density = -0.5 * (z2 + log_var + std::log(2 * std::numbers::pi)) * varies;
+  return -torch::logsumexp(torch::log_softmax(parts.logits, -1) + log_density.sum(-1), -1) / varies.sum().clamp_min(1);
 }
 
 torch::Tensor MixtureEnsemble::ComputeGradients(const torch::Tensor& inputs, const torch::Tensor& targets) {
@@ -127,9 +125,7 @@ void MixtureEnsemble::Rehearse() {
 FitRows MixtureEnsemble::Split(const TransitionBatch& all, torch::Generator& generator) {
   const SplitRows split = SplitForFit(all, config_.holdout, generator);
   holdout_ = split.holdout;
-  const torch::Tensor targets = codec_.Targets(split.train);
-  codec_.FitInputs(codec_.Seen(split.train.obs(), split.train.action()));
-  codec_.FitTargets(targets, codec_.Magnitudes(split.train, targets), PlainDeviations{});
+  codec_.FitTo(split.train, PlainDeviations{});
   return InUnits(codec_, split);
 }
 
@@ -140,7 +136,7 @@ std::optional<Metrics> MixtureEnsemble::Fit(const ReplayBuffer& data, const Rng&
   torch::Generator split_generator = MakeGenerator(rng.Split("split"), parameters_.values().device());
   const FitRows rows = Split(data.All(), split_generator);
   const MinibatchWork work = WorkOn(rows);
-  std::optional<Metrics> metrics = fit_->Run(mlp_, rows, config_.holdout, work, rng, stop);
+  std::optional<Metrics> metrics = fit_->Run(mlp_.parameters(), rows, config_.holdout, work, rng, stop);
   if (!metrics) {
     LoadState(before, *this);
     return std::nullopt;
@@ -156,18 +152,26 @@ std::optional<Metrics> MixtureEnsemble::Fit(const ReplayBuffer& data, const Rng&
   return metrics;
 }
 
-MixturePrediction MixtureEnsemble::PredictMixture(const torch::Tensor& obs, const torch::Tensor& action) const {
+MixturePrediction MixtureEnsemble::InNetworkUnits(const torch::Tensor& obs, const torch::Tensor& action) const {
   const torch::Tensor inputs = codec_.Inputs(obs, action);
   const Components parts =
       Of(torch::GradMode::is_enabled() ? networks_.mlp().Forward(inputs) : networks_.Infer(inputs));
-  const Standardizer& units = codec_.standardizer();
-  return {.mean = units.Target(parts.mean.transpose(1, 2)),
-          .var = torch::exp(parts.log_var.transpose(1, 2)) * units.target_scale().square(),
+  return {.mean = parts.mean.transpose(1, 2),
+          .var = torch::exp(LogVar(parts.raw).transpose(1, 2)),
           .log_weight = torch::log_softmax(parts.logits, -1).transpose(1, 2)};
 }
 
+MixturePrediction MixtureEnsemble::PredictMixture(const torch::Tensor& obs, const torch::Tensor& action) const {
+  const MixturePrediction y = InNetworkUnits(obs, action);
+  const Standardizer& units = codec_.standardizer();
+  return {.mean = units.Target(y.mean), .var = y.var * units.target_scale().square(), .log_weight = y.log_weight};
+}
+
 GaussianPrediction MixtureEnsemble::Predict(const torch::Tensor& obs, const torch::Tensor& action, Members) const {
-  return MomentsOf(PredictMixture(obs, action));
+  // In the networks' units, so that the weights' rounding does not move a target that does not vary.
+  const GaussianPrediction y = MomentsOf(InNetworkUnits(obs, action));
+  const Standardizer& units = codec_.standardizer();
+  return {.mean = units.Target(y.mean), .var = y.var * units.target_scale().square()};
 }
 
 torch::Tensor MixtureEnsemble::Draw(const torch::Tensor& output, const torch::Tensor& noise) const {
@@ -178,7 +182,7 @@ torch::Tensor MixtureEnsemble::Draw(const torch::Tensor& output, const torch::Te
       torch::softmax(parts.logits, -1).cumsum(-1).narrow(-1, 0, config_.components - 1) < level;
   const torch::Tensor drawn = passed.sum(-1, /*keepdim=*/true).unsqueeze(-1).expand({-1, -1, 1, dim});
   const torch::Tensor mean = parts.mean.gather(2, drawn).squeeze(2);
-  const torch::Tensor log_var = parts.log_var.gather(2, drawn).squeeze(2);
+  const torch::Tensor log_var = LogVar(parts.raw.gather(2, drawn).squeeze(2));
   return mean + torch::exp(0.5 * log_var) * noise.narrow(-1, 0, dim);
 }
 
@@ -194,11 +198,7 @@ ModelStep MixtureEnsemble::Next(const torch::Tensor& obs, const torch::Tensor& a
 void MixtureEnsemble::Step(const torch::Tensor& obs, const torch::Tensor& action, const StepDraws& draws,
                            ModelSample& next) const {
   const torch::NoGradGuard no_grad;
-  const ModelStep step = Next(obs, action, draws);
-  next.next_obs.copy_(step.next_obs);
-  if (step.reward.defined()) {
-    next.reward.copy_(step.reward);
-  }
+  Next(obs, action, draws).CopyTo(next);
   next.hypothesis.copy_(HypothesisOfRows(draws.deal, config_.members));
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "reverie/models/dropout_network.h"
 #include "reverie/models/homoscedastic_ensemble.h"
 #include "reverie/models/mixture_ensemble.h"
 
@@ -47,6 +48,10 @@ std::vector<Kind<ModelMaker>> LearnedModels(const GaussianEnsembleConfig& ensemb
       {.name = "homoscedastic",
        .summary = "an ensemble of layer-normalised networks with one noise for all inputs (DHMBPO: Kubo et al. 2025)",
        .maker = [] { return MakerOf<HomoscedasticEnsemble>(HomoscedasticEnsembleConfig()); },
+       .former = {}},
+      {.name = "dropout",
+       .summary = "one network of which units are missing, at a rate that it learns (Gal et al. 2017)",
+       .maker = [] { return MakerOf<DropoutNetwork>(DropoutNetworkConfig()); },
        .former = {}},
       {.name = "mdn",
        .summary = "a bootstrap ensemble of mixture density networks (Bishop 1994), where one step may lead to several",

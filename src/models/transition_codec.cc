@@ -33,6 +33,12 @@ torch::Tensor TransitionCodec::Magnitudes(const TransitionBatch& rows, const tor
   return magnitudes;
 }
 
+void TransitionCodec::FitTo(const TransitionBatch& rows, PlainDeviations plain) {
+  const torch::Tensor targets = Targets(rows);
+  FitInputs(Seen(rows.obs(), rows.action()));
+  FitTargets(targets, Magnitudes(rows, targets), plain);
+}
+
 torch::Tensor TransitionCodec::DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const {
   const torch::Tensor observed = target.slice(-1, 0, spec_.layout.obs_dim);
   return adds_obs() ? obs + observed : observed;

@@ -68,7 +68,8 @@ std::string UncertaintyConfig::LacksOf(const ModelCard& card) const {
   }
   if ((over == Members::kElites ? card.hypotheses : card.networks) < 2) {
     return "one network has nothing to disagree with: expected at least 2 " +
-           std::string(over == Members::kElites ? "elites" : "members") + ", or use: none";
+           (over == Members::kElites ? card.hypotheses_key.substr(card.hypotheses_key.find('.') + 1) : "members") +
+           ", or use: none";
   }
   if (UsesThreshold() && ThresholdQuantile() && !card.has_holdout) {
     return "threshold: " + threshold + " is taken over hold-out rows, and model.holdout_ratio is 0; expected a number";

@@ -300,6 +300,12 @@ torch::Tensor PackedMlp::Infer(const torch::Tensor& x) const {
   return output;
 }
 
+std::vector<torch::Tensor> EnsembleMlp::parameters() const {
+  std::vector<torch::Tensor> all = weights_;
+  all.insert(all.end(), biases_.begin(), biases_.end());
+  return all;
+}
+
 std::vector<DecaySegment> DecayPerLayer(const EnsembleMlp& mlp, const FlatParameters& parameters,
                                         const std::vector<double>& factors) {
   std::vector<DecaySegment> segments;

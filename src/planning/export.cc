@@ -47,9 +47,9 @@ void RefuseWhatHasNoModule(const PlannerParts& parts) {
 // ---- The module's text ----
 
 // The elites' networks and what their outputs mean.
-std::string ModelSource(const GaussianEnsemble& model, bool has_features) {
-  const GaussianEnsemble::EliteParts elites = model.elite_parts();
-  const MlpShape& shape = elites.mlp.shape();
+std::string ModelSource(const GaussianNetworks& model, bool has_features) {
+  const GaussianNetworks& elites = model;
+  const MlpShape& shape = elites.mlp().shape();
   std::ostringstream source;
   source << "def _inputs(self, obs: Tensor, action: Tensor) -> Tensor:\n"
          << "  x = torch.cat([" << (has_features ? "self._features(obs)" : "obs") << ", action], -1)\n"
@@ -64,7 +64,7 @@ std::string ModelSource(const GaussianEnsemble& model, bool has_features) {
   source << "  return x\n"
          << "def _gaussian(self, output: Tensor) -> Tuple[Tensor, Tensor]:\n"
          << "  mean = output.narrow(-1, 0, self.target_dim)\n";
-  if (elites.max_log_var.defined()) {
+  if (elites.bounds().max_log_var.defined()) {
     source << "  raw = output.narrow(-1, self.target_dim, self.target_dim)\n"
            << "  below_max = self.max_log_var - torch.softplus(self.max_log_var - raw)\n"
            << "  var = torch.exp(self.min_log_var + torch.softplus(below_max - self.min_log_var))\n";
@@ -80,7 +80,7 @@ std::string ModelSource(const GaussianEnsemble& model, bool has_features) {
          << "  return self._predicted(self._inputs(obs.detach().to(dtype), action.detach().to(dtype)))\n"
          // What targets stand for: the next observation, and the reward where it is learned.
          << "def _decoded(self, target: Tensor, obs: Tensor) -> Tensor:\n";
-  if (!elites.adds_obs) {
+  if (!elites.codec().adds_obs()) {
     source << "  return target\n";
   } else if (model.learns_reward()) {
     source << "  next_obs = obs + target.narrow(-1, 0, self.obs_dim)\n"
@@ -90,7 +90,7 @@ std::string ModelSource(const GaussianEnsemble& model, bool has_features) {
   }
   source << "def _drawn(self, output: Tensor, generator: Generator) -> Tensor:\n"
          << "  mean, var = self._gaussian(output)\n";
-  if (elites.max_log_var.defined()) {
+  if (elites.bounds().max_log_var.defined()) {
     source << "  noise = mean.new_empty(mean.size(), device=\"cpu\").normal_(0.0, 1.0, generator=generator)\n"
            << "  return mean + torch.sqrt(var) * noise.to(var.device)\n";
   } else {
@@ -332,20 +332,20 @@ torch::jit::Module ModuleOf(const PlannerParts& parts, const EnvSpec& spec, cons
   integer("horizon", parts.planner.horizon);
   integer("particles", parts.propagation.particles);
   integer("cpu_rows", ImaginedReturn::kCpuRows);
-  const GaussianEnsemble::EliteParts elites = parts.model.elite_parts();
-  integer("elites", elites.mlp.shape().members);
-  integer("target_dim", elites.standardizer.target_scale().size(0));
-  buffer("input_mean", elites.standardizer.input_mean());
-  buffer("input_std", elites.standardizer.input_std());
-  buffer("target_offset", elites.standardizer.target_offset());
-  buffer("target_scale", elites.standardizer.target_scale());
-  if (elites.max_log_var.defined()) {
-    parameter("max_log_var", elites.max_log_var);
-    parameter("min_log_var", elites.min_log_var);
+  const GaussianNetworks& elites = parts.model;
+  integer("elites", elites.mlp().shape().members);
+  integer("target_dim", elites.codec().standardizer().target_scale().size(0));
+  buffer("input_mean", elites.codec().standardizer().input_mean());
+  buffer("input_std", elites.codec().standardizer().input_std());
+  buffer("target_offset", elites.codec().standardizer().target_offset());
+  buffer("target_scale", elites.codec().standardizer().target_scale());
+  if (elites.bounds().max_log_var.defined()) {
+    parameter("max_log_var", elites.bounds().max_log_var);
+    parameter("min_log_var", elites.bounds().min_log_var);
   }
-  for (size_t l = 0; l < elites.mlp.weights().size(); ++l) {
-    parameter("weight_" + std::to_string(l), elites.mlp.weights()[l]);
-    parameter("bias_" + std::to_string(l), elites.mlp.biases()[l]);
+  for (size_t l = 0; l < elites.mlp().weights().size(); ++l) {
+    parameter("weight_" + std::to_string(l), elites.mlp().weights()[l]);
+    parameter("bias_" + std::to_string(l), elites.mlp().biases()[l]);
   }
   const BatchedActionBounds bounds(spec.action_low, spec.action_high, torch::kFloat32);
   buffer("action_low", torch::tensor(spec.action_low, torch::kFloat32));
@@ -398,9 +398,9 @@ void CheckTask(torch::jit::Module& module, const std::vector<TaskMethod>& method
 }
 
 // `module` becomes one of float64.
-void CheckModel(torch::jit::Module& module, const GaussianEnsemble& live, const Tensors& rows,
+void CheckModel(torch::jit::Module& module, const GaussianNetworks& live, const Tensors& rows,
                 const std::string& file) {
-  const torch::Device device = live.target_std().device();
+  const torch::Device device = live.codec().standardizer().target_std().device();
   const torch::Tensor& obs = rows[0];
   const torch::Tensor& action = rows[3];
   const torch::Tensor exact_action = action.to(torch::kFloat64);
@@ -409,16 +409,16 @@ void CheckModel(torch::jit::Module& module, const GaussianEnsemble& live, const 
   // file's, which CheckTask holds against the task's.
   const torch::Tensor features =
       module.find_method("_features") ? module.get_method("_features")({obs}).toTensor() : obs;
-  const GaussianPrediction used = live.Predict(obs.to(device), action.to(device), Members::kElites);
-  const GaussianPrediction exact =
-      live.PredictFrom(torch::cat({features, exact_action}, -1).to(device), Members::kElites);
+  const GaussianPrediction used = live.Predict(obs.to(device), action.to(device));
+  const GaussianPrediction exact = live.PredictFrom(torch::cat({features, exact_action}, -1).to(device));
   const auto read = module.get_method("predict")({obs, action}).toTuple();
   module.to(torch::kFloat64);
   const auto read_exact =
       module.get_method("_predicted")({module.get_method("_inputs")({obs, exact_action})}).toTuple();
   for (const auto& [what, index, in_use, scale] :
-       {std::tuple("mean", size_t{0}, Computed{used.mean, exact.mean}, live.target_std()),
-        std::tuple("variance", size_t{1}, Computed{used.var, exact.var}, live.target_std().square())}) {
+       {std::tuple("mean", size_t{0}, Computed{used.mean, exact.mean}, live.codec().standardizer().target_std()),
+        std::tuple("variance", size_t{1}, Computed{used.var, exact.var},
+                   live.codec().standardizer().target_std().square())}) {
     const std::string problem =
         Disagreement({.used = read->elements()[index].toTensor(), .exact = read_exact->elements()[index].toTensor()},
                      in_use, in_use.exact.abs().flatten(0, 1).mean(0) + scale);
@@ -431,7 +431,7 @@ void CheckModel(torch::jit::Module& module, const GaussianEnsemble& live, const 
 
 }  // namespace
 
-void ExportPlanner(const PlannerParts& parts, const GaussianEnsemble& live, const std::filesystem::path& path) {
+void ExportPlanner(const PlannerParts& parts, const GaussianNetworks& live, const std::filesystem::path& path) {
   const torch::NoGradGuard no_grad;
   RefuseWhatHasNoModule(parts);
   const std::unique_ptr<Env> env = parts.env.make();

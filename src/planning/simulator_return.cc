@@ -8,7 +8,7 @@
 namespace reverie {
 namespace {
 
-// Of a sequence, where steps are random.
+// Where steps are random; the same ones for all sequences that are compared.
 constexpr int64_t kNoiseDraws = 20;
 
 // What `actions` [H, A] earn from that state on, with the noise of that seed.
@@ -50,7 +50,7 @@ torch::Tensor SimulatorReturn::Score(std::span<const double> snapshot, const tor
   const int64_t horizon = sequences.size(1);
   const bool random = envs_[0]->spec().random_steps;
   const int64_t draws = random ? kNoiseDraws : 1;
-  torch::Tensor seeds = torch::zeros({sequences.size(0), draws}, torch::kInt64);
+  torch::Tensor seeds = torch::zeros({draws}, torch::kInt64);
   if (random) {
     seeds.random_(generator);
   }
@@ -58,7 +58,7 @@ torch::Tensor SimulatorReturn::Score(std::span<const double> snapshot, const tor
   double* to = returns.data_ptr<double>();
   threads_.Run(returns.numel(), [&](int64_t i, int64_t worker) {
     to[i] = ReturnOf(*envs_[static_cast<size_t>(worker)], snapshot, numbers + i / draws * horizon * sequences.size(2),
-                     horizon, seeds.data_ptr<int64_t>()[i]);
+                     horizon, seeds.data_ptr<int64_t>()[i % draws]);
   });
   return returns.mean(1).to(torch::kFloat32);
 }

@@ -68,6 +68,10 @@ void ValueIterationConfig::Visit(Fields& fields) {
 std::string ValueIterationConfig::Misfit(const EnvMaker& maker) const {
   const std::unique_ptr<Env> env = maker.make();
   const size_t numbers = env->spec().state_names.size();
+  if (env->spec().random_steps) {
+    return "kind: value_iteration tables one step for each state and action, and those of " + env->spec().id +
+           " are random";
+  }
   if (low.size() != numbers) {
     return Text("low: expected ", numbers, " numbers, one for each of a state of ", env->spec().id, " (",
                 Joined(env->spec().state_names), "), got ", low.size());

@@ -79,6 +79,15 @@ class BadInput(Case):
         "plans by derivatives of steps that jump": (
             re.sub(r"planner: .*\n", "planner: {kind: gradient}\n", re.sub(r"model: {[^}]*}", "model: {kind: mdn, members: 2}", TINY_PETS)),
             "which model.kind: mdn does not have, as its steps jump between components"),
+        "plans along trajectories of steps that jump": (
+            re.sub(r"planner: .*\n", "planner: {kind: ilqs, horizon: 3}\n", re.sub(r"model: {[^}]*}", "model: {kind: mdn, members: 2}", TINY_PETS)),
+            "planner.kind: ilqs follows derivatives, which model.kind: mdn does not have, as its steps jump between components"),
+        "iLQR through steps that jump": (re.sub(r"model: {[^}]*}", "model: {kind: mdn}", TINY_ILQR),
+                                         "model.kind: the steps of mdn jump between components"),
+        "value gradients along steps that jump": (re.sub(r"model: {[^}]*}", "model: {kind: mdn}", TINY_SVG),
+                                                  "model.kind: the steps of mdn jump between components"),
+        "a table of random steps": (TINY_DAGGER.replace("Pendulum-v1", "Fork-v0"),
+                                    "expert.kind: value_iteration tables one step for each state and action, and those of Fork-v0 are random"),
         "local models without a cost": (TINY_LOCAL.replace("LinearQuadratic-v0", "HalfCheetah-v5"),
                                         "c.yaml:6: env: HalfCheetah-v5 has no cost of its states to minimise"),
         "constrained control without a cost": (TINY_CONSTRAINED.replace("LinearQuadratic-v0", "InvertedPendulum-v5"),
@@ -255,7 +264,7 @@ class BadInput(Case):
         "a model of no steps": (TINY_SVG.replace("horizon: 2", "horizon: 0"),
                                 "c.yaml:9: model.members: is read only where learner.horizon is above 0"),
         "a simulator to differentiate": (TINY_SVG.replace("{members", "{kind: simulator, members"),
-                                         "c.yaml:9: model.kind: expected one of ensemble, homoscedastic, mdn, got simulator"),
+                                         "c.yaml:9: model.kind: expected one of ensemble, homoscedastic, dropout, mdn, got simulator"),
         "rewards without derivatives": (
             TINY_SVG.replace("Hopper-v5", "InvertedPendulum-v5").replace(", critics: {hidden: [16, 16]}", ", terminal_value: none"),
             "c.yaml:9: model: learner.terminal_value: none learns from derivatives of the reward, which the known one of "
@@ -314,7 +323,7 @@ class BadInput(Case):
                                          "c.yaml:16: uncertainty.use: is read only where model.kind is not simulator"),
         "a differentiable simulator": (
             TINY_DHMBPO.replace("model: {", "model: {kind: simulator, "),
-            "c.yaml:9: model.kind: expected one of ensemble, homoscedastic, mdn, got simulator"),
+            "c.yaml:9: model.kind: expected one of ensemble, homoscedastic, dropout, mdn, got simulator"),
         "section as a number": (TINY_SAC.replace("sac: {hidden: [16, 16], batch_size: 32}", "sac: 3"),
                                 "c.yaml:7: sac: expected a section of keys, got 3"),
     }
@@ -750,7 +759,9 @@ class ReportCard(Case):
         # DHMBPO fits behind its last step; what it has seen is then all there is.
         mixtures = re.sub(r"model: {[^}]*}", "model: {kind: mdn, members: 2, components: 2, hidden: [16], weight_decay: [0, 0], max_epochs: 2, retrain_every: 100}",
                           TINY_MBPO)
+        dropout = re.sub(r"model: {[^}]*}", "model: {kind: dropout, draws: 2, hidden: [16], max_epochs: 2, retrain_every: 100}", TINY_MBPO)
         for text, holds_out, newest in ((TINY_MBPO, True, "unseen"), (TINY_PETS, False, "unseen"), (TINY_ILQR, False, "unseen"), (mixtures, True, "unseen"),
+                                        (dropout, True, "unseen"),
                                         (TINY_SVG, True, "unseen"), (TINY_DHMBPO, True, "newest")):
             with self.subTest(text.splitlines()[0]):
                 self.write(text)
@@ -1002,7 +1013,7 @@ class Planning(Case):
         self.train("c.yaml", *arguments, "--run-dir", "r", "--overwrite", "--set", "eval.episodes=1")
         return comparable(self.cwd / "r/train.csv")[-1]
 
-    def test_mixtures(self):
+    def test_mixtures_and_dropout(self):
         mixtures = "model: {kind: mdn, members: 2, components: 2, hidden: [16, 16], weight_decay: [0, 0, 0], max_epochs: 2, retrain_every: 60}"
         self.write(re.sub(r"model: {[^}]*}", mixtures, TINY_PETS))
         for change in ("propagation.kind=ts1", "propagation.kind=ds", "uncertainty.use=penalty"):
@@ -1019,8 +1030,19 @@ class Planning(Case):
         base = last("uncertainty.use=none")
         self.assertGreaterEqual(float(base["rollout/rows"]), 300)
         for change in ("uncertainty.use=penalty", "model.components=3", "model.members=3", "model.learning_rate=1e-2", "model.batch_size=64",
-                       "model.weight_decay=[1, 1, 1]", "model.holdout_ratio=0.4", "model.max_epochs=3", "model.target=next_obs"):
+                       "model.weight_decay=[1, 1, 1]", "model.holdout_ratio=0.4", "model.max_epochs=3", "model.target=next_obs",
+                       "model.hidden=[8, 8]", "model.max_holdout=20"):
             self.assertNotEqual(last(change), base, change)
+        self.write(re.sub(r"model: {[^}]*}", "model: {kind: dropout, draws: 2, hidden: [16, 16], max_epochs: 2, retrain_every: 60}", TINY_MBPO))
+        base = last("uncertainty.use=none")
+        for change in ("uncertainty.use=penalty", "model.draws=3", "model.rate=0.3", "model.learn_rate=false", "model.length_scale=1",
+                       "model.learning_rate=1e-2", "model.batch_size=64", "model.holdout_ratio=0.4", "model.max_epochs=3", "model.target=next_obs",
+                       "model.hidden=[8, 8]", "model.max_holdout=20"):
+            self.assertNotEqual(last(change), base, change)
+        # Its networks are an ensemble's: the planner is exported.
+        self.write(re.sub(r"model: {[^}]*}", "model: {kind: dropout, draws: 2, hidden: [16, 16], max_epochs: 2, retrain_every: 60}", TINY_PETS))
+        self.train("c.yaml", "--run-dir", "r", "--overwrite")
+        self.assertTrue((self.cwd / "r/policy.pt").exists())
 
     def test_every_planner_model_and_propagation(self):
         planners = {"random_shooting": "{population: 20}", "cem": "{population: 10, elites: 3, iterations: 2}",

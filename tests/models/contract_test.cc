@@ -7,6 +7,7 @@
 #include "reverie/env/toy/linear_quadratic.h"
 #include "reverie/models/model_env.h"
 #include "reverie/models/registry.h"
+#include "reverie/models/report_card.h"
 #include "reverie/policies/uniform_policy.h"
 #include "reverie/rollout/collector.h"
 
@@ -195,6 +196,8 @@ TEST_P(ModelContract, DegenerateRowsGiveFiniteSteps) {
       EXPECT_TRUE((sample.next_obs.select(1, 2) == 3).all().item<bool>()) << "exactly";
       EXPECT_TRUE((sample.reward == -2).all().item<bool>());
       EXPECT_TRUE((predicted.var.select(2, 2) == 0).all().item<bool>());
+      EXPECT_TRUE((predicted.mean.select(2, 4) == -2).all().item<bool>());
+      EXPECT_TRUE((predicted.var.select(2, 4) == 0).all().item<bool>());
     }
   }
 }
@@ -222,6 +225,15 @@ TEST_P(ModelContract, MomentsAreThoseOfSteps) {
   // The error of a variance, by the fourth moment.
   const torch::Tensor error = ((centred.pow(4).mean(1) - own.square()) / kDraws).sqrt().clamp_min(1e-10);
   EXPECT_LT(((own - var) / error).abs().max().item<double>(), 4.5);
+}
+
+// Weights 0.25 and 0.75 of N(-1, 0.1) and N(3, 0.5).
+TEST(Mixtures, HaveTheMomentsOfTheirComponents) {
+  const GaussianPrediction moments = MomentsOf({.mean = torch::tensor({-1.0F, 3.0F}).view({1, 2, 1, 1}),
+                                                .var = torch::tensor({0.1F, 0.5F}).view({1, 2, 1, 1}),
+                                                .log_weight = torch::tensor({0.25F, 0.75F}).log().view({1, 2, 1})});
+  EXPECT_FLOAT_EQ(moments.mean.item<float>(), 2);
+  EXPECT_FLOAT_EQ(moments.var.item<float>(), 0.25F * (0.1F + 9) + 0.75F * (0.5F + 1));
 }
 
 TEST_P(ModelContract, TheMixtureHasThePredictedMoments) {
@@ -264,6 +276,55 @@ TEST_P(ModelContract, DerivativesAreThoseOfDifferences) {
   }
 }
 
+// One number x and one that nothing depends on; x' = x + sin(3 x) / 2 + std(x) N, std(x) = 0.03 + 0.3 / (1 + e^-4x).
+const TransitionLayout kToy{.obs_dim = 1, .act_dim = 1};
+
+torch::Tensor ToyStd(const torch::Tensor& x) { return 0.03 + 0.3 * torch::sigmoid(4 * x); }
+
+TransitionBatch ToyRows(const torch::Tensor& x, torch::Generator& generator) {
+  TransitionBatch rows = TransitionBatch::Empty(kToy, x.size(0), torch::kCPU);
+  rows.rows.zero_();
+  rows.obs().copy_(x.unsqueeze(1));
+  rows.action().uniform_(-1, 1, generator);
+  const torch::Tensor noise = torch::randn({x.size(0)}, generator);
+  rows.next_obs().copy_((x + 0.5 * torch::sin(3 * x) + ToyStd(x) * noise).unsqueeze(1));
+  return rows;
+}
+
+TEST_P(ModelContract, NoiseThatDependsOnTheStateIsLearned) {
+  const ModelCard card = Maker().card();
+  if (!card.has_variance || card.variance_is_constant) {
+    GTEST_SKIP() << "such a model does not say so";
+  }
+  torch::Generator generator = MakeGenerator(Rng(6), torch::kCPU);
+  const auto model = Maker().make({.layout = kToy}, Rng(1), torch::kCPU);
+  model->Fit(BufferOf(ToyRows(torch::empty({3000}).uniform_(-1.5, 1.5, generator), generator)), Rng(2));
+  const torch::Tensor x = torch::linspace(-1.4, 1.4, 57);
+  const torch::NoGradGuard no_grad;
+  const GaussianPrediction said = model->Predict(x.unsqueeze(1), torch::zeros({57, 1}), Members::kElites);
+  const torch::Tensor ratio = (said.var.mean(0).squeeze(1).sqrt() / ToyStd(x)).log();
+  EXPECT_LT(ratio.abs().mean().item<double>(), 0.2) << "within 20 % on average";
+  const torch::Tensor mean = said.mean.mean(0).squeeze(1);
+  EXPECT_LT((mean - 0.5 * torch::sin(3 * x)).square().mean().sqrt().item<double>(), 0.06);
+}
+
+// AUROC of the hypotheses' disagreement between states far from all rows and those where rows lie.
+TEST_P(ModelContract, ItIsLessSureFarFromTheRows) {
+  torch::Generator generator = MakeGenerator(Rng(6), torch::kCPU);
+  const auto rows = [&](double low, double high, int64_t count) {
+    const torch::Tensor x = torch::empty({count}).uniform_(low, high, generator) *
+                            torch::where(torch::rand({count}, generator) < 0.5, -1.0, 1.0);
+    TransitionBatch batch = ToyRows(x, generator);
+    const torch::Tensor noise = 0.03 * torch::randn({count}, generator);
+    batch.next_obs().copy_((x + 0.5 * torch::sin(3 * x) + noise).unsqueeze(1));
+    return batch;
+  };
+  const auto model = Maker().make({.layout = kToy}, Rng(1), torch::kCPU);
+  model->Fit(BufferOf(rows(1, 2, 1000)), Rng(2));
+  const Metrics scores = ScoreNovelty(*model, rows(1, 2, 500), rows(6, 8, 500));
+  EXPECT_GT(scores.Find("novelty_auroc_epistemic").value_or(0), 0.95);
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Kinds, ModelContract,
     testing::Values(
@@ -272,23 +333,22 @@ INSTANTIATE_TEST_SUITE_P(
                   "batch_size: 32}"},
         ModelCase{"ensemble",
                   "{deterministic: true, normalize_targets: true, members: 3, elites: 2, hidden: [32, 32], "
-                  "weight_decay: [0, 0, 0], "
-                  "learning_rate: 3e-3, batch_size: 32}"},
+                  "weight_decay: [0, 0, 0], learning_rate: 3e-3, batch_size: 32}"},
         ModelCase{"ensemble",
-                  "{normalize_targets: true, regularise: prior_function, prior_scale: 1, members: 3, "
-                  "elites: 2, hidden: [32, 32], weight_decay: [0, 0, 0], learning_rate: 3e-3, "
-                  "batch_size: 32}"},
+                  "{normalize_targets: true, regularise: prior_function, prior_scale: 1, members: 3, elites: 2, "
+                  "hidden: [32, 32], weight_decay: [0, 0, 0], learning_rate: 3e-3, batch_size: 32}"},
         ModelCase{"homoscedastic",
                   "{members: 3, hidden: [32, 32], weight_decay: [0, 0, 0], dropout: [0, 0, 0], patience: 10, "
                   "learning_rate: 3e-3, batch_size: 32}"},
+        ModelCase{"dropout", "{draws: 5, hidden: [64, 64], rate: 0.05, learning_rate: 3e-3, batch_size: 32}"},
         ModelCase{"mdn",
-                  "{members: 2, components: 3, hidden: [32, 32], weight_decay: [0, 0, 0], learning_rate: 3e-3, "
+                  "{members: 3, components: 3, hidden: [32, 32], weight_decay: [0, 0, 0], learning_rate: 3e-3, "
                   "batch_size: 32}"}),
     [](const auto& one) { return std::to_string(one.index) + one.param.name(); });
 
 TEST(ModelContract, EveryKindIsCovered) {
   // A new kind must be added to the list above.
-  EXPECT_EQ(LearnedModels({}).size(), 3);
+  EXPECT_EQ(LearnedModels({}).size(), 4);
 }
 
 }  // namespace

@@ -124,7 +124,7 @@ TEST(EarlyStopping, EveryMemberGetsItsBestWeightsBack) {
   const MlpShape shape{.members = 2, .widths = {1, 1}};
   FlatParameters parameters(shape.ParameterCount(), torch::kCPU);
   const EnsembleMlp mlp(shape, parameters);
-  EarlyStopping stopping(mlp, /*patience=*/1);
+  EarlyStopping stopping(mlp.parameters(), /*patience=*/1);
   const auto note = [&](float weight, float first, float second) {
     parameters.values().fill_(weight);
     return stopping.Note(torch::tensor({first, second}));

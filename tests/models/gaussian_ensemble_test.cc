@@ -384,7 +384,7 @@ TEST(GaussianEnsemble, PriorFunctionsAreAddedToTheMeans) {
   const GaussianPrediction elites = model.Predict(obs, action, Members::kElites);
   EXPECT_TRUE(torch::allclose(all.mean.index_select(0, model.hypotheses()), elites.mean, 1e-4, 1e-4));
   EXPECT_TRUE(torch::allclose(all.var.index_select(0, model.hypotheses()), elites.var, 1e-4, 1e-6));
-  const torch::Tensor z = model.elite_parts().standardizer.Inputs(torch::cat({obs, action}, 1));
+  const torch::Tensor z = model.gaussian_networks()->codec().standardizer().Inputs(torch::cat({obs, action}, 1));
   const torch::Tensor prior = 2 * model.prior()->mlp().Forward(z) * model.target_std();
   EXPECT_GT(prior.abs().mean().item<double>(), 0.1);
   for (const torch::Tensor& weight : model.prior()->mlp().weights()) {
@@ -533,7 +533,9 @@ TEST(GaussianEnsemble, WhetherTargetsAreNormalisedIsDecidedOnce) {
     // Of a fit that is stopped nothing is decided.
     EXPECT_FALSE(model.Fit(data_of(large_first ? 1 : 100), Rng(2), [] { return true; }).has_value());
     model.Fit(data_of(large_first ? 100 : 1), Rng(2));
-    const auto scales = [](const GaussianEnsemble& of) { return of.elite_parts().standardizer.target_scale(); };
+    const auto scales = [](const GaussianEnsemble& of) {
+      return of.gaussian_networks()->codec().standardizer().target_scale();
+    };
     const torch::Tensor plain = torch::ones({kLayout.obs_dim});
     EXPECT_EQ(torch::equal(scales(model), plain), !large_first);
     GaussianEnsemble resumed(config, {.layout = kLayout}, Rng(9), torch::kCPU);
@@ -558,7 +560,7 @@ TEST(GaussianEnsemble, WhetherTargetsAreNormalisedIsDecidedOnce) {
   resting.Add(rows);
   rested.Fit(resting, Rng(2));
   rested.Fit(data_of(100), Rng(3));
-  EXPECT_FALSE((rested.elite_parts().standardizer.target_scale() == 1).any().item<bool>());
+  EXPECT_FALSE((rested.gaussian_networks()->codec().standardizer().target_scale() == 1).any().item<bool>());
   // One that begins to vary after the decision is in units of its deviation if that is large.
   GaussianEnsemble late(config, {.layout = kLayout}, Rng(1), torch::kCPU);
   TransitionBatch some = data_of(1).All();
@@ -567,7 +569,7 @@ TEST(GaussianEnsemble, WhetherTargetsAreNormalisedIsDecidedOnce) {
   some_rest.Add(some);
   late.Fit(some_rest, Rng(2));
   late.Fit(data_of(100), Rng(3));
-  const torch::Tensor scale = late.elite_parts().standardizer.target_scale();
+  const torch::Tensor scale = late.gaussian_networks()->codec().standardizer().target_scale();
   EXPECT_NEAR(scale[0].item<float>(), 100, 20);
   EXPECT_TRUE((scale.slice(0, 1) == 1).all().item<bool>());
   // One that is told does not ask the data.
@@ -576,7 +578,8 @@ TEST(GaussianEnsemble, WhetherTargetsAreNormalisedIsDecidedOnce) {
   told.normalize_targets = false;
   GaussianEnsemble model(told, {.layout = kLayout}, Rng(1), torch::kCPU);
   model.Fit(data_of(100), Rng(2));
-  EXPECT_TRUE(torch::equal(model.elite_parts().standardizer.target_scale(), torch::ones({kLayout.obs_dim})));
+  EXPECT_TRUE(
+      torch::equal(model.gaussian_networks()->codec().standardizer().target_scale(), torch::ones({kLayout.obs_dim})));
 }
 
 // A state that was written before the targets' units were part of it.

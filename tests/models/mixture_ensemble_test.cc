@@ -8,8 +8,11 @@
 #include "oracle.h"
 #include "reverie/env/toy/fork.h"
 #include "reverie/models/gaussian_ensemble.h"
+#include "reverie/models/inferred_noise.h"
+#include "reverie/models/model_env.h"
 #include "reverie/models/report_card.h"
 #include "reverie/models/scores.h"
+#include "reverie/planning/imagined_return.h"
 #include "reverie/policies/uniform_policy.h"
 #include "reverie/rollout/collector.h"
 
@@ -139,6 +142,38 @@ TEST(MixtureEnsemble, KnowsTheForkWhereAGaussianCannot) {
       EXPECT_NEAR(CorrelationOfChanges(gaussians, rows, generator), 0, 0.1);
     }
   }
+}
+
+// What a plan earns from s = 0 in one step: truth never lands in the pit, and the Gaussian of the same moments does so
+// with probability 0.16. By steps, by predictions with a measure of uncertainty, and by rollouts with one.
+TEST(MixtureEnsemble, ImaginesStepsWhereverTheyAreDrawn) {
+  const ReplayBuffer data = ForkRows({}, 5000, 1);
+  MixtureEnsemble model(SmallMixtures(), {.layout = data.layout()}, Rng(1), torch::kCPU);
+  model.Fit(data, Rng(2));
+  const EnvSpec spec = Fork("Fork-v0", {}).spec();
+  const ModelEnv model_env(model, Fork::MakeTaskFunctions({}), spec, torch::kCPU);
+  const torch::Tensor obs = torch::zeros({1});
+  const torch::Tensor plans = torch::zeros({10, 1, 1});
+  torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
+  for (const Propagation kind : {Propagation::kTs1, Propagation::kTsInf, Propagation::kDs}) {
+    for (const UncertaintyUse use : {UncertaintyUse::kNone, UncertaintyUse::kPenalty}) {
+      UncertaintyConfig uncertainty;
+      uncertainty.use = use;
+      uncertainty.coefficient = 0;
+      const ImaginedReturn imagined(model_env, {.kind = kind, .particles = 1000}, uncertainty);
+      const torch::NoGradGuard no_grad;
+      const double mean = imagined.Score(obs, plans, generator).mean().item<double>();
+      EXPECT_NEAR(mean, kind == Propagation::kDs ? -0.16 : 0, 0.015) << static_cast<int>(kind);
+    }
+  }
+  const torch::NoGradGuard no_grad;
+  TransitionBatch step = TransitionBatch::Empty(data.layout(), 10'000, torch::kCPU);
+  step.rows.zero_();
+  const GaussianPrediction moments = model.Predict(step.obs(), step.action(), Members::kElites);
+  model_env.StepFrom(moments, step, generator);
+  EXPECT_NEAR(step.reward().mean().item<double>(), 0, 0.015);
+  EXPECT_NEAR(step.next_obs().abs().mean().item<double>(), 0.5, 0.02);
+  EXPECT_THROW(InferNoise(model, step, torch::arange(10'000)), std::logic_error);
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "oracle.h"
 #include "planning/planners.h"
 #include "reverie/env/registry.h"
+#include "reverie/models/gaussian_ensemble.h"
 #include "reverie/planning/mpc_policy.h"
 
 namespace reverie {
@@ -98,12 +99,12 @@ struct Subject {
 
   PlannerParts parts() const {
     return {.env = maker,
-            .model = model,
+            .model = *model.gaussian_networks(),
             .propagation = choices.propagation,
             .uncertainty = choices.uncertainty,
             .planner = planner};
   }
-  void Export(const fs::path& path) const { ExportPlanner(parts(), model, path); }
+  void Export(const fs::path& path) const { ExportPlanner(parts(), *model.gaussian_networks(), path); }
 
   torch::Tensor Score(const torch::Tensor& obs, const torch::Tensor& actions, uint64_t seed) const {
     const torch::NoGradGuard no_grad;
@@ -469,12 +470,13 @@ TEST_F(PlannerExportTest, AModelOfLargeWeightsInAnotherOrderIsTheSame) {
   const torch::Tensor order = torch::arange(24);
   MakeLarge(subject, order);
   MakeLarge(live, order.flip(0));
-  ExportPlanner(subject.parts(), live.model, file());
+  ExportPlanner(subject.parts(), *live.model.gaussian_networks(), file());
   EXPECT_TRUE(fs::exists(file()));
   live.model.mlp().weights()[1][0][3][4] *= 1 + 1e-5;
   live.Change([](auto&) {});
-  EXPECT_THAT(Refusal<std::runtime_error>([&] { ExportPlanner(subject.parts(), live.model, file()); }),
-              HasSubstr("of the mean that its model predicts in float64"));
+  EXPECT_THAT(
+      Refusal<std::runtime_error>([&] { ExportPlanner(subject.parts(), *live.model.gaussian_networks(), file()); }),
+      HasSubstr("of the mean that its model predicts in float64"));
 }
 
 // ---- Refusals ----
@@ -494,7 +496,8 @@ TEST_F(PlannerExportTest, AModelThatDiffersFromTheLiveOneIsRefused) {
   const Subject subject({});
   Subject live({});
   const auto refusal = [&] {
-    return Refusal<std::runtime_error>([&] { ExportPlanner(subject.parts(), live.model, file()); });
+    return Refusal<std::runtime_error>(
+        [&] { ExportPlanner(subject.parts(), *live.model.gaussian_networks(), file()); });
   };
   EXPECT_EQ(refusal(), "nothing");
   live.model.max_log_var().add_(1e-5);

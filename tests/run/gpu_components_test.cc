@@ -13,8 +13,10 @@
 #include "reverie/core/repeated_work.h"
 #include "reverie/learners/sac_learner.h"
 #include "reverie/learners/value_gradient_learner.h"
+#include "reverie/models/dropout_network.h"
 #include "reverie/models/gaussian_ensemble.h"
 #include "reverie/models/homoscedastic_ensemble.h"
+#include "reverie/models/mixture_ensemble.h"
 #include "reverie/models/model_env.h"
 #include "reverie/planning/cem.h"
 #include "reverie/planning/export.h"
@@ -166,6 +168,13 @@ TEST_F(GpuComponents, ReplaysOfUpdatesAndFitsAreTheWorkItself) {
   learner.Update(sampler, 20);
   GaussianEnsemble model(SmallConfig(), {.layout = kLayout, .learn_reward = true}, Rng(1), gpu_);
   model.Fit(buffer, Rng(2));
+  MixtureEnsemble mixtures(
+      {.members = 2, .components = 3, .hidden = {32, 32}, .batch_size = 64, .weight_decay = {1e-4, 1e-4, 1e-4}},
+      {.layout = kLayout, .learn_reward = true}, Rng(1), gpu_);
+  mixtures.Fit(buffer, Rng(2));
+  DropoutNetwork dropout({.draws = 3, .hidden = {32, 32}, .batch_size = 64}, {.layout = kLayout, .learn_reward = true},
+                         Rng(1), gpu_);
+  dropout.Fit(buffer, Rng(2));
   const ModelEnv model_env(model, {}, {.id = "random", .action_low = {-1, -1, -1}, .action_high = {1, 1, 1}}, gpu_);
   for (const ExpansionWeights weights : {ExpansionWeights::kLast, ExpansionWeights::kInverseVariance}) {
     SacLearner expanding({}, kLayout, Rng(1), gpu_,
@@ -454,7 +463,8 @@ TEST_F(GpuComponents, AnExportedPlannerIsThatOfTheGpuAndRunsThere) {
     const PropagationConfig propagation{.kind = kind, .particles = kind == Propagation::kE ? 1 : 4 * elites};
     for (const bool deterministic : {false, true}) {
       const auto live = model(deterministic);
-      ExportPlanner({.env = maker, .model = *live, .propagation = propagation, .planner = planner}, *live, file);
+      ExportPlanner({.env = maker, .model = *live->gaussian_networks(), .propagation = propagation, .planner = planner},
+                    *live->gaussian_networks(), file);
       torch::jit::Module on_gpu = torch::jit::load(file.string(), gpu_);
       const torch::Tensor first = on_gpu.forward({obs.to(gpu_), 1}).toTensor();
       EXPECT_TRUE(first.is_cuda());

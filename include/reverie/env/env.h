@@ -78,8 +78,9 @@ class Env {
   void Restore(std::span<const double> snapshot);
 
   // Begins the noise of all steps to come anew, where steps are random; else it does nothing. A reset does so by
-  // itself, SetState and Restore do not. A copy that is restored from a snapshot meets the noise that the original will
-  // meet: one that is to tell what may come, and not what will, is given a seed of its own.
+  // itself, SetState and Restore do not; before a first reset the seed is 0. A copy that is restored from a snapshot
+  // meets the noise that the original will meet: one that is to tell what may come, and not what will, is given a seed
+  // of its own.
   void Reseed(uint64_t seed) { DoReseed(seed); }
 
   // The states that episodes begin in, each as SetState takes it and as likely as another, instead of those that the

@@ -68,6 +68,8 @@ struct ModelSample {
 struct ModelStep {
   torch::Tensor next_obs;  // [B, obs_dim]
   torch::Tensor reward;    // [B]; undefined where the model learns none
+
+  void CopyTo(ModelSample& sample) const;
 };
 
 // Gaussians of M hypotheses, or of as many networks, at B points in units of the target: mean, var [M, B, D] float32.
@@ -103,6 +105,8 @@ struct ModelCard {
   bool is_gaussian = true;                      // a step's target is mean + std eps, differentiable in all of it
   bool is_coarse = false;                       // imagined steps without derivatives may be coarser than float32
 };
+
+class GaussianNetworks;
 
 class DynamicsModel {
  public:
@@ -142,7 +146,8 @@ class DynamicsModel {
   virtual GaussianPrediction Predict(const torch::Tensor& obs, const torch::Tensor& action, Members members) const = 0;
 
   // Whether f's target has that mean and variance and is normal: what is drawn of Predict is then a step. Else only
-  // Step and Next draw steps.
+  // Step and Next draw steps, and what goes on from the moments (propagation ds and e, MeanNextObs) may go where no
+  // step leads.
   virtual bool is_gaussian() const { return true; }
 
   // The distribution of f's target of every hypothesis: Predict's Gaussians, one each, where is_gaussian.
@@ -162,6 +167,9 @@ class DynamicsModel {
   virtual const TransitionBatch& holdout() const = 0;
 
   virtual bool learns_reward() const = 0;
+
+  // The networks that all its predictions are those of, to be written elsewhere; null where there are none such.
+  virtual const GaussianNetworks* gaussian_networks() const { return nullptr; }
 
   virtual void VisitState(StateVisitor& state) = 0;
 };

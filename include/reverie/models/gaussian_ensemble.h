@@ -51,8 +51,8 @@
 
 #include "reverie/config/fields.h"
 #include "reverie/models/dynamics_model.h"
+#include "reverie/models/gaussian_networks.h"
 #include "reverie/models/holdout_config.h"
-#include "reverie/models/hypothesis_networks.h"
 #include "reverie/models/model_spec.h"
 #include "reverie/models/prior_functions.h"
 #include "reverie/models/transition_codec.h"
@@ -100,13 +100,15 @@ class GaussianEnsemble final : public DynamicsModel {
   using DynamicsModel::Fit;
   std::optional<Metrics> Fit(const ReplayBuffer& data, const Rng& rng, const std::function<bool()>& stop) override;
   void Step(const torch::Tensor& obs, const torch::Tensor& action, const StepDraws& draws,
-            ModelSample& next) const override;
-  ModelStep Next(const torch::Tensor& obs, const torch::Tensor& action, const StepDraws& draws) const override;
-  int64_t noise_dim() const override { return config_.deterministic ? 0 : target_dim_; }
+            ModelSample& next) const override {
+    elite_networks_.Step(obs, action, draws, next);
+  }
+  ModelStep Next(const torch::Tensor& obs, const torch::Tensor& action, const StepDraws& draws) const override {
+    return elite_networks_.Next(obs, action, draws);
+  }
+  int64_t noise_dim() const override { return elite_networks_.noise_dim(); }
   // Of all members, and where it is differentiable, in the type of `action`: float32 or float64.
   GaussianPrediction Predict(const torch::Tensor& obs, const torch::Tensor& action, Members members) const override;
-  // The same for what the networks see of an observation beside the action, [N, in].
-  GaussianPrediction PredictFrom(const torch::Tensor& features_and_action, Members members) const;
   torch::Tensor DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const override {
     return codec_.DecodeObs(target, obs);
   }
@@ -116,6 +118,7 @@ class GaussianEnsemble final : public DynamicsModel {
   bool learns_reward() const override { return codec_.spec().learn_reward; }
   void Rehearse() override;  // a gradient step on a whole minibatch of zeros
   void LogRemarks() const override;
+  const GaussianNetworks* gaussian_networks() const override { return &elite_networks_; }
   void VisitState(StateVisitor& state) override;
 
   // The parts of one gradient step, apart so that tests can hold them against autograd.
@@ -128,29 +131,12 @@ class GaussianEnsemble final : public DynamicsModel {
   // Parameters: the layers', then l_max, then l_min where it is probabilistic.
   FlatParameters& parameters() { return parameters_; }
   const EnsembleMlp& mlp() const { return mlp_; }
-  // All that the elites predict with, for whoever writes it elsewhere. Borrows from this.
-  struct EliteParts {
-    const EnsembleMlp& mlp;  // best first
-    const Standardizer& standardizer;
-    const torch::Tensor &max_log_var, &min_log_var;  // [1, D]; undefined where it is deterministic
-    bool adds_obs;                                   // a target is the change of the observation
-  };
-  EliteParts elite_parts() const {
-    return {.mlp = elite_networks_.mlp(),
-            .standardizer = codec_.standardizer(),
-            .max_log_var = max_log_var_.value,
-            .min_log_var = min_log_var_.value,
-            .adds_obs = codec_.adds_obs()};
-  }
   // The members' prior functions; none where there are none.
   const std::optional<PriorFunctions>& prior() const { return prior_; }
   const torch::Tensor& max_log_var() const { return max_log_var_.value; }
   const torch::Tensor& min_log_var() const { return min_log_var_.value; }
 
  private:
-  // Of the networks' output [E, B, D or 2 D].
-  torch::Tensor Mean(const torch::Tensor& output) const;
-  torch::Tensor LogVar(const torch::Tensor& output) const;
   void SetElites(const torch::Tensor& elites);
 
   // Splits the rows anew and takes their statistics. With prior functions targets are [E, N, D], less what those say.
@@ -170,8 +156,8 @@ class GaussianEnsemble final : public DynamicsModel {
   FlatParameters::View max_log_var_, min_log_var_;  // [1, D]; undefined where it is deterministic
   torch::Tensor pull_;                              // [P] decay times W_0; undefined without anchors
   std::optional<PriorFunctions> prior_;
-  HypothesisNetworks elite_networks_;  // copies of the elites, best first
-  std::optional<bool> normalizes_;  // whether every target is in units of its deviation; none before a fit decides it
+  GaussianNetworks elite_networks_;  // copies of the elites, best first
+  std::optional<bool> normalizes_;   // whether every target is in units of its deviation; none before a fit decides it
   Adam adam_;
   // For whole minibatches, and for an epoch's last, smaller one.
   EnsembleMlp::Tape tape_, tail_tape_;

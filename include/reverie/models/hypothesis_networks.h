@@ -15,7 +15,9 @@ class HypothesisNetworks {
 
   // Takes the weights of members [M] int64 of `from`, which has the same layers.
   void Take(const EnsembleMlp& from, const torch::Tensor& members);
-  // The same with the prior functions added to the first outputs. Each layer is then both networks' side by side: the
+  // Takes weights [M, in, out] and biases [M, 1, out], layer by layer.
+  void Take(const std::vector<torch::Tensor>& weights, const std::vector<torch::Tensor>& biases);
+  // The first with the prior functions added to the first outputs. Each layer is then both networks' side by side: the
   // hidden ones have as many units as both.
   void Take(const EnsembleMlp& from, const PriorFunctions& prior, const torch::Tensor& members);
 

@@ -1,9 +1,10 @@
 // Bootstrap ensemble of mixture density networks: for dynamics that may go one way or another.
 //
 //   member i:  p(y | z) = sum_c w_c prod_d N(y_d; mu_cd, exp(l_cd))      c = 1 ... C components, w = softmax(logits)
-//   loss       sum_i mean_rows [ -log p_i(y | z) / D ] + sum_layers decay_layer 0.5 |W_layer|^2
+//   loss       sum_i mean_rows [ -log p_i(y | z) / d ] + sum_layers decay_layer 0.5 |W_layer|^2
 //
-// z and y are those of models/transition_codec.h, every target in units of its deviation. l lies softly between -10 and
+// d being how many of the D targets vary. z and y are those of models/transition_codec.h, every target in units of its
+// deviation. l lies softly between -10 and
 // 2. The components share their choice over all targets, so that one of two sides is taken by all of them together.
 // A step draws the component by the last of its D + 1 numbers of noise, where the weights' cumulative sum passes
 // Phi(eps), and y = mu_c + exp(l_c / 2) eps. It jumps where the component changes: a step has no derivatives that
@@ -80,8 +81,8 @@ class MixtureEnsemble final : public DynamicsModel {
   void Rehearse() override;  // a gradient step on a whole minibatch of zeros
   void VisitState(StateVisitor& state) override;
 
-  // The negative log likelihood of each member's rows, in nats a target: output [E, B, C (1 + 2 D)] of the networks,
-  // targets [E, B, D] or [B, D] in their units -> [E, B]. Differentiable.
+  // The negative log likelihood of each member's rows, in nats a target that varies: output [E, B, C (1 + 2 D)] of the
+  // networks, targets [E, B, D] or [B, D] in their units -> [E, B]. Differentiable.
   torch::Tensor Nll(const torch::Tensor& output, const torch::Tensor& targets) const;
   // The two halves of a gradient step: inputs [E, B, in], targets [E, B, D] in the networks' units. The first returns
   // the loss [] without the decay, which the second adds.
@@ -94,12 +95,13 @@ class MixtureEnsemble final : public DynamicsModel {
  private:
   // The networks' output [..., C (1 + 2 D)] as [..., C], [..., C, D], [..., C, D].
   struct Components {
-    torch::Tensor logits, mean, log_var;
+    torch::Tensor logits, mean, raw;
   };
   Components Of(const torch::Tensor& output) const;
   // y of rows as they are dealt: output [M, S, C (1 + 2 D)], noise [M, S, D + 1] -> [M, S, D].
   torch::Tensor Draw(const torch::Tensor& output, const torch::Tensor& noise) const;
 
+  MixturePrediction InNetworkUnits(const torch::Tensor& obs, const torch::Tensor& action) const;
   // Splits the rows anew and takes their statistics.
   FitRows Split(const TransitionBatch& all, torch::Generator& generator);
   MinibatchWork WorkOn(const FitRows& rows);

@@ -57,7 +57,7 @@ struct StepScores {
 };
 
 // Of at least one row, in whatever order. `known`: rows that the model was fitted to; without any there is no
-// log_likelihood_ratio. Cost: a prediction of the rows, and O(M^2 N D) on the host.
+// log_likelihood_ratio. Cost: a prediction of the rows, and O(K^2 N D) on the host, K Gaussians in all.
 StepScores ScoreSteps(const DynamicsModel& model, const TransitionBatch& rows, const TransitionBatch& known);
 
 // width_50, width_90 and width_95. Cost: 6 quantiles, some 200 times O(M N D).

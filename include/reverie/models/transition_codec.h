@@ -47,6 +47,9 @@ class TransitionCodec {
     standardizer_.FitTargets(targets, magnitudes, plain);
   }
 
+  // Both at once.
+  void FitTo(const TransitionBatch& rows, PlainDeviations plain);
+
   // The observation that a target [..., B, D] stands for, at obs [B, obs_dim].
   torch::Tensor DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const;
   // A step, of targets [B, D].

@@ -78,6 +78,7 @@ class EnsembleMlp {
   const MlpShape& shape() const { return shape_; }
   const std::vector<torch::Tensor>& weights() const { return weights_; }
   const std::vector<torch::Tensor>& biases() const { return biases_; }
+  std::vector<torch::Tensor> parameters() const;  // all of both
   const std::vector<torch::Tensor>& weight_grads() const { return weight_grads_; }
   const std::vector<torch::Tensor>& bias_grads() const { return bias_grads_; }
 

@@ -27,17 +27,17 @@
 //   def _search(self, obs: Tensor, plan: Tensor, generator: Generator) -> Tensor
 // from `plan` [H, act_dim] to the plan, by self._score(obs, candidates [P, H, act_dim], generator) -> [P].
 //
-// Exported are planners that have one (random shooting, CEM, MPPI) with a GaussianEnsemble (model.kind: ensemble) and
-// every propagation. Not exported: iCEM, gradient shooting and iLQS, models of other kinds and the simulator,
-// uncertainty.use other than none, and executing a plan open loop. There is no JSON file: a reader without TorchScript
-// would have to be a planner.
+// Exported are planners that have one (random shooting, CEM, MPPI) with a model whose predictions are those of
+// GaussianNetworks (model.kind: ensemble, dropout) and every propagation. Not exported: iCEM, gradient shooting and
+// iLQS, models of other kinds and the simulator, uncertainty.use other than none, and executing a plan open loop. There
+// is no JSON file: a reader without TorchScript would have to be a planner.
 #ifndef REVERIE_PLANNING_EXPORT_H_
 #define REVERIE_PLANNING_EXPORT_H_
 
 #include <filesystem>
 
 #include "reverie/env/registry.h"
-#include "reverie/models/gaussian_ensemble.h"
+#include "reverie/models/gaussian_networks.h"
 #include "reverie/planning/imagined_return.h"
 #include "reverie/planning/registry.h"
 
@@ -46,7 +46,7 @@ namespace reverie {
 // All that planning takes.
 struct PlannerParts {
   const EnvMaker& env;
-  const GaussianEnsemble& model;
+  const GaussianNetworks& model;
   PropagationConfig propagation;
   UncertaintyConfig uncertainty;
   const PlannerConfig& planner;
@@ -57,7 +57,7 @@ struct PlannerParts {
 // task's functions within 1e-5. Replaces the file at `path` whole or not at all. Throws std::invalid_argument naming
 // the key or the task's function where such a planner cannot be exported, std::runtime_error saying what differs by how
 // much, or that a number is not finite or the file cannot be written.
-void ExportPlanner(const PlannerParts& parts, const GaussianEnsemble& live, const std::filesystem::path& path);
+void ExportPlanner(const PlannerParts& parts, const GaussianNetworks& live, const std::filesystem::path& path);
 
 }  // namespace reverie
 

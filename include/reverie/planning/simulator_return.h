@@ -2,7 +2,8 @@
 //
 //   J(a_1 ... a_H) = sum_t r_t      from the state an environment is in; after the task's end nothing more is earned
 //
-// Where steps are random, J is the mean over 20 draws of their noise, each sequence with its own.
+// Where steps are random, J is the mean over 20 draws of their noise, drawn once for the sequences that are scored
+// together: how far they lie apart then tells of the sequences.
 //
 // A sequence at which the simulation becomes unstable gets -infinity. Time limits end nothing.
 #ifndef REVERIE_PLANNING_SIMULATOR_RETURN_H_

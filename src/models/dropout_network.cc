@@ -1,0 +1,214 @@
+#include "reverie/models/dropout_network.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <numbers>
+#include <numeric>
+
+#include "minibatch_fit.h"
+
+namespace reverie {
+namespace {
+
+constexpr double kLeastNoiseLogVar = -10;
+constexpr double kMostNoiseLogVar = 0.5;
+// Of the relaxed masks.
+constexpr double kTemperature = 0.1;
+
+MlpShape DropoutShape(const DropoutNetworkConfig& config, const ModelSpec& spec, int64_t members) {
+  MlpShape shape{
+      .members = members, .widths = {spec.feature_dim() + spec.layout.act_dim}, .activation = Activation::kSilu};
+  shape.widths.insert(shape.widths.end(), config.hidden.begin(), config.hidden.end());
+  shape.widths.push_back(2 * spec.target_dim());
+  return shape;
+}
+
+// For all targets.
+GaussianNetworks::Bounds FixedBounds(const ModelSpec& spec, const torch::Device& device) {
+  const auto of = [&](double bound) { return torch::full({1, spec.target_dim()}, bound, torch::device(device)); };
+  return {.max_log_var = of(kMostNoiseLogVar), .min_log_var = of(kLeastNoiseLogVar)};
+}
+
+}  // namespace
+
+void DropoutNetworkConfig::Visit(Fields& fields) {
+  fields("draws", draws, "networks with missing units that predict, drawn at each fit", AtLeast(1));
+  fields("hidden", hidden, "widths of the hidden layers", AtLeast(1));
+  fields.Check([this] { return !hidden.empty(); }, "at least one hidden layer");
+  fields("rate", rate, "share of a hidden layer's units that are dropped, at first where it is learned",
+         Between(0.001, 0.9));
+  fields("learn_rate", learn_rate, "that share is learned, for each layer (concrete dropout)");
+  fields("length_scale", length_scale, "of the prior over functions: the larger, the smaller are weights", AtLeast(0));
+  fields("learning_rate", learning_rate, "Adam's step size", Above(0));
+  fields("batch_size", batch_size, "rows in a minibatch", AtLeast(1));
+  holdout.Visit(fields);
+  fields("target", target, "what is predicted: the change of the observation, or the next one");
+}
+
+ModelCard DropoutNetworkConfig::Card() const {
+  return {.hypotheses = draws,
+          .hypotheses_key = "model.draws",
+          .networks = draws,
+          .has_variance = true,
+          .has_holdout = holdout.ratio > 0};
+}
+
+DropoutNetwork::DropoutNetwork(const DropoutNetworkConfig& config, const ModelSpec& spec, const Rng& rng,
+                               const torch::Device& device)
+    : config_(config),
+      codec_(spec, config.target, device),
+      parameters_(DropoutShape(config, spec, 1).ParameterCount() + static_cast<int64_t>(config.hidden.size()), device),
+      mlp_(DropoutShape(config, spec, 1), parameters_),
+      rate_logits_(parameters_.Take({1, 1, static_cast<int64_t>(config.hidden.size())}).Leaf()),
+      networks_(codec_, DropoutShape(config, spec, config.draws), FixedBounds(spec, device), Precision::kFloat32,
+                device),
+      adam_(parameters_, config.learning_rate),
+      generator_(MakeGenerator(rng.Split("masks"), device)),
+      fit_(std::make_unique<MinibatchFit>("the network's minibatch", 1, config.batch_size, codec_.input_dim(),
+                                          codec_.target_dim(), device, std::vector<torch::Generator>{generator_})),
+      train_rows_(torch::ones({}, torch::device(device))) {
+  const torch::NoGradGuard no_grad;
+  torch::Generator generator = MakeGenerator(rng.Split("init"), device);
+  mlp_.InitTruncatedNormal(generator);
+  rate_logits_.fill_(std::log(config.rate / (1 - config.rate)));
+  for (size_t l = 0; l < mlp_.weights().size(); ++l) {
+    weights_.push_back(FlatParameters::View{mlp_.weights()[l], mlp_.weight_grads()[l]}.Leaf());
+    biases_.push_back(FlatParameters::View{mlp_.biases()[l], mlp_.bias_grads()[l]}.Leaf());
+    leaves_.insert(leaves_.end(), {weights_.back(), biases_.back()});
+  }
+  if (config.learn_rate) {
+    leaves_.push_back(rate_logits_);
+  }
+  const int64_t units = std::accumulate(config.hidden.begin(), config.hidden.end(), int64_t{0});
+  draws_ = torch::rand({config.draws, units}, generator, torch::device(device));
+  hypotheses_ = torch::arange(config.draws, torch::dtype(torch::kInt64).device(device));
+  holdout_ = TransitionBatch::Empty(spec.layout, 0, device);
+  SetHypotheses();
+}
+
+DropoutNetwork::~DropoutNetwork() = default;
+
+torch::Tensor DropoutNetwork::Loss(const torch::Tensor& inputs, const torch::Tensor& targets,
+                                   const torch::Tensor& u) const {
+  const torch::Tensor logits = config_.learn_rate ? rate_logits_ : rate_logits_.detach();
+  torch::Tensor h = torch::baddbmm(biases_[0], inputs, weights_[0]);
+  torch::Tensor prior = 0.5 * config_.length_scale * config_.length_scale * weights_[0].square().sum();
+  int64_t begin = 0;
+  for (size_t l = 1; l < weights_.size(); ++l) {
+    const int64_t units = weights_[l].size(1);
+    const torch::Tensor logit = logits.select(2, static_cast<int64_t>(l - 1)).squeeze();
+    const torch::Tensor p = torch::sigmoid(logit);
+    const torch::Tensor own = u.narrow(2, begin, units);
+    begin += units;
+    const torch::Tensor kept = config_.learn_rate ? 1 - torch::sigmoid((logit + torch::logit(own, 1e-7)) / kTemperature)
+                                                  : (own >= p).to(torch::kFloat32);
+    h = torch::baddbmm(biases_[l], torch::silu(h) * (kept / (1 - p)), weights_[l]);
+    prior = prior + 0.5 * config_.length_scale * config_.length_scale * weights_[l].square().sum() / (1 - p) +
+            static_cast<double>(units) * (torch::xlogy(p, p) + torch::xlogy(1 - p, 1 - p));
+  }
+  const torch::Tensor log_var = networks_.LogVar(h);
+  const torch::Tensor nll =
+      0.5 * ((networks_.Mean(h) - targets).square() * torch::exp(-log_var) + log_var + std::log(2 * std::numbers::pi));
+  return (nll * (codec_.standardizer().target_scale() != 0)).sum(-1).mean() + prior / train_rows_;
+}
+
+torch::Tensor DropoutNetwork::MixtureNll(const torch::Tensor& inputs, const torch::Tensor& targets) const {
+  const torch::Tensor output = networks_.Infer(inputs);
+  const torch::Tensor log_var = networks_.LogVar(output);
+  const torch::Tensor log_density = -0.5 * ((networks_.Mean(output) - targets).square() * torch::exp(-log_var) +
+                                            log_var + std::log(2 * std::numbers::pi));
+  const torch::Tensor varies = codec_.standardizer().target_scale() != 0;
+  const torch::Tensor of_rows = torch::logsumexp((log_density * varies).sum(-1), 0);
+  return (std::log(static_cast<double>(config_.draws)) - of_rows).mean(0, /*keepdim=*/true) / varies.sum().clamp_min(1);
+}
+
+void DropoutNetwork::SetHypotheses() {
+  const torch::NoGradGuard no_grad;
+  std::vector<torch::Tensor> weights{mlp_.weights()[0].expand({config_.draws, -1, -1})};
+  std::vector<torch::Tensor> biases{mlp_.biases()[0].expand({config_.draws, -1, -1})};
+  int64_t begin = 0;
+  for (size_t l = 1; l < mlp_.weights().size(); ++l) {
+    const int64_t units = mlp_.weights()[l].size(1);
+    const torch::Tensor p = torch::sigmoid(rate_logits_.select(2, static_cast<int64_t>(l - 1)));
+    const torch::Tensor mask = (draws_.narrow(1, begin, units) >= p).to(torch::kFloat32) / (1 - p);
+    begin += units;
+    weights.push_back(mlp_.weights()[l] * mask.unsqueeze(-1));
+    biases.push_back(mlp_.biases()[l].expand({config_.draws, -1, -1}));
+  }
+  networks_.weights().Take(weights, biases);
+}
+
+MinibatchWork DropoutNetwork::WorkOn(const FitRows& rows) {
+  return {.step =
+              [this](const torch::Tensor& inputs, const torch::Tensor& targets) {
+                const torch::Tensor u = torch::empty({1, inputs.size(1), draws_.size(1)}, inputs.options());
+                u.uniform_(0, 1, generator_);
+                const torch::AutoGradMode with_gradients(true);
+                const torch::Tensor loss = Loss(inputs, targets, u);
+                BackPropagate(loss, {&parameters_}, leaves_);
+                const torch::NoGradGuard no_grad;
+                adam_.Step();
+                return loss.detach();
+              },
+          .holdout_error =
+              [this, &rows] {
+                SetHypotheses();
+                return MixtureNll(rows.holdout_inputs, rows.holdout_targets);
+              },
+          .scale = StoppingScale::kDifference,
+          .changed = [this] { return StateTensors(*this); }};
+}
+
+void DropoutNetwork::Rehearse() {
+  const torch::NoGradGuard no_grad;
+  fit_->Rehearse(WorkOn({}));
+}
+
+std::optional<Metrics> DropoutNetwork::Fit(const ReplayBuffer& data, const Rng& rng,
+                                           const std::function<bool()>& stop) {
+  const torch::NoGradGuard no_grad;
+  StateTree before = SaveState(*this);
+  const torch::Device device = parameters_.values().device();
+  torch::Generator split_generator = MakeGenerator(rng.Split("split"), device);
+  torch::Generator draw_generator = MakeGenerator(rng.Split("draws"), device);
+  generator_.set_state(MakeGenerator(rng.Split("masks"), device).get_state());
+  const SplitRows split = SplitForFit(data.All(), config_.holdout, split_generator);
+  holdout_ = split.holdout;
+  codec_.FitTo(split.train, PlainDeviations{});
+  const FitRows rows = InUnits(codec_, split);
+  SetTrainRows(split.train.size());
+  draws_.uniform_(0, 1, draw_generator);
+  const MinibatchWork work = WorkOn(rows);
+  std::vector<torch::Tensor> kept = mlp_.parameters();
+  kept.push_back(rate_logits_.detach());
+  std::optional<Metrics> metrics = fit_->Run(kept, rows, config_.holdout, work, rng, stop);
+  if (!metrics) {
+    LoadState(before, *this);
+    return std::nullopt;
+  }
+  SetHypotheses();
+  metrics->Set("grad_norm", parameters_.grads().norm().item<double>());  // of the last minibatch
+  if (rows.holds_out()) {
+    metrics->Set("holdout_nll", work.holdout_error().item<double>());
+  }
+  const torch::Tensor on_host = rates().cpu();
+  for (int64_t l = 0; l < on_host.size(0); ++l) {
+    metrics->Set("rate_" + std::to_string(l + 1), on_host[l].item<double>());
+  }
+  return metrics;
+}
+
+void DropoutNetwork::VisitState(StateVisitor& state) {
+  state("parameters", parameters_.values());
+  state("adam", adam_);
+  state("draws", draws_);
+  codec_.VisitState(state, /*scales_all=*/true);
+  state.Resizable("holdout", holdout_.rows);
+  if (state.loading()) {
+    holdout_.rows = holdout_.rows.to(parameters_.values().device());
+    SetHypotheses();
+  }
+}
+
+}  // namespace reverie
