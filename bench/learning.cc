@@ -87,7 +87,7 @@ void ImaginedStep(benchmark::State& state, const torch::Device& device) {
   const ReplayBuffer real = FilledBuffer(10'000, device);
   ReplayBuffer model_buffer(kLayout, config.start_states, device);
   GaussianEnsembleConfig ensemble_config;
-  ensemble_config.max_epochs = 1;
+  ensemble_config.holdout.max_epochs = 1;
   GaussianEnsemble ensemble(ensemble_config, {.layout = kLayout, .learn_reward = true}, Rng(0), device);
   ensemble.Fit(real, Rng(0));
   const ModelEnv model_env(ensemble, maker.task_functions(), spec, device);
@@ -111,7 +111,7 @@ void EnsembleEpoch(benchmark::State& state, const torch::Device& device) {
   constexpr int64_t kRows = 50'000;
   const ReplayBuffer real = FilledBuffer(kRows, device);
   GaussianEnsembleConfig config;
-  config.max_epochs = 1;
+  config.holdout.max_epochs = 1;
   GaussianEnsemble ensemble(config, {.layout = kLayout, .learn_reward = true}, Rng(0), device);
   ensemble.Fit(real, Rng(0));
   uint64_t fit = 0;

@@ -76,7 +76,7 @@ struct World {
     config.precision = precision;
     config.members = 5;
     config.elites = 5;
-    config.max_epochs = 5;
+    config.holdout.max_epochs = 5;
     return config;
   }
 
@@ -159,12 +159,13 @@ class SimulatedDecision {
         env_(maker_.make()),
         obs_(env_->spec().obs_low.size()),
         simulator_return_(maker_, threads),
-        policy_(CemOf(kSimulatedPopulation), env_->spec().act_dim(), 1,
-                {[this](const torch::Tensor&, const Env* env, const torch::Tensor& actions, torch::Generator&) {
-                  last_candidates.push_back(actions);
-                  return simulator_return_.Score(env->Snapshot(), actions);
-                }},
-                torch::kCPU) {
+        policy_(
+            CemOf(kSimulatedPopulation), env_->spec().act_dim(), 1,
+            {[this](const torch::Tensor&, const Env* env, const torch::Tensor& actions, torch::Generator& generator) {
+              last_candidates.push_back(actions);
+              return simulator_return_.Score(env->Snapshot(), actions, generator);
+            }},
+            torch::kCPU) {
     RandomEngine engine = Rng(1).Engine();
     env_->Reset(engine, obs_);
   }

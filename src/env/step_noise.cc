@@ -12,7 +12,7 @@ void StepNoise::Begin(uint64_t seed) {
   steps_ = 0;
 }
 
-RandomEngine StepNoise::Next() { return Rng(seed_).Split(steps_++).Engine(); }
+RandomEngine StepNoise::Next() { return RandomEngine(Rng(seed_).Split(steps_++).seed()); }
 
 void StepNoise::AddTo(std::vector<double>& snapshot) const {
   snapshot.push_back(static_cast<double>(seed_ >> kHalf));
