@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
-#include <numbers>
 #include <numeric>
 
 #include "minibatch_fit.h"
@@ -11,8 +10,6 @@
 namespace reverie {
 namespace {
 
-constexpr double kLeastNoiseLogVar = -10;
-constexpr double kMostNoiseLogVar = 0.5;
 // Of the relaxed masks.
 constexpr double kTemperature = 0.1;
 
@@ -22,12 +19,6 @@ MlpShape DropoutShape(const DropoutNetworkConfig& config, const ModelSpec& spec,
   shape.widths.insert(shape.widths.end(), config.hidden.begin(), config.hidden.end());
   shape.widths.push_back(2 * spec.target_dim());
   return shape;
-}
-
-// For all targets.
-GaussianNetworks::Bounds FixedBounds(const ModelSpec& spec, const torch::Device& device) {
-  const auto of = [&](double bound) { return torch::full({1, spec.target_dim()}, bound, torch::device(device)); };
-  return {.max_log_var = of(kMostNoiseLogVar), .min_log_var = of(kLeastNoiseLogVar)};
 }
 
 }  // namespace
@@ -61,8 +52,8 @@ DropoutNetwork::DropoutNetwork(const DropoutNetworkConfig& config, const ModelSp
       parameters_(DropoutShape(config, spec, 1).ParameterCount() + static_cast<int64_t>(config.hidden.size()), device),
       mlp_(DropoutShape(config, spec, 1), parameters_),
       rate_logits_(parameters_.Take({1, 1, static_cast<int64_t>(config.hidden.size())}).Leaf()),
-      networks_(codec_, DropoutShape(config, spec, config.draws), FixedBounds(spec, device), Precision::kFloat32,
-                device),
+      networks_(codec_, DropoutShape(config, spec, config.draws),
+                GaussianNetworks::FixedBounds(spec.target_dim(), device), Precision::kFloat32, device),
       adam_(parameters_, config.learning_rate),
       generator_(MakeGenerator(rng.Split("masks"), device)),
       fit_(std::make_unique<MinibatchFit>("the network's minibatch", 1, config.batch_size, codec_.input_dim(),
@@ -107,20 +98,7 @@ torch::Tensor DropoutNetwork::Loss(const torch::Tensor& inputs, const torch::Ten
     prior = prior + 0.5 * config_.length_scale * config_.length_scale * weights_[l].square().sum() / (1 - p) +
             static_cast<double>(units) * (torch::xlogy(p, p) + torch::xlogy(1 - p, 1 - p));
   }
-  const torch::Tensor log_var = networks_.LogVar(h);
-  const torch::Tensor nll =
-      0.5 * ((networks_.Mean(h) - targets).square() * torch::exp(-log_var) + log_var + std::log(2 * std::numbers::pi));
-  return (nll * (codec_.standardizer().target_scale() != 0)).sum(-1).mean() + prior / train_rows_;
-}
-
-torch::Tensor DropoutNetwork::MixtureNll(const torch::Tensor& inputs, const torch::Tensor& targets) const {
-  const torch::Tensor output = networks_.Infer(inputs);
-  const torch::Tensor log_var = networks_.LogVar(output);
-  const torch::Tensor log_density = -0.5 * ((networks_.Mean(output) - targets).square() * torch::exp(-log_var) +
-                                            log_var + std::log(2 * std::numbers::pi));
-  const torch::Tensor varies = codec_.standardizer().target_scale() != 0;
-  const torch::Tensor of_rows = torch::logsumexp((log_density * varies).sum(-1), 0);
-  return (std::log(static_cast<double>(config_.draws)) - of_rows).mean(0, /*keepdim=*/true) / varies.sum().clamp_min(1);
+  return networks_.Nll(h, targets).mean() + prior / train_rows_;
 }
 
 void DropoutNetwork::SetHypotheses() {
@@ -154,7 +132,7 @@ MinibatchWork DropoutNetwork::WorkOn(const FitRows& rows) {
           .holdout_error =
               [this, &rows] {
                 SetHypotheses();
-                return MixtureNll(rows.holdout_inputs, rows.holdout_targets);
+                return networks_.MixtureNll(rows.holdout_inputs, rows.holdout_targets);
               },
           .scale = StoppingScale::kDifference,
           .changed = [this] { return StateTensors(*this); }};

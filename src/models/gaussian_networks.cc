@@ -2,15 +2,43 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
+#include <numbers>
 #include <utility>
 
 #include "imagination.h"
 
 namespace reverie {
+namespace {
+
+// FixedBounds.
+constexpr double kLeastFixedLogVar = -10;
+constexpr double kMostFixedLogVar = 0.5;
+
+}  // namespace
 
 GaussianNetworks::GaussianNetworks(const TransitionCodec& codec, const MlpShape& shape, Bounds bounds,
                                    Precision precision, const torch::Device& device)
     : codec_(codec), bounds_(std::move(bounds)), networks_(shape, precision, device) {}
+
+GaussianNetworks::Bounds GaussianNetworks::FixedBounds(int64_t target_dim, const torch::Device& device) {
+  const auto all = [&](double bound) { return torch::full({1, target_dim}, bound, torch::device(device)); };
+  return {.max_log_var = all(kMostFixedLogVar), .min_log_var = all(kLeastFixedLogVar)};
+}
+
+torch::Tensor GaussianNetworks::Nll(const torch::Tensor& output, const torch::Tensor& targets) const {
+  const torch::Tensor log_var = LogVar(output);
+  const torch::Tensor nll =
+      0.5 * ((Mean(output) - targets).square() * torch::exp(-log_var) + log_var + std::log(2 * std::numbers::pi));
+  return (nll * (codec_.standardizer().target_scale() != 0)).sum(-1);
+}
+
+torch::Tensor GaussianNetworks::MixtureNll(const torch::Tensor& inputs, const torch::Tensor& targets) const {
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor of_rows = torch::logsumexp(-Nll(networks_.Infer(inputs), targets), 0);
+  const torch::Tensor count = (codec_.standardizer().target_scale() != 0).sum().clamp_min(1);
+  return (std::log(static_cast<double>(hypotheses())) - of_rows).mean(0, /*keepdim=*/true) / count;
+}
 
 torch::Tensor GaussianNetworks::LogVar(const torch::Tensor& output) const {
   const torch::Tensor raw = output.slice(-1, codec_.target_dim());

@@ -106,8 +106,6 @@ class DropoutNetwork final : public DynamicsModel {
   torch::Tensor rates() const { return torch::sigmoid(rate_logits_.detach()).flatten(); }  // p_l [L]
 
  private:
-  // The negative log likelihood of rows, in nats a target that varies, of the mixture over the hypotheses: [1].
-  torch::Tensor MixtureNll(const torch::Tensor& inputs, const torch::Tensor& targets) const;
   // Gives networks_ the weights as they are, without the units that draws_ drops.
   void SetHypotheses();
   MinibatchWork WorkOn(const FitRows& rows);

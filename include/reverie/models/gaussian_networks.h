@@ -19,6 +19,9 @@ class GaussianNetworks {
     torch::Tensor max_log_var, min_log_var;
   };
 
+  // -10 and 0.5, for every target: of networks whose targets are in units of their deviations.
+  static Bounds FixedBounds(int64_t target_dim, const torch::Device& device);
+
   // Borrows the codec, which must outlive this. shape: M networks with 2 D outputs, or D.
   GaussianNetworks(const TransitionCodec& codec, const MlpShape& shape, Bounds bounds, Precision precision,
                    const torch::Device& device);
@@ -36,13 +39,17 @@ class GaussianNetworks {
   // The same for what the networks see of an observation beside the action, [N, in].
   GaussianPrediction PredictFrom(const torch::Tensor& seen) const;
 
-  // Outputs for inputs z, [B, in] -> [M, B, 2 D] or [M, B, D], without gradients.
-  torch::Tensor Infer(const torch::Tensor& inputs) const { return networks_.Infer(inputs); }
   // Of outputs [..., 2 D] or [..., D], of these networks or of such that are trained to be: mu, l, and both in the
   // task's units.
   torch::Tensor Mean(const torch::Tensor& output) const { return output.slice(-1, 0, codec_.target_dim()); }
   torch::Tensor LogVar(const torch::Tensor& output) const;
   GaussianPrediction InTaskUnits(const torch::Tensor& output) const;
+  // The negative log likelihood of each row, of which only targets that vary count: outputs [..., B, 2 D] and targets
+  // [..., B, D] in the networks' units -> [..., B] in nats. Differentiable.
+  torch::Tensor Nll(const torch::Tensor& output, const torch::Tensor& targets) const;
+  // The mean over rows of that of the mixture of all networks, in nats a target that varies: inputs z [B, in], targets
+  // [B, D] -> [1], without gradients.
+  torch::Tensor MixtureNll(const torch::Tensor& inputs, const torch::Tensor& targets) const;
 
   // For whoever writes them elsewhere.
   const EnsembleMlp& mlp() const { return networks_.mlp(); }
