@@ -17,6 +17,10 @@ TrajectoryConfig AsTrajectory(const PropagationConfig& particles) {
   return {.kind = particles.kind == Propagation::kE ? Propagation::kE : Propagation::kTsInf};
 }
 
+std::string ExpectedToExport() {
+  return "expected one of " + LearnedModelsWith([](const ModelCard& card) { return card.is_exported; });
+}
+
 }  // namespace
 
 Pets::Config::Config(const EnvRegistry& envs) : env(envs), model(PlanningModelDefaults()) {}
@@ -51,10 +55,6 @@ void Pets::Config::Visit(Fields& fields) {
       if (model.learned() && model.card().is_coarse) {
         return kind + " needs model.precision: float32, as plans follow derivatives of the steps";
       }
-      if (model.learned() && !model.card().is_gaussian) {
-        return kind + " follows derivatives, which model.kind: " + model.choice.kind() +
-               " does not have, as its steps jump between components";
-      }
       const std::string misfit = TrajectoryMisfit(model, env);
       return misfit.empty() ? "" : kind + " follows derivatives: " + misfit;
     }
@@ -65,8 +65,8 @@ void Pets::Config::Visit(Fields& fields) {
     if (!model.learned()) {
       return needs + "model.kind: simulator does not give";
     }
-    if (!model.card().is_gaussian) {
-      return needs + "model.kind: " + model.choice.kind() + " does not have, as its steps jump between components";
+    if (const std::string misfit = model.LacksDerivatives(); !misfit.empty()) {
+      return "kind: " + planner.choice.kind() + " follows derivatives: " + misfit;
     }
     const bool constant = !LearnsReward(model.reward, env.maker.task_functions()) && !RewardHasDerivatives(env.maker);
     return constant && uncertainty.use != UncertaintyUse::kPenalty
@@ -161,12 +161,12 @@ bool Pets::Rehearse() {
 
 std::vector<std::filesystem::path> Pets::Export(const std::filesystem::path& torchscript) {
   if (!learned_) {
-    throw std::invalid_argument("model.kind: a planner in the simulator cannot be exported; expected ensemble");
+    throw std::invalid_argument("model.kind: a planner in the simulator cannot be exported; " + ExpectedToExport());
   }
   const GaussianNetworks* networks = learned_->model->gaussian_networks();
   if (networks == nullptr) {
     throw std::invalid_argument("model.kind: " + config_.model.choice.kind() +
-                                " cannot be exported within a planner; expected ensemble");
+                                " cannot be exported within a planner; " + ExpectedToExport());
   }
   ExportPlanner({.env = config_.env.maker,
                  .model = *networks,

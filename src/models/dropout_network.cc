@@ -12,6 +12,8 @@ namespace {
 
 // Of the relaxed masks.
 constexpr double kTemperature = 0.1;
+// Of the rates' step size, times the weights'.
+constexpr double kRateSpeed = 10;
 
 MlpShape DropoutShape(const DropoutNetworkConfig& config, const ModelSpec& spec, int64_t members) {
   MlpShape shape{
@@ -42,32 +44,31 @@ ModelCard DropoutNetworkConfig::Card() const {
           .hypotheses_key = "model.draws",
           .networks = draws,
           .has_variance = true,
-          .has_holdout = holdout.ratio > 0};
+          .has_holdout = holdout.ratio > 0,
+          .is_exported = true};
 }
 
 DropoutNetwork::DropoutNetwork(const DropoutNetworkConfig& config, const ModelSpec& spec, const Rng& rng,
                                const torch::Device& device)
     : config_(config),
       codec_(spec, config.target, device),
-      parameters_(DropoutShape(config, spec, 1).ParameterCount() + static_cast<int64_t>(config.hidden.size()), device),
+      parameters_(DropoutShape(config, spec, 1).ParameterCount(), device),
+      rate_parameters_(static_cast<int64_t>(config.hidden.size()), device),
       mlp_(DropoutShape(config, spec, 1), parameters_),
-      rate_logits_(parameters_.Take({1, 1, static_cast<int64_t>(config.hidden.size())}).Leaf()),
+      rate_logits_(rate_parameters_.Take({1, 1, static_cast<int64_t>(config.hidden.size())}).Leaf()),
       networks_(codec_, DropoutShape(config, spec, config.draws),
                 GaussianNetworks::FixedBounds(spec.target_dim(), device), Precision::kFloat32, device),
       adam_(parameters_, config.learning_rate),
+      rate_adam_(rate_parameters_, kRateSpeed * config.learning_rate),
       generator_(MakeGenerator(rng.Split("masks"), device)),
       fit_(std::make_unique<MinibatchFit>("the network's minibatch", 1, config.batch_size, codec_.input_dim(),
                                           codec_.target_dim(), device, std::vector<torch::Generator>{generator_})),
       train_rows_(torch::ones({}, torch::device(device))) {
   const torch::NoGradGuard no_grad;
   torch::Generator generator = MakeGenerator(rng.Split("init"), device);
-  mlp_.InitTruncatedNormal(generator);
-  rate_logits_.fill_(std::log(config.rate / (1 - config.rate)));
-  for (size_t l = 0; l < mlp_.weights().size(); ++l) {
-    weights_.push_back(FlatParameters::View{mlp_.weights()[l], mlp_.weight_grads()[l]}.Leaf());
-    biases_.push_back(FlatParameters::View{mlp_.biases()[l], mlp_.bias_grads()[l]}.Leaf());
-    leaves_.insert(leaves_.end(), {weights_.back(), biases_.back()});
-  }
+  mlp_.mlp().InitTruncatedNormal(generator);
+  SetRates();
+  leaves_ = mlp_.leaves();
   if (config.learn_rate) {
     leaves_.push_back(rate_logits_);
   }
@@ -80,39 +81,58 @@ DropoutNetwork::DropoutNetwork(const DropoutNetworkConfig& config, const ModelSp
 
 DropoutNetwork::~DropoutNetwork() = default;
 
+void DropoutNetwork::SetRates() {
+  const torch::NoGradGuard no_grad;
+  rate_logits_.fill_(std::log(config_.rate / (1 - config_.rate)));
+}
+
+torch::Tensor DropoutNetwork::Rate(size_t layer) const {
+  const torch::Tensor logits = config_.learn_rate ? rate_logits_ : rate_logits_.detach();
+  return torch::sigmoid(logits.select(2, static_cast<int64_t>(layer)).squeeze());
+}
+
+torch::Tensor DropoutNetwork::Prior() const {
+  const double half = 0.5 * config_.length_scale * config_.length_scale;
+  torch::Tensor sum = half * weights()[0].square().sum();
+  for (size_t l = 1; l < weights().size(); ++l) {
+    const torch::Tensor p = Rate(l - 1);
+    sum = sum + half * weights()[l].square().sum() / (1 - p) +
+          static_cast<double>(weights()[l].size(1)) * (torch::xlogy(p, p) + torch::xlogy(1 - p, 1 - p));
+  }
+  return sum;
+}
+
 torch::Tensor DropoutNetwork::Loss(const torch::Tensor& inputs, const torch::Tensor& targets,
                                    const torch::Tensor& u) const {
-  const torch::Tensor logits = config_.learn_rate ? rate_logits_ : rate_logits_.detach();
-  torch::Tensor h = torch::baddbmm(biases_[0], inputs, weights_[0]);
-  torch::Tensor prior = 0.5 * config_.length_scale * config_.length_scale * weights_[0].square().sum();
+  torch::Tensor h = torch::baddbmm(biases()[0], inputs, weights()[0]);
   int64_t begin = 0;
-  for (size_t l = 1; l < weights_.size(); ++l) {
-    const int64_t units = weights_[l].size(1);
-    const torch::Tensor logit = logits.select(2, static_cast<int64_t>(l - 1)).squeeze();
-    const torch::Tensor p = torch::sigmoid(logit);
+  for (size_t l = 1; l < weights().size(); ++l) {
+    const int64_t units = weights()[l].size(1);
+    const torch::Tensor p = Rate(l - 1);
     const torch::Tensor own = u.narrow(2, begin, units);
     begin += units;
-    const torch::Tensor kept = config_.learn_rate ? 1 - torch::sigmoid((logit + torch::logit(own, 1e-7)) / kTemperature)
-                                                  : (own >= p).to(torch::kFloat32);
-    h = torch::baddbmm(biases_[l], torch::silu(h) * (kept / (1 - p)), weights_[l]);
-    prior = prior + 0.5 * config_.length_scale * config_.length_scale * weights_[l].square().sum() / (1 - p) +
-            static_cast<double>(units) * (torch::xlogy(p, p) + torch::xlogy(1 - p, 1 - p));
+    torch::Tensor kept = (own >= p).to(torch::kFloat32);
+    if (config_.learn_rate) {
+      const torch::Tensor relaxed = 1 - torch::sigmoid((torch::logit(p) - torch::logit(own, 1e-7)) / kTemperature);
+      kept = kept + (relaxed - relaxed.detach());
+    }
+    h = torch::baddbmm(biases()[l], torch::silu(h) * (kept / (1 - p)), weights()[l]);
   }
-  return networks_.Nll(h, targets).mean() + prior / train_rows_;
+  return networks_.Nll(h, targets).mean() + Prior() / train_rows_;
 }
 
 void DropoutNetwork::SetHypotheses() {
   const torch::NoGradGuard no_grad;
-  std::vector<torch::Tensor> weights{mlp_.weights()[0].expand({config_.draws, -1, -1})};
-  std::vector<torch::Tensor> biases{mlp_.biases()[0].expand({config_.draws, -1, -1})};
+  std::vector<torch::Tensor> weights{mlp_.mlp().weights()[0].expand({config_.draws, -1, -1})};
+  std::vector<torch::Tensor> biases{mlp_.mlp().biases()[0].expand({config_.draws, -1, -1})};
   int64_t begin = 0;
-  for (size_t l = 1; l < mlp_.weights().size(); ++l) {
-    const int64_t units = mlp_.weights()[l].size(1);
-    const torch::Tensor p = torch::sigmoid(rate_logits_.select(2, static_cast<int64_t>(l - 1)));
+  for (size_t l = 1; l < mlp_.mlp().weights().size(); ++l) {
+    const int64_t units = mlp_.mlp().weights()[l].size(1);
+    const torch::Tensor p = Rate(l - 1);
     const torch::Tensor mask = (draws_.narrow(1, begin, units) >= p).to(torch::kFloat32) / (1 - p);
     begin += units;
-    weights.push_back(mlp_.weights()[l] * mask.unsqueeze(-1));
-    biases.push_back(mlp_.biases()[l].expand({config_.draws, -1, -1}));
+    weights.push_back(mlp_.mlp().weights()[l] * mask.unsqueeze(-1));
+    biases.push_back(mlp_.mlp().biases()[l].expand({config_.draws, -1, -1}));
   }
   networks_.weights().Take(weights, biases);
 }
@@ -124,9 +144,12 @@ MinibatchWork DropoutNetwork::WorkOn(const FitRows& rows) {
                 u.uniform_(0, 1, generator_);
                 const torch::AutoGradMode with_gradients(true);
                 const torch::Tensor loss = Loss(inputs, targets, u);
-                BackPropagate(loss, {&parameters_}, leaves_);
+                BackPropagate(loss, {&parameters_, &rate_parameters_}, leaves_);
                 const torch::NoGradGuard no_grad;
                 adam_.Step();
+                if (config_.learn_rate) {
+                  rate_adam_.Step();
+                }
                 return loss.detach();
               },
           .holdout_error =
@@ -135,6 +158,7 @@ MinibatchWork DropoutNetwork::WorkOn(const FitRows& rows) {
                 return networks_.MixtureNll(rows.holdout_inputs, rows.holdout_targets);
               },
           .scale = StoppingScale::kDifference,
+          .resamples = false,
           .changed = [this] { return StateTensors(*this); }};
 }
 
@@ -158,7 +182,7 @@ std::optional<Metrics> DropoutNetwork::Fit(const ReplayBuffer& data, const Rng& 
   SetTrainRows(split.train.size());
   draws_.uniform_(0, 1, draw_generator);
   const MinibatchWork work = WorkOn(rows);
-  std::vector<torch::Tensor> kept = mlp_.parameters();
+  std::vector<torch::Tensor> kept = mlp_.mlp().parameters();
   kept.push_back(rate_logits_.detach());
   std::optional<Metrics> metrics = fit_->Run(kept, rows, config_.holdout, work, rng, stop);
   if (!metrics) {
@@ -170,6 +194,7 @@ std::optional<Metrics> DropoutNetwork::Fit(const ReplayBuffer& data, const Rng& 
   if (rows.holds_out()) {
     metrics->Set("holdout_nll", work.holdout_error().item<double>());
   }
+  metrics->Set("prior", (Prior() / train_rows_).item<double>());
   const torch::Tensor on_host = rates().cpu();
   for (int64_t l = 0; l < on_host.size(0); ++l) {
     metrics->Set("rate_" + std::to_string(l + 1), on_host[l].item<double>());
@@ -179,12 +204,17 @@ std::optional<Metrics> DropoutNetwork::Fit(const ReplayBuffer& data, const Rng& 
 
 void DropoutNetwork::VisitState(StateVisitor& state) {
   state("parameters", parameters_.values());
+  state("rate_logits", rate_parameters_.values());
   state("adam", adam_);
+  state("rate_adam", rate_adam_);
   state("draws", draws_);
   codec_.VisitState(state, /*scales_all=*/true);
   state.Resizable("holdout", holdout_.rows);
   if (state.loading()) {
     holdout_.rows = holdout_.rows.to(parameters_.values().device());
+    if (!config_.learn_rate) {
+      SetRates();  // a config may have another one than the state
+    }
     SetHypotheses();
   }
 }

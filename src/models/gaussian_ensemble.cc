@@ -115,6 +115,7 @@ ModelCard GaussianEnsembleConfig::Card() const {
           .networks = members,
           .has_variance = !deterministic,
           .has_holdout = holdout.ratio > 0,
+          .is_exported = true,
           .is_coarse = precision != Precision::kFloat32};
 }
 

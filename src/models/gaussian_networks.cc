@@ -13,7 +13,7 @@ namespace {
 
 // FixedBounds.
 constexpr double kLeastFixedLogVar = -10;
-constexpr double kMostFixedLogVar = 0.5;
+constexpr double kMostFixedLogVar = 2;
 
 }  // namespace
 

@@ -51,7 +51,8 @@ ModelCard MixtureEnsembleConfig::Card() const {
           .networks = members,
           .has_variance = true,
           .has_holdout = holdout.ratio > 0,
-          .is_gaussian = false};
+          .is_gaussian = false,
+          .has_derivatives = false};
 }
 
 MixtureEnsemble::MixtureEnsemble(const MixtureEnsembleConfig& config, const ModelSpec& spec, const Rng& rng,

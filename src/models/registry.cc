@@ -2,7 +2,10 @@
 
 #include <algorithm>
 
+#include "reverie/core/text.h"
+#include "reverie/models/bayesian_network.h"
 #include "reverie/models/dropout_network.h"
+#include "reverie/models/gaussian_process.h"
 #include "reverie/models/homoscedastic_ensemble.h"
 #include "reverie/models/mixture_ensemble.h"
 
@@ -53,10 +56,28 @@ std::vector<Kind<ModelMaker>> LearnedModels(const GaussianEnsembleConfig& ensemb
        .summary = "one network of which units are missing, at a rate that it learns (Gal et al. 2017)",
        .maker = [] { return MakerOf<DropoutNetwork>(DropoutNetworkConfig()); },
        .former = {}},
+      {.name = "bnn",
+       .summary = "one network with a distribution over its weights (Bayes by backprop: Blundell et al. 2015)",
+       .maker = [] { return MakerOf<BayesianNetwork>(BayesianNetworkConfig()); },
+       .former = {}},
+      {.name = "gp",
+       .summary = "Gaussian processes, functions of which are drawn; sparse where rows are many",
+       .maker = [] { return MakerOf<GaussianProcess>(GaussianProcessConfig()); },
+       .former = {}},
       {.name = "mdn",
        .summary = "a bootstrap ensemble of mixture density networks (Bishop 1994), where one step may lead to several",
        .maker = [] { return MakerOf<MixtureEnsemble>(MixtureEnsembleConfig()); },
        .former = {}}};
+}
+
+std::string LearnedModelsWith(const std::function<bool(const ModelCard&)>& property) {
+  std::vector<std::string> names;
+  for (const Kind<ModelMaker>& kind : LearnedModels({})) {
+    if (property(kind.maker().card())) {
+      names.push_back(kind.name);
+    }
+  }
+  return Joined(names);
 }
 
 ModelConfig::ModelConfig(const ModelDefaults& defaults)
@@ -92,10 +113,10 @@ std::unique_ptr<DynamicsModel> ModelConfig::Make(const TransitionLayout& layout,
 }
 
 std::string ModelConfig::LacksDerivatives() const {
-  return card().is_gaussian ? ""
-                            : "kind: the steps of " + choice.kind() +
-                                  " jump between components and have no derivatives to follow; expected ensemble or "
-                                  "homoscedastic";
+  return card().has_derivatives ? ""
+                                : "the steps of model.kind: " + choice.kind() +
+                                      " jump between components and have no derivatives to follow; expected one of " +
+                                      LearnedModelsWith([](const ModelCard& card) { return card.has_derivatives; });
 }
 
 std::string ModelConfig::LacksOf(int64_t exploration_steps, int64_t replay_capacity) const {

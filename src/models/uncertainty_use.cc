@@ -68,11 +68,14 @@ std::string UncertaintyConfig::LacksOf(const ModelCard& card) const {
   }
   if ((over == Members::kElites ? card.hypotheses : card.networks) < 2) {
     return "one network has nothing to disagree with: expected at least 2 " +
-           (over == Members::kElites ? card.hypotheses_key.substr(card.hypotheses_key.find('.') + 1) : "members") +
+           (over == Members::kElites || card.networks == card.hypotheses
+                ? card.hypotheses_key.substr(card.hypotheses_key.find('.') + 1)
+                : "members") +
            ", or use: none";
   }
   if (UsesThreshold() && ThresholdQuantile() && !card.has_holdout) {
-    return "threshold: " + threshold + " is taken over hold-out rows, and model.holdout_ratio is 0; expected a number";
+    return "threshold: " + threshold +
+           " is taken over rows that a fit holds out, and this model holds out none; expected a number";
   }
   if (NeedsVariance(measure) && !card.has_variance) {
     return "measure: expected ensemble_std or max_pairwise, as the others look at variances, which such a model does "

@@ -306,6 +306,21 @@ std::vector<torch::Tensor> EnsembleMlp::parameters() const {
   return all;
 }
 
+TrainableMlp::TrainableMlp(MlpShape shape, FlatParameters& parameters) : mlp_(std::move(shape), parameters) {
+  for (size_t l = 0; l < mlp_.weights().size(); ++l) {
+    weights_.push_back(FlatParameters::View{mlp_.weights()[l], mlp_.weight_grads()[l]}.Leaf());
+    biases_.push_back(FlatParameters::View{mlp_.biases()[l], mlp_.bias_grads()[l]}.Leaf());
+  }
+}
+
+std::vector<torch::Tensor> TrainableMlp::leaves() const {
+  std::vector<torch::Tensor> all;
+  for (size_t l = 0; l < weights_.size(); ++l) {
+    all.insert(all.end(), {weights_[l], biases_[l]});
+  }
+  return all;
+}
+
 std::vector<DecaySegment> DecayPerLayer(const EnsembleMlp& mlp, const FlatParameters& parameters,
                                         const std::vector<double>& factors) {
   std::vector<DecaySegment> segments;

@@ -75,17 +75,17 @@ class BadInput(Case):
                                        "measure: max_aleatoric is one constant of such a model"),
         "value gradients of steps that jump": (
             re.sub(r"model: {[^}]*}", "model: {kind: mdn}", TINY_DHMBPO),
-            "model.kind: the steps of mdn jump between components and have no derivatives to follow; expected ensemble or homoscedastic"),
+            "model: the steps of model.kind: mdn jump between components and have no derivatives to follow; expected one of ensemble, homoscedastic, dropout, bnn, gp"),
         "plans by derivatives of steps that jump": (
             re.sub(r"planner: .*\n", "planner: {kind: gradient}\n", re.sub(r"model: {[^}]*}", "model: {kind: mdn, members: 2}", TINY_PETS)),
-            "which model.kind: mdn does not have, as its steps jump between components"),
+            "planner.kind: gradient follows derivatives: the steps of model.kind: mdn jump between components"),
         "plans along trajectories of steps that jump": (
             re.sub(r"planner: .*\n", "planner: {kind: ilqs, horizon: 3}\n", re.sub(r"model: {[^}]*}", "model: {kind: mdn, members: 2}", TINY_PETS)),
-            "planner.kind: ilqs follows derivatives, which model.kind: mdn does not have, as its steps jump between components"),
+            "planner.kind: ilqs follows derivatives: the steps of model.kind: mdn jump between components"),
         "iLQR through steps that jump": (re.sub(r"model: {[^}]*}", "model: {kind: mdn}", TINY_ILQR),
-                                         "model.kind: the steps of mdn jump between components"),
+                                         "model: the steps of model.kind: mdn jump between components"),
         "value gradients along steps that jump": (re.sub(r"model: {[^}]*}", "model: {kind: mdn}", TINY_SVG),
-                                                  "model.kind: the steps of mdn jump between components"),
+                                                  "model: the steps of model.kind: mdn jump between components"),
         "a table of random steps": (TINY_DAGGER.replace("Pendulum-v1", "Fork-v0"),
                                     "expert.kind: value_iteration tables one step for each state and action, and those of Fork-v0 are random"),
         "local models without a cost": (TINY_LOCAL.replace("LinearQuadratic-v0", "HalfCheetah-v5"),
@@ -136,7 +136,7 @@ class BadInput(Case):
                                        + "uncertainty: {use: penalty}\n",
                                        "uncertainty: one network has nothing to disagree with"),
         "a quantile of no rows": (TINY_PETS + "uncertainty: {use: terminate}\n",
-                                  "uncertainty: threshold: q0.99 is taken over hold-out rows"),
+                                  "uncertainty: threshold: q0.99 is taken over rows that a fit holds out"),
         "weights in a plan": (TINY_PETS + "uncertainty: {use: weight}\n", "c.yaml:14: uncertainty.use: weight is for a critic's rows"),
         "elites without a ranking": (TINY_PETS.replace("elites: 2", "elites: 1"),
                                      "model.holdout_ratio: expected above 0, as the elites are the best by hold-out"),
@@ -264,7 +264,7 @@ class BadInput(Case):
         "a model of no steps": (TINY_SVG.replace("horizon: 2", "horizon: 0"),
                                 "c.yaml:9: model.members: is read only where learner.horizon is above 0"),
         "a simulator to differentiate": (TINY_SVG.replace("{members", "{kind: simulator, members"),
-                                         "c.yaml:9: model.kind: expected one of ensemble, homoscedastic, dropout, mdn, got simulator"),
+                                         "c.yaml:9: model.kind: expected one of ensemble, homoscedastic, dropout, bnn, gp, mdn, got simulator"),
         "rewards without derivatives": (
             TINY_SVG.replace("Hopper-v5", "InvertedPendulum-v5").replace(", critics: {hidden: [16, 16]}", ", terminal_value: none"),
             "c.yaml:9: model: learner.terminal_value: none learns from derivatives of the reward, which the known one of "
@@ -323,7 +323,7 @@ class BadInput(Case):
                                          "c.yaml:16: uncertainty.use: is read only where model.kind is not simulator"),
         "a differentiable simulator": (
             TINY_DHMBPO.replace("model: {", "model: {kind: simulator, "),
-            "c.yaml:9: model.kind: expected one of ensemble, homoscedastic, dropout, mdn, got simulator"),
+            "c.yaml:9: model.kind: expected one of ensemble, homoscedastic, dropout, bnn, gp, mdn, got simulator"),
         "section as a number": (TINY_SAC.replace("sac: {hidden: [16, 16], batch_size: 32}", "sac: 3"),
                                 "c.yaml:7: sac: expected a section of keys, got 3"),
     }
@@ -760,8 +760,10 @@ class ReportCard(Case):
         mixtures = re.sub(r"model: {[^}]*}", "model: {kind: mdn, members: 2, components: 2, hidden: [16], weight_decay: [0, 0], max_epochs: 2, retrain_every: 100}",
                           TINY_MBPO)
         dropout = re.sub(r"model: {[^}]*}", "model: {kind: dropout, draws: 2, hidden: [16], max_epochs: 2, retrain_every: 100}", TINY_MBPO)
+        few = dropout.replace("exploration_steps: 400", "exploration_steps: 60").replace("total_steps: 700", "total_steps: 330")
         for text, holds_out, newest in ((TINY_MBPO, True, "unseen"), (TINY_PETS, False, "unseen"), (TINY_ILQR, False, "unseen"), (mixtures, True, "unseen"),
-                                        (dropout, True, "unseen"),
+                                        (dropout, True, "unseen"), (dropout.replace("dropout", "bnn"), True, "unseen"),
+                        (few.replace("kind: dropout, draws: 2, hidden: [16], max_epochs: 2", "kind: gp, draws: 2, iterations: 5"), False, "unseen"),
                                         (TINY_SVG, True, "unseen"), (TINY_DHMBPO, True, "newest")):
             with self.subTest(text.splitlines()[0]):
                 self.write(text)
@@ -781,7 +783,7 @@ class ReportCard(Case):
                 self.assertIn("trajectory_coverage_5", card[newest])
                 self.assertEqual(list(card["novelty"]), ["uniform_actions", "pushed_states"] + exams[1:])
                 # At each fit but the first, of rows that it has not seen.
-                fits = [row for row in rows(self.cwd / "r/train.csv") if row["model/epochs"]]
+                fits = [row for row in rows(self.cwd / "r/train.csv") if row["model/train_rows"]]
                 self.assertEqual([bool(row.get("model/unseen/crps")) for row in fits], [False] + [True] * (len(fits) - 1))
                 table = run("model", "r", "--targets", cwd=self.cwd)
                 for words in (newest, "log_likelihood_ratio", "states pushed by 3 deviations", "obs 0"):
@@ -917,7 +919,7 @@ class DoubleHorizon(Case):
                                      "model: {kind: homoscedastic, members: 2, hidden: [16, 16], weight_decay: [0, 0, 0], dropout: [0, 0, 0], patience: 1, retrain_every: 60}"))
         for propagation in ("ts1", "ds"):
             said = self.train("c.yaml", "--set", f"propagation.kind={propagation}", "--run-dir", "r", "--overwrite").stderr
-            self.assertIn("no policy.pt: model.kind: homoscedastic cannot be exported within a planner; expected ensemble", said)
+            self.assertIn("no policy.pt: model.kind: homoscedastic cannot be exported within a planner; expected one of ensemble, dropout, bnn", said)
             train = rows(self.cwd / "r/train.csv")
             self.assertTrue(any(row.get("model/minibatches") for row in train))
             self.assertEqual(float(train[-1]["planner/share_not_finite"]), 0)
@@ -1013,12 +1015,12 @@ class Planning(Case):
         self.train("c.yaml", *arguments, "--run-dir", "r", "--overwrite", "--set", "eval.episodes=1")
         return comparable(self.cwd / "r/train.csv")[-1]
 
-    def test_mixtures_and_dropout(self):
+    def test_mixtures_dropout_and_bayesian_networks(self):
         mixtures = "model: {kind: mdn, members: 2, components: 2, hidden: [16, 16], weight_decay: [0, 0, 0], max_epochs: 2, retrain_every: 60}"
         self.write(re.sub(r"model: {[^}]*}", mixtures, TINY_PETS))
         for change in ("propagation.kind=ts1", "propagation.kind=ds", "uncertainty.use=penalty"):
             said = self.train("c.yaml", "--set", change, "--run-dir", "r", "--overwrite").stderr
-            self.assertIn("no policy.pt: model.kind: mdn cannot be exported within a planner; expected ensemble", said)
+            self.assertIn("no policy.pt: model.kind: mdn cannot be exported within a planner; expected one of ensemble, dropout, bnn", said)
             train = rows(self.cwd / "r/train.csv")
             self.assertTrue(any(row.get("model/holdout_nll_1") for row in train))
             self.assertEqual(float(train[-1]["planner/share_not_finite"]), 0)
@@ -1039,10 +1041,29 @@ class Planning(Case):
                        "model.learning_rate=1e-2", "model.batch_size=64", "model.holdout_ratio=0.4", "model.max_epochs=3", "model.target=next_obs",
                        "model.hidden=[8, 8]", "model.max_holdout=20"):
             self.assertNotEqual(last(change), base, change)
-        # Its networks are an ensemble's: the planner is exported.
-        self.write(re.sub(r"model: {[^}]*}", "model: {kind: dropout, draws: 2, hidden: [16, 16], max_epochs: 2, retrain_every: 60}", TINY_PETS))
-        self.train("c.yaml", "--run-dir", "r", "--overwrite")
-        self.assertTrue((self.cwd / "r/policy.pt").exists())
+        self.write(re.sub(r"model: {[^}]*}", "model: {kind: gp, draws: 2, features: 50, iterations: 5, retrain_every: 60}", TINY_MBPO)
+                   .replace("exploration_steps: 400", "exploration_steps: 60").replace("total_steps: 700", "total_steps: 130"))
+        base = last("uncertainty.use=none")
+        for change in ("uncertainty.use=penalty", "model.draws=3", "model.features=60", "model.iterations=2", "model.restarts=0",
+                       "model.exact_rows=50", "model.target=next_obs"):
+            self.assertNotEqual(last(change), base, change)
+        self.train("c.yaml", "--set", "model.exact_rows=50", "--set", "model.inducing=20", "--run-dir", "r", "--overwrite", "--set", "eval.episodes=1")
+        self.assertNotEqual(comparable(self.cwd / "r/train.csv")[-1], last("model.exact_rows=50"))
+        self.write(re.sub(r"model: {[^}]*}", "model: {kind: bnn, draws: 2, hidden: [16, 16], max_epochs: 3, retrain_every: 60}", TINY_MBPO))
+        base = last("uncertainty.use=none")
+        for change in ("uncertainty.use=penalty", "model.draws=3", "model.prior_scale=0.1", "model.kl_scale=0.1", "model.warm_up=2",
+                       "model.estimator=flipout", "model.samples=2", "model.learning_rate=1e-2", "model.batch_size=32",
+                       "model.holdout_ratio=0.4", "model.max_epochs=2", "model.target=next_obs", "model.hidden=[8, 8]", "model.hidden=[]",
+                       "model.max_holdout=20"):
+            self.assertNotEqual(last(change), base, change)
+        base = last("model.samples=2")
+        self.train("c.yaml", "--set", "model.samples=2", "--set", "model.alpha=0.5", "--run-dir", "r", "--overwrite", "--set", "eval.episodes=1")
+        self.assertNotEqual(comparable(self.cwd / "r/train.csv")[-1], base)
+        # Their networks are an ensemble's: the planner is exported.
+        for kind in ("dropout", "bnn"):
+            self.write(re.sub(r"model: {[^}]*}", f"model: {{kind: {kind}, draws: 2, hidden: [16, 16], max_epochs: 2, retrain_every: 60}}", TINY_PETS))
+            self.train("c.yaml", "--run-dir", "r", "--overwrite")
+            self.assertTrue((self.cwd / "r/policy.pt").exists(), kind)
 
     def test_every_planner_model_and_propagation(self):
         planners = {"random_shooting": "{population: 20}", "cem": "{population: 10, elites: 3, iterations: 2}",
@@ -1127,7 +1148,7 @@ class Planning(Case):
                 self.assertTrue((self.cwd / folder / f"{name}.pt").exists())
                 self.assertFalse((self.cwd / folder / f"{name}.json").exists())
         self.write(TINY_PETS)
-        for change, words in (("model.kind=simulator", "model.kind: a planner in the simulator cannot be exported; expected ensemble"),
+        for change, words in (("model.kind=simulator", "model.kind: a planner in the simulator cannot be exported; expected one of ensemble, dropout, bnn"),
                               ("planner.kind=icem", "planner.kind: icem cannot be exported"),
                               ("uncertainty.use=penalty", "uncertainty.use: a planner that looks at")):
             trained = self.train("c.yaml", "--run-dir", "r", "--overwrite", "--set", change)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 torch.set_default_dtype(torch.float64)
 d = load_file(sys.argv[1])
 LEARNED, ROWS, SCALE = bool(d["learned"]), d["rows"].item(), d["length_scale"].item()
-LEAST, MOST = -10, 0.5
+LEAST, MOST = -10, 2
 
 
 def check(name, ours, theirs, tolerance):
@@ -31,10 +31,10 @@ for layer in range(layers):
     if layer > 0:
         rate = torch.sigmoid(logits[layer - 1])
         own, u = u.split([weight.shape[0], u.shape[1] - weight.shape[0]], -1)
-        if LEARNED:
-            dropped = torch.sigmoid((torch.logit(rate) + torch.logit(own, 1e-7)) / 0.1)
-        else:
-            dropped = (own < rate).double()
+        dropped = (own < rate).double()
+        if LEARNED:  # the relaxed mask's gradient alone
+            relaxed = torch.sigmoid((torch.logit(rate) - torch.logit(own, 1e-7)) / 0.1)
+            dropped = dropped + relaxed - relaxed.detach()
         x = F.silu(x) * (1 - dropped) / (1 - rate)
         entropy = -(rate * rate.log() + (1 - rate) * (1 - rate).log())
         penalty = penalty + SCALE ** 2 * weight.square().sum() / (2 * (1 - rate)) - weight.shape[0] * entropy

@@ -10,14 +10,14 @@
 
 #include "oracle.h"
 #include "planning/planners.h"
+#include "reverie/config/reader.h"
 #include "reverie/core/repeated_work.h"
 #include "reverie/learners/sac_learner.h"
 #include "reverie/learners/value_gradient_learner.h"
-#include "reverie/models/dropout_network.h"
 #include "reverie/models/gaussian_ensemble.h"
 #include "reverie/models/homoscedastic_ensemble.h"
-#include "reverie/models/mixture_ensemble.h"
 #include "reverie/models/model_env.h"
+#include "reverie/models/registry.h"
 #include "reverie/planning/cem.h"
 #include "reverie/planning/export.h"
 #include "reverie/planning/imagined_return.h"
@@ -168,18 +168,46 @@ TEST_F(GpuComponents, ReplaysOfUpdatesAndFitsAreTheWorkItself) {
   learner.Update(sampler, 20);
   GaussianEnsemble model(SmallConfig(), {.layout = kLayout, .learn_reward = true}, Rng(1), gpu_);
   model.Fit(buffer, Rng(2));
-  MixtureEnsemble mixtures(
-      {.members = 2, .components = 3, .hidden = {32, 32}, .batch_size = 64, .weight_decay = {1e-4, 1e-4, 1e-4}},
-      {.layout = kLayout, .learn_reward = true}, Rng(1), gpu_);
-  mixtures.Fit(buffer, Rng(2));
-  DropoutNetwork dropout({.draws = 3, .hidden = {32, 32}, .batch_size = 64}, {.layout = kLayout, .learn_reward = true},
-                         Rng(1), gpu_);
-  dropout.Fit(buffer, Rng(2));
   const ModelEnv model_env(model, {}, {.id = "random", .action_low = {-1, -1, -1}, .action_high = {1, 1, 1}}, gpu_);
   for (const ExpansionWeights weights : {ExpansionWeights::kLast, ExpansionWeights::kInverseVariance}) {
     SacLearner expanding({}, kLayout, Rng(1), gpu_,
                          ValueExpansion({.horizon = 2, .weights = weights}, model_env, /*discount=*/0.99, gpu_));
     expanding.Update(sampler, 20);
+  }
+  unsetenv("REVERIE_CHECK_GRAPHS");
+}
+
+// Every kind's fit, twice, the second time on other rows.
+TEST_F(GpuComponents, ReplaysOfEveryModelsFitAreTheWorkItself) {
+  setenv("REVERIE_CHECK_GRAPHS", "1", 1);
+  const ReplayBuffer buffer = FilledBuffer();
+  ReplayBuffer fewer(kLayout, 300, gpu_);
+  fewer.Add({kLayout, buffer.All().rows.narrow(0, 0, 300)});
+  for (const Kind<ModelMaker>& kind : LearnedModels({})) {
+    const ModelMaker maker = kind.maker();
+    const bool by_minibatches = kind.name != "gp";
+    if (by_minibatches) {
+      const bool decays = kind.name != "dropout" && kind.name != "bnn";
+      ConfigDocument::FromText(std::string("{hidden: [32, 32], batch_size: 64, patience: 2") +
+                                   (decays ? ", weight_decay: [1e-4, 1e-4, 1e-4]" : "") +
+                                   (kind.name == "homoscedastic" ? ", dropout: [0.01, 0, 0]}" : "}"),
+                               "options")
+          .ReadInto(maker.options());
+    }
+    const auto model = maker.make({.layout = kLayout, .learn_reward = true}, Rng(1), gpu_);
+    testing::internal::CaptureStderr();
+    model->Fit(fewer, Rng(2));
+    model->Fit(buffer, Rng(3));
+    const std::string said = testing::internal::GetCapturedStderr();
+    EXPECT_EQ(said.find("captured as a CUDA graph") != std::string::npos, by_minibatches) << kind.name << ": " << said;
+    const auto resumed = maker.make({.layout = kLayout, .learn_reward = true}, Rng(5), gpu_);
+    StateTree state = SaveState(*model);
+    LoadState(state, *resumed);
+    const TransitionBatch rows = fewer.All();
+    const torch::NoGradGuard no_grad;
+    EXPECT_TRUE(torch::equal(model->Predict(rows.obs(), rows.action(), Members::kElites).mean,
+                             resumed->Predict(rows.obs(), rows.action(), Members::kElites).mean))
+        << kind.name;
   }
   unsetenv("REVERIE_CHECK_GRAPHS");
 }

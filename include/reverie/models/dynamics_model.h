@@ -98,11 +98,13 @@ enum class Members {
 struct ModelCard {
   int64_t hypotheses = 1;                       // M
   std::string hypotheses_key = "model.elites";  // that says so
-  int64_t networks = 1;                         // that are trained; the hypotheses are some of them
+  int64_t networks = 1;                         // that predict; the hypotheses are some of them
   bool has_variance = true;                     // its Gaussians have one; else what it predicts is not random
   bool variance_is_constant = false;            // one for all inputs
   bool has_holdout = true;                      // a fit holds rows out
-  bool is_gaussian = true;                      // a step's target is mean + std eps, differentiable in all of it
+  bool is_gaussian = true;                      // a step's target is mean + std eps
+  bool has_derivatives = true;                  // a step's, by all that it takes
+  bool is_exported = false;                     // within a planner
   bool is_coarse = false;                       // imagined steps without derivatives may be coarser than float32
 };
 

@@ -19,7 +19,7 @@ class GaussianNetworks {
     torch::Tensor max_log_var, min_log_var;
   };
 
-  // -10 and 0.5, for every target: of networks whose targets are in units of their deviations.
+  // -10 and 2, for every target: of networks whose targets are in units of their deviations.
   static Bounds FixedBounds(int64_t target_dim, const torch::Device& device);
 
   // Borrows the codec, which must outlive this. shape: M networks with 2 D outputs, or D.

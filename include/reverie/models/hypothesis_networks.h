@@ -1,5 +1,5 @@
 // The networks that a model predicts with: M weight sets of one shape, one for each hypothesis, whatever they are draws
-// of. They stay as they are from one fit to the next and are laid out for that.
+// of. They are laid out for many steps from one fit to the next.
 #ifndef REVERIE_MODELS_HYPOTHESIS_NETWORKS_H_
 #define REVERIE_MODELS_HYPOTHESIS_NETWORKS_H_
 

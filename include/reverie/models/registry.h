@@ -28,6 +28,9 @@ struct ModelMaker {
 // Every learned kind, an ensemble with those defaults. The table is in src/models/registry.cc.
 std::vector<Kind<ModelMaker>> LearnedModels(const GaussianEnsembleConfig& ensemble);
 
+// The names of those whose card says so by default, "a, b, c": for messages.
+std::string LearnedModelsWith(const std::function<bool(const ModelCard&)>& property);
+
 // What a `model` section says by default, as each paper has its own.
 struct ModelDefaults {
   GaussianEnsembleConfig ensemble = {};

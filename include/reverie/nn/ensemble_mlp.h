@@ -94,6 +94,27 @@ class EnsembleMlp {
   std::vector<torch::Tensor> weight_grads_, bias_grads_;
 };
 
+// An EnsembleMlp that autograd differentiates by its parameters, as leaves which add to their gradients.
+class TrainableMlp {
+ public:
+  TrainableMlp(MlpShape shape, FlatParameters& parameters);
+
+  // The plain pass, in the type of x.
+  torch::Tensor Forward(const torch::Tensor& x) const {
+    return MlpForward(x, weights_, biases_, mlp_.shape().activation);
+  }
+
+  EnsembleMlp& mlp() { return mlp_; }
+  const EnsembleMlp& mlp() const { return mlp_; }
+  const std::vector<torch::Tensor>& weights() const { return weights_; }  // leaves, [E, in, out]
+  const std::vector<torch::Tensor>& biases() const { return biases_; }    // leaves, [E, 1, out]
+  std::vector<torch::Tensor> leaves() const;                              // all, weight before bias, layer by layer
+
+ private:
+  EnsembleMlp mlp_;
+  std::vector<torch::Tensor> weights_, biases_;
+};
+
 // An L2 factor for the weights of each layer, for an optimiser of `parameters`, which are the network's. The biases
 // have none.
 std::vector<DecaySegment> DecayPerLayer(const EnsembleMlp& mlp, const FlatParameters& parameters,

@@ -28,9 +28,9 @@
 // from `plan` [H, act_dim] to the plan, by self._score(obs, candidates [P, H, act_dim], generator) -> [P].
 //
 // Exported are planners that have one (random shooting, CEM, MPPI) with a model whose predictions are those of
-// GaussianNetworks (model.kind: ensemble, dropout) and every propagation. Not exported: iCEM, gradient shooting and
-// iLQS, models of other kinds and the simulator, uncertainty.use other than none, and executing a plan open loop. There
-// is no JSON file: a reader without TorchScript would have to be a planner.
+// GaussianNetworks (model.kind: ensemble, dropout, bnn) and every propagation. Not exported: iCEM, gradient shooting
+// and iLQS, models of other kinds and the simulator, uncertainty.use other than none, and executing a plan open loop.
+// There is no JSON file: a reader without TorchScript would have to be a planner.
 #ifndef REVERIE_PLANNING_EXPORT_H_
 #define REVERIE_PLANNING_EXPORT_H_
 
