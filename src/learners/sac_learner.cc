@@ -37,10 +37,7 @@ constexpr double kHighestLogAlpha = 10;
 constexpr double kDivergence = 10;
 
 MlpShape CriticShape(const SacConfig& config, const TransitionLayout& layout) {
-  MlpShape shape{.members = 2, .widths = {layout.obs_dim + layout.act_dim}, .activation = Activation::kRelu};
-  shape.widths.insert(shape.widths.end(), config.hidden.begin(), config.hidden.end());
-  shape.widths.push_back(1);
-  return shape;
+  return {.members = 2, .widths = Widths(layout.obs_dim + layout.act_dim, config.hidden, 1)};
 }
 
 }  // namespace

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <tuple>
 
+#include "reverie/nn/ensemble_mlp.h"
+
 namespace reverie {
 namespace {
 
@@ -17,11 +19,9 @@ constexpr int64_t kDrawnCritics = 2;
 
 LayerNormMlpShape ValueCriticShape(const ValueCriticsConfig& config, const TransitionLayout& layout) {
   LayerNormMlpShape shape{.members = config.members,
-                          .widths = {layout.obs_dim + layout.act_dim},
+                          .widths = Widths(layout.obs_dim + layout.act_dim, config.hidden, 1),
                           .epsilon = {0},
                           .dropout = std::vector<double>(config.hidden.size(), config.dropout)};
-  shape.widths.insert(shape.widths.end(), config.hidden.begin(), config.hidden.end());
-  shape.widths.push_back(1);
   shape.epsilon.insert(shape.epsilon.end(), config.hidden.size(), config.layer_norm ? kEpsilon : 0);
   shape.dropout.push_back(0);
   return shape;

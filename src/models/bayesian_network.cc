@@ -4,8 +4,6 @@
 
 #include <cmath>
 
-#include "minibatch_fit.h"
-
 namespace reverie {
 namespace {
 
@@ -15,14 +13,6 @@ constexpr double kFirstSpread = 0.05;
 // from a first noise by many powers of e, in few minibatches.
 constexpr double kSpreadSpeed = 10;
 constexpr double kFirstLogVar = -1;
-
-MlpShape BayesianShape(const BayesianNetworkConfig& config, const ModelSpec& spec, int64_t members, int64_t outputs) {
-  MlpShape shape{
-      .members = members, .widths = {spec.feature_dim() + spec.layout.act_dim}, .activation = Activation::kSilu};
-  shape.widths.insert(shape.widths.end(), config.hidden.begin(), config.hidden.end());
-  shape.widths.push_back(outputs);
-  return shape;
-}
 
 }  // namespace
 
@@ -37,7 +27,7 @@ void BayesianNetworkConfig::Visit(Fields& fields) {
          Above(0));
   fields("kl_scale", kl_scale, "weight of the divergence from the prior; below 1: more is believed of the rows",
          AtLeast(0));
-  fields("warm_up", warm_up, "epochs of the model's first in which that weight grows from 0", AtLeast(0));
+  fields("warm_up", warm_up, "gradient steps of the model's first in which that weight grows from 0", AtLeast(0));
   fields("estimator", estimator, "how weights are drawn in training: a unit's input (local), or flipout");
   fields("samples", samples, "networks drawn for each row of a minibatch", AtLeast(1));
   fields("alpha", alpha, "0: variational inference; above: of the alpha-divergence, which covers more of the posterior",
@@ -61,24 +51,23 @@ ModelCard BayesianNetworkConfig::Card() const {
 
 BayesianNetwork::BayesianNetwork(const BayesianNetworkConfig& config, const ModelSpec& spec, const Rng& rng,
                                  const torch::Device& device)
-    : config_(config),
-      codec_(spec, config.target, device),
-      parameters_(BayesianShape(config, spec, 1, spec.target_dim()).ParameterCount(), device),
+    : NetworkPosterior({.draws = config.draws,
+                        .hidden = config.hidden,
+                        .batch_size = config.batch_size,
+                        .holdout = config.holdout,
+                        .target = config.target},
+                       "weights", spec, rng, device),
+      config_(config),
+      parameters_(Shape(config.hidden, spec, 1, spec.target_dim()).ParameterCount(), device),
       spread_parameters_(parameters_.values().size(0) + spec.target_dim(), device),
-      mean_(BayesianShape(config, spec, 1, spec.target_dim()), parameters_),
-      spread_(BayesianShape(config, spec, 1, spec.target_dim()), spread_parameters_),
+      mean_(Shape(config.hidden, spec, 1, spec.target_dim()), parameters_),
+      spread_(Shape(config.hidden, spec, 1, spec.target_dim()), spread_parameters_),
       raw_log_var_(spread_parameters_.Take({1, 1, spec.target_dim()}).Leaf()),
       means_(mean_.leaves()),
       spreads_(spread_.leaves()),
-      networks_(codec_, BayesianShape(config, spec, config.draws, 2 * spec.target_dim()),
-                GaussianNetworks::FixedBounds(spec.target_dim(), device), Precision::kFloat32, device),
       adam_(parameters_, config.learning_rate),
       spread_adam_(spread_parameters_, kSpreadSpeed * config.learning_rate),
-      generator_(MakeGenerator(rng.Split("weights"), device)),
-      fit_(std::make_unique<MinibatchFit>("the network's minibatch", 1, config.batch_size, codec_.input_dim(),
-                                          codec_.target_dim(), device, std::vector<torch::Generator>{generator_})),
-      train_rows_(torch::ones({}, torch::device(device))),
-      epochs_(torch::zeros({}, torch::device(device))) {
+      steps_(torch::zeros({}, torch::device(device))) {
   const torch::NoGradGuard no_grad;
   torch::Generator generator = MakeGenerator(rng.Split("init"), device);
   mean_.mlp().InitTruncatedNormal(generator);
@@ -91,14 +80,9 @@ BayesianNetwork::BayesianNetwork(const BayesianNetworkConfig& config, const Mode
     leaves_.insert(leaves_.end(), {means_[i], spreads_[i]});
   }
   leaves_.push_back(raw_log_var_);
-  draws_ = torch::empty({config.draws, mean_.mlp().shape().ParameterCount()}, torch::device(device));
-  draws_.normal_(0, 1, generator);
-  hypotheses_ = torch::arange(config.draws, torch::dtype(torch::kInt64).device(device));
-  holdout_ = TransitionBatch::Empty(spec.layout, 0, device);
+  draws() = torch::randn({config.draws, mean_.mlp().shape().ParameterCount()}, generator, torch::device(device));
   SetHypotheses();
 }
-
-BayesianNetwork::~BayesianNetwork() = default;
 
 torch::Tensor BayesianNetwork::WithLogVar(const torch::Tensor& mean) const {
   return torch::cat({mean, raw_log_var_.expand_as(mean)}, -1);
@@ -106,7 +90,7 @@ torch::Tensor BayesianNetwork::WithLogVar(const torch::Tensor& mean) const {
 
 torch::Tensor BayesianNetwork::log_var() const {
   const torch::NoGradGuard no_grad;
-  return networks_.LogVar(WithLogVar(torch::zeros_like(raw_log_var_))).flatten();
+  return networks().LogVar(WithLogVar(torch::zeros_like(raw_log_var_))).flatten();
 }
 
 BayesianNetwork::WeightNoise BayesianNetwork::DrawNoise(int64_t rows, torch::Generator& generator) const {
@@ -124,7 +108,7 @@ BayesianNetwork::WeightNoise BayesianNetwork::DrawNoise(int64_t rows, torch::Gen
   if (config_.estimator == WeightEstimator::kLocal) {
     return {.normal = torch::empty({1, drawn, units}, options).normal_(0, 1, generator)};
   }
-  return {.normal = torch::empty({draws_.size(1)}, options).normal_(0, 1, generator),
+  return {.normal = torch::empty({draws().size(1)}, options).normal_(0, 1, generator),
           .input_signs = signs(inputs),
           .unit_signs = signs(units)};
 }
@@ -167,7 +151,7 @@ torch::Tensor BayesianNetwork::Nll(const torch::Tensor& inputs, const torch::Ten
                                    const WeightNoise& noise) const {
   const int64_t samples = config_.samples;
   const torch::Tensor mean = Forward(inputs.repeat({1, samples, 1}), noise).view({samples, inputs.size(1), -1});
-  const torch::Tensor nll = networks_.Nll(WithLogVar(mean), targets);  // [samples, B]
+  const torch::Tensor nll = networks().Nll(WithLogVar(mean), targets);  // [samples, B]
   if (config_.alpha == 0) {
     return nll.mean();
   }
@@ -192,7 +176,7 @@ void BayesianNetwork::SetHypotheses() {
   int64_t first = 0;
   for (size_t i = 0; i < means_.size(); ++i) {
     const torch::Tensor own =
-        draws_.narrow(1, first, means_[i].numel()).view({-1, means_[i].size(1), means_[i].size(2)});
+        draws().narrow(1, first, means_[i].numel()).view({-1, means_[i].size(1), means_[i].size(2)});
     first += means_[i].numel();
     drawn.push_back(means_[i] + torch::softplus(spreads_[i]) * own);
   }
@@ -203,92 +187,50 @@ void BayesianNetwork::SetHypotheses() {
     weights.push_back(is_last ? torch::cat({drawn[i], torch::zeros_like(drawn[i])}, -1) : drawn[i]);
     biases.push_back(is_last ? WithLogVar(drawn[i + 1]) : drawn[i + 1]);
   }
-  networks_.weights().Take(weights, biases);
+  networks().weights().Take(weights, biases);
 }
 
-MinibatchWork BayesianNetwork::WorkOn(const FitRows& rows) {
-  return {.step =
-              [this](const torch::Tensor& inputs, const torch::Tensor& targets) {
-                const WeightNoise noise = DrawNoise(inputs.size(1), generator_);
-                torch::Tensor weight = torch::full_like(train_rows_, config_.kl_scale) / train_rows_;
-                if (config_.warm_up > 0) {
-                  weight.mul_((epochs_ / static_cast<double>(config_.warm_up)).clamp_max(1));
-                }
-                const torch::AutoGradMode with_gradients(true);
-                const torch::Tensor loss = Nll(inputs, targets, noise) + weight * Kl();
-                BackPropagate(loss, {&parameters_, &spread_parameters_}, leaves_);
-                const torch::NoGradGuard no_grad;
-                adam_.Step();
-                spread_adam_.Step();
-                epochs_.add_(static_cast<double>(inputs.size(1)) / train_rows_);
-                return loss.detach();
-              },
-          .holdout_error =
-              [this, &rows] {
-                SetHypotheses();
-                return networks_.MixtureNll(rows.holdout_inputs, rows.holdout_targets);
-              },
-          .scale = StoppingScale::kDifference,
-          .resamples = false,
-          .changed = [this] { return StateTensors(*this); }};
-}
-
-void BayesianNetwork::Rehearse() {
+torch::Tensor BayesianNetwork::GradientStep(const torch::Tensor& inputs, const torch::Tensor& targets,
+                                            torch::Generator& generator) {
+  const WeightNoise noise = DrawNoise(inputs.size(1), generator);
+  const torch::Tensor weight =
+      config_.warm_up == 0 ? torch::ones_like(steps_) : (steps_ / static_cast<double>(config_.warm_up)).clamp_max(1);
+  const torch::AutoGradMode with_gradients(true);
+  const torch::Tensor loss = Nll(inputs, targets, noise) + weight * Complexity();
+  BackPropagate(loss, {&parameters_, &spread_parameters_}, leaves_);
   const torch::NoGradGuard no_grad;
-  fit_->Rehearse(WorkOn({}));
+  adam_.Step();
+  spread_adam_.Step();
+  steps_.add_(1);
+  return loss.detach();
 }
 
-std::optional<Metrics> BayesianNetwork::Fit(const ReplayBuffer& data, const Rng& rng,
-                                            const std::function<bool()>& stop) {
-  const torch::NoGradGuard no_grad;
-  StateTree before = SaveState(*this);
-  const torch::Device device = parameters_.values().device();
-  torch::Generator split_generator = MakeGenerator(rng.Split("split"), device);
-  torch::Generator draw_generator = MakeGenerator(rng.Split("draws"), device);
-  generator_.set_state(MakeGenerator(rng.Split("weights"), device).get_state());
-  const SplitRows split = SplitForFit(data.All(), config_.holdout, split_generator);
-  holdout_ = split.holdout;
-  codec_.FitTo(split.train, PlainDeviations{});
-  const FitRows rows = InUnits(codec_, split);
-  train_rows_.fill_(static_cast<double>(split.train.size()));
-  draws_.normal_(0, 1, draw_generator);
-  const MinibatchWork work = WorkOn(rows);
-  std::vector<torch::Tensor> kept = mean_.mlp().parameters();
+std::vector<torch::Tensor> BayesianNetwork::Learned() const {
+  std::vector<torch::Tensor> learned = mean_.mlp().parameters();
   for (const torch::Tensor& spread : spread_.mlp().parameters()) {
-    kept.push_back(spread);
+    learned.push_back(spread);
   }
-  kept.push_back(raw_log_var_.detach());
-  std::optional<Metrics> metrics = fit_->Run(kept, rows, config_.holdout, work, rng, stop);
-  if (!metrics) {
-    LoadState(before, *this);
-    return std::nullopt;
-  }
-  SetHypotheses();
-  metrics->Set("grad_norm", parameters_.grads().norm().item<double>());  // of the last minibatch
-  if (rows.holds_out()) {
-    metrics->Set("holdout_nll", work.holdout_error().item<double>());
-  }
-  metrics->Set("kl", (Kl() / train_rows_).item<double>());
+  learned.push_back(raw_log_var_.detach());
+  return learned;
+}
+
+int64_t BayesianNetwork::Unjudged() const { return config_.warm_up - static_cast<int64_t>(steps_.item<float>()); }
+
+void BayesianNetwork::AddMetrics(Metrics& metrics) const {
+  metrics.Set("grad_norm", parameters_.grads().norm().item<double>());  // of the last minibatch
+  metrics.Set("kl", (Kl() / train_rows()).item<double>());
   for (size_t l = 0; 2 * l < means_.size(); ++l) {
     const torch::Tensor signal = means_[2 * l].abs() / torch::softplus(spreads_[2 * l]);
-    metrics->Set("signal_" + std::to_string(l + 1), signal.median().item<double>());
+    metrics.Set("signal_" + std::to_string(l + 1), signal.median().item<double>());
   }
-  return metrics;
 }
 
-void BayesianNetwork::VisitState(StateVisitor& state) {
+void BayesianNetwork::VisitLearned(StateVisitor& state) {
   state("parameters", parameters_.values());
   state("spread_parameters", spread_parameters_.values());
   state("adam", adam_);
   state("spread_adam", spread_adam_);
-  state("epochs", epochs_);
-  state("draws", draws_);
-  codec_.VisitState(state, /*scales_all=*/true);
-  state.Resizable("holdout", holdout_.rows);
-  if (state.loading()) {
-    holdout_.rows = holdout_.rows.to(parameters_.values().device());
-    SetHypotheses();
-  }
+  state("steps", steps_);
 }
 
 }  // namespace reverie

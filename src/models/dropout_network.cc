@@ -5,8 +5,6 @@
 #include <cmath>
 #include <numeric>
 
-#include "minibatch_fit.h"
-
 namespace reverie {
 namespace {
 
@@ -14,14 +12,6 @@ namespace {
 constexpr double kTemperature = 0.1;
 // Of the rates' step size, times the weights'.
 constexpr double kRateSpeed = 10;
-
-MlpShape DropoutShape(const DropoutNetworkConfig& config, const ModelSpec& spec, int64_t members) {
-  MlpShape shape{
-      .members = members, .widths = {spec.feature_dim() + spec.layout.act_dim}, .activation = Activation::kSilu};
-  shape.widths.insert(shape.widths.end(), config.hidden.begin(), config.hidden.end());
-  shape.widths.push_back(2 * spec.target_dim());
-  return shape;
-}
 
 }  // namespace
 
@@ -50,20 +40,19 @@ ModelCard DropoutNetworkConfig::Card() const {
 
 DropoutNetwork::DropoutNetwork(const DropoutNetworkConfig& config, const ModelSpec& spec, const Rng& rng,
                                const torch::Device& device)
-    : config_(config),
-      codec_(spec, config.target, device),
-      parameters_(DropoutShape(config, spec, 1).ParameterCount(), device),
+    : NetworkPosterior({.draws = config.draws,
+                        .hidden = config.hidden,
+                        .batch_size = config.batch_size,
+                        .holdout = config.holdout,
+                        .target = config.target},
+                       "masks", spec, rng, device),
+      config_(config),
+      parameters_(Shape(config.hidden, spec, 1, 2 * spec.target_dim()).ParameterCount(), device),
       rate_parameters_(static_cast<int64_t>(config.hidden.size()), device),
-      mlp_(DropoutShape(config, spec, 1), parameters_),
+      mlp_(Shape(config.hidden, spec, 1, 2 * spec.target_dim()), parameters_),
       rate_logits_(rate_parameters_.Take({1, 1, static_cast<int64_t>(config.hidden.size())}).Leaf()),
-      networks_(codec_, DropoutShape(config, spec, config.draws),
-                GaussianNetworks::FixedBounds(spec.target_dim(), device), Precision::kFloat32, device),
       adam_(parameters_, config.learning_rate),
-      rate_adam_(rate_parameters_, kRateSpeed * config.learning_rate),
-      generator_(MakeGenerator(rng.Split("masks"), device)),
-      fit_(std::make_unique<MinibatchFit>("the network's minibatch", 1, config.batch_size, codec_.input_dim(),
-                                          codec_.target_dim(), device, std::vector<torch::Generator>{generator_})),
-      train_rows_(torch::ones({}, torch::device(device))) {
+      rate_adam_(rate_parameters_, kRateSpeed * config.learning_rate) {
   const torch::NoGradGuard no_grad;
   torch::Generator generator = MakeGenerator(rng.Split("init"), device);
   mlp_.mlp().InitTruncatedNormal(generator);
@@ -73,13 +62,9 @@ DropoutNetwork::DropoutNetwork(const DropoutNetworkConfig& config, const ModelSp
     leaves_.push_back(rate_logits_);
   }
   const int64_t units = std::accumulate(config.hidden.begin(), config.hidden.end(), int64_t{0});
-  draws_ = torch::rand({config.draws, units}, generator, torch::device(device));
-  hypotheses_ = torch::arange(config.draws, torch::dtype(torch::kInt64).device(device));
-  holdout_ = TransitionBatch::Empty(spec.layout, 0, device);
+  draws() = torch::rand({config.draws, units}, generator, torch::device(device));
   SetHypotheses();
 }
-
-DropoutNetwork::~DropoutNetwork() = default;
 
 void DropoutNetwork::SetRates() {
   const torch::NoGradGuard no_grad;
@@ -118,104 +103,62 @@ torch::Tensor DropoutNetwork::Loss(const torch::Tensor& inputs, const torch::Ten
     }
     h = torch::baddbmm(biases()[l], torch::silu(h) * (kept / (1 - p)), weights()[l]);
   }
-  return networks_.Nll(h, targets).mean() + Prior() / train_rows_;
+  return networks().Nll(h, targets).mean() + Prior() / train_rows();
 }
 
 void DropoutNetwork::SetHypotheses() {
   const torch::NoGradGuard no_grad;
-  std::vector<torch::Tensor> weights{mlp_.mlp().weights()[0].expand({config_.draws, -1, -1})};
-  std::vector<torch::Tensor> biases{mlp_.mlp().biases()[0].expand({config_.draws, -1, -1})};
+  std::vector<torch::Tensor> weights{mlp_.mlp().weights()[0].expand({draws().size(0), -1, -1})};
+  std::vector<torch::Tensor> biases{mlp_.mlp().biases()[0].expand({draws().size(0), -1, -1})};
   int64_t begin = 0;
   for (size_t l = 1; l < mlp_.mlp().weights().size(); ++l) {
     const int64_t units = mlp_.mlp().weights()[l].size(1);
     const torch::Tensor p = Rate(l - 1);
-    const torch::Tensor mask = (draws_.narrow(1, begin, units) >= p).to(torch::kFloat32) / (1 - p);
+    const torch::Tensor mask = (draws().narrow(1, begin, units) >= p).to(torch::kFloat32) / (1 - p);
     begin += units;
     weights.push_back(mlp_.mlp().weights()[l] * mask.unsqueeze(-1));
-    biases.push_back(mlp_.mlp().biases()[l].expand({config_.draws, -1, -1}));
+    biases.push_back(mlp_.mlp().biases()[l].expand({draws().size(0), -1, -1}));
   }
-  networks_.weights().Take(weights, biases);
+  networks().weights().Take(weights, biases);
 }
 
-MinibatchWork DropoutNetwork::WorkOn(const FitRows& rows) {
-  return {.step =
-              [this](const torch::Tensor& inputs, const torch::Tensor& targets) {
-                const torch::Tensor u = torch::empty({1, inputs.size(1), draws_.size(1)}, inputs.options());
-                u.uniform_(0, 1, generator_);
-                const torch::AutoGradMode with_gradients(true);
-                const torch::Tensor loss = Loss(inputs, targets, u);
-                BackPropagate(loss, {&parameters_, &rate_parameters_}, leaves_);
-                const torch::NoGradGuard no_grad;
-                adam_.Step();
-                if (config_.learn_rate) {
-                  rate_adam_.Step();
-                }
-                return loss.detach();
-              },
-          .holdout_error =
-              [this, &rows] {
-                SetHypotheses();
-                return networks_.MixtureNll(rows.holdout_inputs, rows.holdout_targets);
-              },
-          .scale = StoppingScale::kDifference,
-          .resamples = false,
-          .changed = [this] { return StateTensors(*this); }};
-}
-
-void DropoutNetwork::Rehearse() {
+torch::Tensor DropoutNetwork::GradientStep(const torch::Tensor& inputs, const torch::Tensor& targets,
+                                           torch::Generator& generator) {
+  const torch::Tensor u = torch::empty({1, inputs.size(1), draws().size(1)}, inputs.options());
+  u.uniform_(0, 1, generator);
+  const torch::AutoGradMode with_gradients(true);
+  const torch::Tensor loss = Loss(inputs, targets, u);
+  BackPropagate(loss, {&parameters_, &rate_parameters_}, leaves_);
   const torch::NoGradGuard no_grad;
-  fit_->Rehearse(WorkOn({}));
+  adam_.Step();
+  if (config_.learn_rate) {
+    rate_adam_.Step();
+  }
+  return loss.detach();
 }
 
-std::optional<Metrics> DropoutNetwork::Fit(const ReplayBuffer& data, const Rng& rng,
-                                           const std::function<bool()>& stop) {
-  const torch::NoGradGuard no_grad;
-  StateTree before = SaveState(*this);
-  const torch::Device device = parameters_.values().device();
-  torch::Generator split_generator = MakeGenerator(rng.Split("split"), device);
-  torch::Generator draw_generator = MakeGenerator(rng.Split("draws"), device);
-  generator_.set_state(MakeGenerator(rng.Split("masks"), device).get_state());
-  const SplitRows split = SplitForFit(data.All(), config_.holdout, split_generator);
-  holdout_ = split.holdout;
-  codec_.FitTo(split.train, PlainDeviations{});
-  const FitRows rows = InUnits(codec_, split);
-  SetTrainRows(split.train.size());
-  draws_.uniform_(0, 1, draw_generator);
-  const MinibatchWork work = WorkOn(rows);
-  std::vector<torch::Tensor> kept = mlp_.mlp().parameters();
-  kept.push_back(rate_logits_.detach());
-  std::optional<Metrics> metrics = fit_->Run(kept, rows, config_.holdout, work, rng, stop);
-  if (!metrics) {
-    LoadState(before, *this);
-    return std::nullopt;
-  }
-  SetHypotheses();
-  metrics->Set("grad_norm", parameters_.grads().norm().item<double>());  // of the last minibatch
-  if (rows.holds_out()) {
-    metrics->Set("holdout_nll", work.holdout_error().item<double>());
-  }
-  metrics->Set("prior", (Prior() / train_rows_).item<double>());
+std::vector<torch::Tensor> DropoutNetwork::Learned() const {
+  std::vector<torch::Tensor> learned = mlp_.mlp().parameters();
+  learned.push_back(rate_logits_.detach());
+  return learned;
+}
+
+void DropoutNetwork::AddMetrics(Metrics& metrics) const {
+  metrics.Set("grad_norm", parameters_.grads().norm().item<double>());  // of the last minibatch
+  metrics.Set("prior", (Prior() / train_rows()).item<double>());
   const torch::Tensor on_host = rates().cpu();
   for (int64_t l = 0; l < on_host.size(0); ++l) {
-    metrics->Set("rate_" + std::to_string(l + 1), on_host[l].item<double>());
+    metrics.Set("rate_" + std::to_string(l + 1), on_host[l].item<double>());
   }
-  return metrics;
 }
 
-void DropoutNetwork::VisitState(StateVisitor& state) {
+void DropoutNetwork::VisitLearned(StateVisitor& state) {
   state("parameters", parameters_.values());
   state("rate_logits", rate_parameters_.values());
   state("adam", adam_);
   state("rate_adam", rate_adam_);
-  state("draws", draws_);
-  codec_.VisitState(state, /*scales_all=*/true);
-  state.Resizable("holdout", holdout_.rows);
-  if (state.loading()) {
-    holdout_.rows = holdout_.rows.to(parameters_.values().device());
-    if (!config_.learn_rate) {
-      SetRates();  // a config may have another one than the state
-    }
-    SetHypotheses();
+  if (state.loading() && !config_.learn_rate) {
+    SetRates();  // a config may have another one than the state
   }
 }
 

@@ -27,11 +27,9 @@ constexpr double kLargestPlainTarget = 25;
 constexpr float kBoundPenalty = 0.01F;
 
 MlpShape NetworkShape(const GaussianEnsembleConfig& config, const ModelSpec& spec, int64_t members) {
-  MlpShape shape{
-      .members = members, .widths = {spec.feature_dim() + spec.layout.act_dim}, .activation = Activation::kSilu};
-  shape.widths.insert(shape.widths.end(), config.hidden.begin(), config.hidden.end());
-  shape.widths.push_back(config.deterministic ? spec.target_dim() : 2 * spec.target_dim());
-  return shape;
+  const int64_t outputs = config.deterministic ? spec.target_dim() : 2 * spec.target_dim();
+  return {
+      .members = members, .widths = Widths(spec.input_dim(), config.hidden, outputs), .activation = Activation::kSilu};
 }
 
 // What the elites predict with: where there are prior functions, both networks side by side.

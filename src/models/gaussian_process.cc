@@ -11,7 +11,7 @@ namespace reverie {
 namespace {
 
 constexpr double kFirstNoise = 0.1;
-// The bound of a sparse process is maximised over at most so many times exact_rows.
+// The bound of a sparse process is maximised over, and its points are chosen among, at most so many times exact_rows.
 constexpr int64_t kBoundRows = 5;
 // Numbers of one kernel matrix at a time.
 constexpr int64_t kNumbersAtOnce = int64_t{1} << 21;
@@ -20,6 +20,10 @@ constexpr int64_t kRehearsedRows = 300;
 // Random rows, at most so many.
 torch::Tensor SomeRows(int64_t count, int64_t most, torch::Generator& generator, const torch::TensorOptions& options) {
   return torch::randperm(count, generator, options.dtype(torch::kInt64)).narrow(0, 0, std::min(count, most));
+}
+
+std::vector<int64_t> Numbers(const torch::Tensor& indices) {
+  return {indices.data_ptr<int64_t>(), indices.data_ptr<int64_t>() + indices.numel()};
 }
 
 }  // namespace
@@ -55,7 +59,7 @@ GaussianProcess::GaussianProcess(const GaussianProcessConfig& config, const Mode
   const int64_t targets = codec_.target_dim();
   const int64_t inputs = codec_.input_dim();
   const int64_t capacity = std::max(config.exact_rows, config.inducing);
-  centres_ = torch::zeros({targets, capacity, inputs}, options);
+  centres_ = torch::zeros({capacity, inputs}, options);
   theta_ = torch::zeros({targets, inputs + 2}, options);
   theta_.select(1, inputs + 1).fill_(std::log(kFirstNoise));
   features_ = {.frequencies = torch::randn({config.features, inputs}, generator, options),
@@ -69,7 +73,7 @@ GaussianProcess::GaussianProcess(const GaussianProcessConfig& config, const Mode
 torch::Tensor GaussianProcess::Functions(const torch::Tensor& z) const {
   const bool own_rows = z.dim() == 3;
   const int64_t rows = z.size(-2);
-  const int64_t used = z.is_cuda() ? centres_.size(1) : centres_used_;
+  const int64_t used = z.is_cuda() ? centres_.size(0) : centres_used_;
   // In one piece for autograd, which keeps the matrices anyway.
   const int64_t at_once =
       torch::GradMode::is_enabled()
@@ -85,7 +89,7 @@ torch::Tensor GaussianProcess::Functions(const torch::Tensor& z) const {
       const auto weights = [&](const torch::Tensor& all) { return own_rows ? all.t().unsqueeze(-1) : all; };
       const torch::Tensor features = features_.Of(some, theta_[d]);
       const torch::Tensor prior = torch::matmul(features, weights(prior_weights_[d]).to(features.scalar_type()));
-      const torch::Tensor kernel = RbfKernel(exact, centres_[d].narrow(0, 0, used), theta_[d]);
+      const torch::Tensor kernel = RbfKernel(exact, centres_.narrow(0, 0, used), theta_[d]);
       const torch::Tensor correction = torch::matmul(kernel, weights(row_weights_[d].narrow(0, 0, used)));
       const torch::Tensor f = prior + correction;  // [R, M] or [M, R, 1]
       targets.push_back(own_rows ? f : f.t().unsqueeze(-1));
@@ -171,41 +175,43 @@ std::optional<Metrics> GaussianProcess::Fit(const ReplayBuffer& data, const Rng&
   prior_weights_.normal_(0, 1, draw_generator);
   row_weights_.zero_();
   centres_.zero_();
-  centres_used_ = exact ? rows.size() : config_.inducing;
-  const torch::Tensor varies = codec_.standardizer().target_scale().cpu() != 0;
+  const torch::Tensor fitted = (codec_.standardizer().target_scale().cpu() != 0).nonzero().flatten();
   double loss = 0;
-  int64_t fitted = 0;
-  for (int64_t d = 0; d < codec_.target_dim(); ++d) {
-    if (!varies[d].item<bool>()) {
-      continue;
-    }
-    const torch::Tensor own = y.select(1, d);
-    const std::optional<GpFit> fit = FitTarget(z, own, d, start_generator, stop);
+  for (const int64_t d : Numbers(fitted)) {
+    const std::optional<GpFit> fit = FitTarget(z, y.select(1, d), d, start_generator, stop);
     if (!fit) {
       LoadState(before, *this);
       return std::nullopt;
     }
     theta_[d].copy_(fit->theta);
     loss += fit->value;
-    ++fitted;
-    const torch::Tensor points = exact ? z : z.index_select(0, GreedyInducingRows(z, config_.inducing, theta_[d]));
-    const torch::Tensor noise =
-        torch::empty({points.size(0), config_.draws}, z.options()).normal_(0, 1, draw_generator);
-    centres_[d].narrow(0, 0, points.size(0)).copy_(points);
+  }
+  const torch::Tensor of_fitted = theta_.cpu().index_select(0, fitted);
+  torch::Tensor points = z;
+  if (!exact) {
+    const torch::Tensor theta = fitted.numel() > 0 ? of_fitted.mean(0).to(device) : theta_[0];
+    const torch::Tensor some =
+        z.index_select(0, SomeRows(z.size(0), kBoundRows * config_.exact_rows, start_generator, z.options()));
+    points = some.index_select(0, GreedyInducingRows(some, config_.inducing, theta));
+  }
+  centres_used_ = points.size(0);
+  centres_.narrow(0, 0, centres_used_).copy_(points);
+  for (const int64_t d : Numbers(fitted)) {
+    const torch::Tensor noise = torch::empty({centres_used_, config_.draws}, z.options()).normal_(0, 1, draw_generator);
+    const torch::Tensor own = y.select(1, d);
     row_weights_[d]
-        .narrow(0, 0, points.size(0))
+        .narrow(0, 0, centres_used_)
         .copy_(exact ? ConditionDraws(z, own, theta_[d], features_, prior_weights_[d], noise)
                      : ConditionSparseDraws(z, own, points, theta_[d], features_, prior_weights_[d], noise));
   }
   Metrics metrics;
   metrics.Set("train_rows", static_cast<double>(rows.size()));
-  metrics.Set("loss", fitted > 0 ? loss / static_cast<double>(fitted) : 0);
-  const torch::Tensor of_varying = theta_.cpu().index_select(0, varies.nonzero().flatten());
-  if (fitted > 0) {
-    metrics.Set("signal_std", of_varying.select(1, -2).exp().mean().item<double>());
-    metrics.Set("noise_std", of_varying.select(1, -1).exp().mean().item<double>());
+  metrics.Set("loss", fitted.numel() > 0 ? loss / static_cast<double>(fitted.numel()) : 0);
+  if (fitted.numel() > 0) {
+    metrics.Set("signal_std", of_fitted.select(1, -2).exp().mean().item<double>());
+    metrics.Set("noise_std", of_fitted.select(1, -1).exp().mean().item<double>());
     for (int64_t i = 0; i < codec_.input_dim(); ++i) {
-      metrics.Set("length_" + std::to_string(i), of_varying.select(1, i).mean().exp().item<double>());
+      metrics.Set("length_" + std::to_string(i), of_fitted.select(1, i).mean().exp().item<double>());
     }
   }
   return metrics;

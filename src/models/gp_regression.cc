@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/optim/lbfgs.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <stdexcept>
@@ -17,6 +18,7 @@ constexpr double kJitter = 1e-6;
 constexpr double kLongest = 100;
 constexpr double kMostSignalToNoise = 1000;
 constexpr double kSteepness = 30;
+constexpr int64_t kConditionedAtOnce = 8192;
 
 torch::Tensor Lengths(const torch::Tensor& theta) { return torch::exp(theta.slice(0, 0, -2)); }
 torch::Tensor SignalVariance(const torch::Tensor& theta) { return torch::exp(2 * theta.select(0, theta.size(0) - 2)); }
@@ -40,13 +42,17 @@ torch::Tensor WithDiagonal(const torch::Tensor& matrix, const torch::Tensor& add
   return matrix + added * torch::eye(matrix.size(0), matrix.options());
 }
 
+std::optional<torch::Tensor> FactorOfInducing(const torch::Tensor& z, const torch::Tensor& theta) {
+  return Factor(WithDiagonal(RbfKernel(z, z, theta), kJitter * SignalVariance(theta)));
+}
+
 // L of K_zz, V = L^-1 K_zx / s_n, and the factor of I + V V^T.
 struct SparseFactors {
   torch::Tensor zz, v, inner;
 };
 
 std::optional<SparseFactors> FactorsOf(const torch::Tensor& x, const torch::Tensor& z, const torch::Tensor& theta) {
-  const std::optional<torch::Tensor> zz = Factor(WithDiagonal(RbfKernel(z, z, theta), kJitter * SignalVariance(theta)));
+  const std::optional<torch::Tensor> zz = FactorOfInducing(z, theta);
   if (!zz) {
     return std::nullopt;
   }
@@ -205,14 +211,26 @@ torch::Tensor ConditionSparseDraws(const torch::Tensor& x, const torch::Tensor& 
                                    const torch::Tensor& theta, const FourierFeatures& features, const torch::Tensor& w,
                                    const torch::Tensor& noise) {
   const torch::NoGradGuard no_grad;
-  const std::optional<SparseFactors> factors = FactorsOf(x, z, theta);
-  if (!factors) {
+  const torch::Tensor noise_std = NoiseStd(theta);
+  const std::optional<torch::Tensor> zz = FactorOfInducing(z, theta);
+  // V V^T and V y / s_n with V = L^-1 K_zx / s_n, some rows at a time.
+  torch::Tensor products = torch::zeros({z.size(0), z.size(0)}, x.options());
+  torch::Tensor projected = torch::zeros({z.size(0)}, x.options());
+  for (int64_t begin = 0; zz && begin < x.size(0); begin += kConditionedAtOnce) {
+    const int64_t size = std::min(kConditionedAtOnce, x.size(0) - begin);
+    const torch::Tensor v = Solve(*zz, RbfKernel(z, x.narrow(0, begin, size), theta)) / noise_std;
+    products.addmm_(v, v.t());
+    projected.addmv_(v, y.narrow(0, begin, size));
+  }
+  const std::optional<torch::Tensor> inner =
+      zz ? Factor(WithDiagonal(products, torch::ones({}, x.options()))) : std::nullopt;
+  if (!inner) {
     throw std::runtime_error("the covariance of a Gaussian process' inducing points is not positive definite");
   }
   // u = L u', u' ~ N(B^-1 V y / s_n, B^-1), B = I + V V^T: the best q(u) (Titsias 2009, equation 10).
-  const torch::Tensor c = Solve(factors->inner, torch::mv(factors->v, y).unsqueeze(1)) / NoiseStd(theta);
-  const torch::Tensor whitened = SolveTransposed(factors->inner, c + noise);
-  return SolveTransposed(factors->zz, whitened - Solve(factors->zz, features.Of(z, theta).mm(w)));
+  const torch::Tensor c = Solve(*inner, projected.unsqueeze(1)) / noise_std;
+  const torch::Tensor whitened = SolveTransposed(*inner, c + noise);
+  return SolveTransposed(*zz, whitened - Solve(*zz, features.Of(z, theta).mm(w)));
 }
 
 }  // namespace reverie

@@ -8,6 +8,7 @@
 
 #include "paired_stopping.h"
 #include "reverie/data/column_statistics.h"
+#include "reverie/nn/ensemble_mlp.h"
 
 namespace reverie {
 namespace {
@@ -27,11 +28,9 @@ constexpr int64_t kLeastHoldout = 2;
 
 LayerNormMlpShape LayerNormShape(const HomoscedasticEnsembleConfig& config, const ModelSpec& spec) {
   LayerNormMlpShape shape{.members = config.members,
-                          .widths = {spec.feature_dim() + spec.layout.act_dim},
+                          .widths = Widths(spec.input_dim(), config.hidden, spec.target_dim()),
                           .epsilon = {0},
                           .dropout = config.dropout};
-  shape.widths.insert(shape.widths.end(), config.hidden.begin(), config.hidden.end());
-  shape.widths.push_back(spec.target_dim());
   for (size_t l = 1; l < shape.layers(); ++l) {
     shape.epsilon.push_back(
         config.layer_norm ? std::max(kLeastEpsilon, kFirstEpsilon * std::pow(0.1, static_cast<double>(l - 1))) : 0);

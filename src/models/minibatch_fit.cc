@@ -106,7 +106,8 @@ std::optional<Metrics> MinibatchFit::Run(const std::vector<torch::Tensor>& param
 
   EarlyStopping early_stopping(parameters, config.patience, work.scale);
   int64_t epochs = 0;
-  int64_t minibatches = 0;
+  int64_t minibatches = 0;  // of an epoch
+  bool judged = false;
   while (early_stopping.wants_another_epoch() && (config.max_epochs == 0 || epochs < config.max_epochs)) {
     const torch::Tensor order = bootstrap.gather(1, Permutations(members_, train_count, shuffle_generator, device));
     const std::optional<int64_t> done = Epoch(rows, order, work, stop);
@@ -115,14 +116,14 @@ std::optional<Metrics> MinibatchFit::Run(const std::vector<torch::Tensor>& param
     }
     minibatches = *done;
     ++epochs;
-    const bool finite =
-        rows.holds_out() ? early_stopping.Note(work.holdout_error()) : std::isfinite(loss_sum_.item<float>());
+    judged = rows.holds_out() && epochs * minibatches >= work.unjudged;
+    const bool finite = judged ? early_stopping.Note(work.holdout_error()) : std::isfinite(loss_sum_.item<float>());
     if (!finite) {
-      throw std::runtime_error(Text(rows.holds_out() ? "the model's hold-out error" : "the model's loss",
+      throw std::runtime_error(Text(judged ? "the model's hold-out error" : "the model's loss",
                                     " became non-finite in epoch ", epochs, " of a fit on ", train_count, " rows"));
     }
   }
-  if (rows.holds_out()) {
+  if (judged) {
     early_stopping.RestoreBest();
   }
   Metrics metrics;

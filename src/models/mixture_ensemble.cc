@@ -17,11 +17,10 @@ constexpr double kLeastLogVar = -10;
 constexpr double kMostLogVar = 2;
 
 MlpShape MixtureShape(const MixtureEnsembleConfig& config, const ModelSpec& spec) {
-  MlpShape shape{
-      .members = config.members, .widths = {spec.feature_dim() + spec.layout.act_dim}, .activation = Activation::kSilu};
-  shape.widths.insert(shape.widths.end(), config.hidden.begin(), config.hidden.end());
-  shape.widths.push_back(config.components * (1 + 2 * spec.target_dim()));
-  return shape;
+  const int64_t outputs = config.components * (1 + 2 * spec.target_dim());
+  return {.members = config.members,
+          .widths = Widths(spec.input_dim(), config.hidden, outputs),
+          .activation = Activation::kSilu};
 }
 
 torch::Tensor LogVar(const torch::Tensor& raw) {

@@ -11,9 +11,7 @@ std::vector<std::pair<std::string, ModelTarget>> EnumNames(ModelTarget) {
 }
 
 TransitionCodec::TransitionCodec(ModelSpec spec, ModelTarget target, const torch::Device& device)
-    : spec_(std::move(spec)),
-      target_(target),
-      standardizer_(spec_.feature_dim() + spec_.layout.act_dim, spec_.target_dim(), device) {}
+    : spec_(std::move(spec)), target_(target), standardizer_(spec_.input_dim(), spec_.target_dim(), device) {}
 
 torch::Tensor TransitionCodec::Seen(const torch::Tensor& obs, const torch::Tensor& action) const {
   return torch::cat({spec_.Features(obs), action}, -1);

@@ -23,6 +23,13 @@ constexpr int64_t kAmxBlockRows = 128;
 
 }  // namespace
 
+std::vector<int64_t> Widths(int64_t inputs, const std::vector<int64_t>& hidden, int64_t outputs) {
+  std::vector<int64_t> widths{inputs};
+  widths.insert(widths.end(), hidden.begin(), hidden.end());
+  widths.push_back(outputs);
+  return widths;
+}
+
 int64_t MlpShape::ParameterCount() const {
   int64_t count = 0;
   for (size_t l = 0; l + 1 < widths.size(); ++l) {

@@ -202,8 +202,11 @@ ImaginedReturn::Steps ImaginedReturn::RollPredicted(const torch::Tensor& obs, co
     return actions.select(1, t).repeat({propagation_.particles, 1});
   };
   const auto step = [&](const torch::Tensor& state, const torch::Tensor& action, int64_t) -> ImaginedTransition {
-    const GaussianPrediction measured = model.Predict(state, action, config.over);
-    const GaussianPrediction prediction = OfHypotheses(model, measured, config.over);
+    GaussianPrediction measured, prediction;
+    if (!draws_steps || config.use != UncertaintyUse::kNone) {
+      measured = model.Predict(state, action, config.over);
+      prediction = OfHypotheses(model, measured, config.over);
+    }
     torch::Tensor hypothesis;
     torch::Tensor moved;
     if (draws_steps) {

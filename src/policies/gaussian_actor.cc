@@ -18,10 +18,9 @@ constexpr int64_t kExportRows = 1000;
 constexpr double kBoundary = 1e-6;
 
 MlpShape ActorMlpShape(int64_t obs_dim, int64_t act_dim, const ActorShape& actor) {
-  MlpShape shape{.members = 1, .widths = {obs_dim}, .activation = actor.activation};
-  shape.widths.insert(shape.widths.end(), actor.hidden.begin(), actor.hidden.end());
-  shape.widths.push_back(actor.std == ActorStd::kNone ? act_dim : 2 * act_dim);
-  return shape;
+  return {.members = 1,
+          .widths = Widths(obs_dim, actor.hidden, actor.std == ActorStd::kNone ? act_dim : 2 * act_dim),
+          .activation = actor.activation};
 }
 
 // The standard deviation's logarithm, differentiable.

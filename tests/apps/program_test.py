@@ -1051,7 +1051,7 @@ class Planning(Case):
         self.assertNotEqual(comparable(self.cwd / "r/train.csv")[-1], last("model.exact_rows=50"))
         self.write(re.sub(r"model: {[^}]*}", "model: {kind: bnn, draws: 2, hidden: [16, 16], max_epochs: 3, retrain_every: 60}", TINY_MBPO))
         base = last("uncertainty.use=none")
-        for change in ("uncertainty.use=penalty", "model.draws=3", "model.prior_scale=0.1", "model.kl_scale=0.1", "model.warm_up=2",
+        for change in ("uncertainty.use=penalty", "model.draws=3", "model.prior_scale=0.1", "model.kl_scale=1", "model.warm_up=2",
                        "model.estimator=flipout", "model.samples=2", "model.learning_rate=1e-2", "model.batch_size=32",
                        "model.holdout_ratio=0.4", "model.max_epochs=2", "model.target=next_obs", "model.hidden=[8, 8]", "model.hidden=[]",
                        "model.max_holdout=20"):

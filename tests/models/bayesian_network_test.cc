@@ -24,7 +24,7 @@ struct Case {
 TEST(BayesianNetwork, AMinibatchIsPyTorchs) {
   for (const Case& one :
        {Case{WeightEstimator::kLocal, 1, 0}, Case{WeightEstimator::kLocal, 3, 0}, Case{WeightEstimator::kLocal, 4, 0.5},
-        Case{WeightEstimator::kFlipout, 1, 0}, Case{WeightEstimator::kFlipout, 1, 0.3}}) {
+        Case{WeightEstimator::kFlipout, 1, 0}, Case{WeightEstimator::kFlipout, 3, 0.3}}) {
     BayesianNetworkConfig config = SmallBayesian();
     config.estimator = one.estimator;
     config.samples = one.samples;
@@ -97,6 +97,7 @@ TEST(BayesianNetwork, ALinearOneIsBayesianLinearRegression) {
   config.hidden = {};
   config.samples = 64;
   config.batch_size = kRows;
+  config.kl_scale = 1;
   config.warm_up = 0;
   config.holdout = {.ratio = 0, .max_epochs = 2500};
   BayesianNetwork model(config, {.layout = {.obs_dim = 2, .act_dim = 1}}, Rng(1), torch::kCPU);
@@ -203,27 +204,71 @@ TEST(BayesianNetwork, AHypothesisIsADrawOfTheWeights) {
   EXPECT_TRUE(torch::allclose(said.var, model.log_var().exp().expand_as(said.var), 1e-5, 1e-7)) << "one noise for all";
 }
 
-// The divergence's weight grows from 0 over the model's first epochs, in one fit or several.
-TEST(BayesianNetwork, TheDivergenceWarmsUp) {
+// With the defaults and a thousand rows it ends neither as the prior nor before the divergence was paid.
+TEST(BayesianNetwork, DefaultsLearnFromAThousandRows) {
   torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
-  ReplayBuffer data(kLayout, 64, torch::kCPU);
-  TransitionBatch rows = TransitionBatch::Empty(kLayout, 64, torch::kCPU);
-  rows.rows.normal_(0, 1, generator);
-  data.Add(rows);
-  const auto kl_after = [&](double kl_scale, int64_t warm_up, int fits) {
+  const auto rows = [&](int64_t count) {
+    TransitionBatch batch = TransitionBatch::Empty(kLayout, count, torch::kCPU);
+    batch.rows.zero_();
+    batch.obs().normal_(0, 1, generator);
+    batch.action().uniform_(-1, 1, generator);
+    const torch::Tensor moved = torch::sin(2 * batch.obs()) + batch.action().select(1, 0).unsqueeze(1);
+    batch.next_obs().copy_(batch.obs() + moved + 0.2 * torch::randn({count, 3}, generator));
+    return batch;
+  };
+  ReplayBuffer data(kLayout, 1000, torch::kCPU);
+  data.Add(rows(1000));
+  BayesianNetwork model({}, {.layout = kLayout}, Rng(1), torch::kCPU);
+  const Metrics metrics = model.Fit(data, Rng(2));
+  const TransitionBatch others = rows(1000);
+  const torch::NoGradGuard no_grad;
+  const GaussianPrediction said = model.Predict(others.obs(), others.action(), Members::kElites);
+  const torch::Tensor error = model.DecodeObs(said.mean, others.obs()).mean(0) - others.next_obs();
+  EXPECT_LT(error.square().mean().sqrt().item<double>(), 0.3);
+  EXPECT_LT(said.var.sqrt().mean().item<double>(), 0.35);
+  EXPECT_LT(metrics.Find("kl").value(), 15) << "at first above 60";
+}
+
+// Less rows, more of the prior; and the key that weighs it.
+TEST(BayesianNetwork, TheDivergenceIsWeighedByRowsAndByItsKey) {
+  torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
+  const auto kl_of = [&](int64_t count, double kl_scale) {
+    ReplayBuffer data(kLayout, count, torch::kCPU);
+    TransitionBatch rows = TransitionBatch::Empty(kLayout, count, torch::kCPU);
+    rows.rows.normal_(0, 1, generator);
+    data.Add(rows);
     BayesianNetworkConfig config = SmallBayesian();
     config.kl_scale = kl_scale;
-    config.warm_up = warm_up;
-    config.holdout = {.ratio = 0, .max_epochs = 10};
+    config.warm_up = 0;
+    config.holdout = {.ratio = 0, .max_epochs = 1200 / count};  // as many gradient steps
+    config.batch_size = 20;
     BayesianNetwork model(config, {.layout = kLayout}, Rng(1), torch::kCPU);
-    for (int fit = 0; fit < fits; ++fit) {
-      model.Fit(data, Rng(2));
-    }
+    model.Fit(data, Rng(2));
     return model.Kl().item<double>();
   };
-  EXPECT_NEAR(kl_after(1, 1'000'000, 1) / kl_after(0, 0, 1), 1, 1e-3) << "a weight of next to nothing";
-  EXPECT_LT(kl_after(1, 0, 1), kl_after(1, 20, 1));
-  EXPECT_LT(kl_after(1, 20, 4), kl_after(1, 1000, 4)) << "it goes on from fit to fit";
+  EXPECT_LT(kl_of(20, 1), 0.9 * kl_of(400, 1));
+  EXPECT_LT(kl_of(20, 1), 0.9 * kl_of(20, 0.01));
+}
+
+// The best epoch's spreads and noise come back with its means.
+TEST(BayesianNetwork, EarlyStoppingRestoresSpreadsToo) {
+  torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
+  TransitionBatch rows = TransitionBatch::Empty(kLayout, 60, torch::kCPU);
+  rows.rows.normal_(0, 1, generator);  // nothing to learn: an early epoch is the best
+  ReplayBuffer data(kLayout, 60, torch::kCPU);
+  data.Add(rows);
+  BayesianNetworkConfig config = SmallBayesian();
+  config.learning_rate = 1e-2;
+  config.warm_up = 10;
+  config.holdout.patience = 30;
+  BayesianNetwork long_fit(config, {.layout = kLayout}, Rng(1), torch::kCPU);
+  const auto best = static_cast<int64_t>(long_fit.Fit(data, Rng(2)).Find("epochs").value()) - 31;
+  ASSERT_GE(best, 1);
+  config.holdout.max_epochs = best;
+  BayesianNetwork short_fit(config, {.layout = kLayout}, Rng(1), torch::kCPU);
+  short_fit.Fit(data, Rng(2));
+  EXPECT_TRUE(torch::equal(long_fit.parameters().values(), short_fit.parameters().values()));
+  EXPECT_TRUE(torch::equal(long_fit.spread_parameters().values(), short_fit.spread_parameters().values()));
 }
 
 }  // namespace

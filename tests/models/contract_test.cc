@@ -356,10 +356,10 @@ INSTANTIATE_TEST_SUITE_P(
                   "{members: 3, hidden: [32, 32], weight_decay: [0, 0, 0], dropout: [0, 0, 0], patience: 10, "
                   "learning_rate: 3e-3, batch_size: 32}"},
         ModelCase{"dropout", "{draws: 5, hidden: [64, 64], rate: 0.05, learning_rate: 3e-3, batch_size: 32}"},
-        ModelCase{"bnn", "{draws: 5, hidden: [32, 32], learning_rate: 3e-3, batch_size: 32}"},
+        ModelCase{"bnn", "{draws: 5, hidden: [32, 32], learning_rate: 3e-3, batch_size: 32, patience: 10}"},
         ModelCase{"bnn",
                   "{draws: 5, hidden: [32, 32], estimator: flipout, samples: 4, alpha: 0.5, learning_rate: 3e-3, "
-                  "batch_size: 32}"},
+                  "batch_size: 32, patience: 10}"},
         ModelCase{"gp", "{draws: 5, exact_rows: 400, inducing: 100, features: 256, iterations: 15, restarts: 0}"},
         ModelCase{"mdn",
                   "{members: 3, components: 3, hidden: [32, 32], weight_decay: [0, 0, 0], learning_rate: 3e-3, "

@@ -7,7 +7,7 @@
 //   loss   mean_rows E_q [ sum_dims ((f - y)^2 exp(-l) + l + log 2 pi) / 2 ] + kl_scale min(1, t / warm_up) KL / N
 //   KL     = sum_w [ log(prior std / s) + (s^2 + mu^2) / (2 prior variance) - 1/2 ]
 //
-// N being the training rows and t the epochs that the model has been trained for. With kl_scale 1 it is the bound of
+// N being the training rows and t the gradient steps of the model so far. With kl_scale 1 it is the bound of
 // variational inference on the log likelihood of the rows, divided by their number. With alpha above 0 the expectation
 // of a row's log likelihood is replaced by
 //
@@ -25,11 +25,14 @@
 // units of its deviation.
 //
 // The hypotheses: `draws` networks out of q, drawn at each fit. A mean-field posterior knows little of what lies in a
-// gap between data, and where weights are many and rows few the KL outweighs them: the fit's numbers say so (`kl` in
-// nats a row, `signal_<layer>`, the median of |mu| / s; below 1 most weights are noise).
+// gap between data. Where weights are many and rows few the whole divergence outweighs the rows: means stay near 0, and
+// the noise takes what they miss. Of 1,000 rows of sines with noise 0.2 the defaults leave an error of 0.23, with
+// kl_scale 1 one of 0.72, with kl_scale 1 and 32 units a layer 0.26. So the default is a cold posterior, 0.1, which is
+// less sure than it should be of being unsure. The fit's numbers say where it stands: `kl` in nats a row,
+// `signal_<layer>`, the median of |mu| / s; below 1 most weights are noise.
 //
-// One fit: as models/mixture_ensemble.h says, with one network that sees every training row in each epoch and, for what
-// is judged on hold-out rows, the mixture of the hypotheses.
+// One fit: as models/network_posterior.h says. It is judged by the bound on hold-out rows, the divergence included,
+// once warm_up is over: by their likelihood alone it would end while most of the divergence is still to be paid.
 //
 // Sources: Blundell et al. 2015, Weight Uncertainty in Neural Networks; Kingma, Salimans and Welling 2015, Variational
 // Dropout and the Local Reparameterization Trick; Wen et al. 2018, Flipout; Li and Gal 2017, Dropout Inference in
@@ -37,18 +40,13 @@
 #ifndef REVERIE_MODELS_BAYESIAN_NETWORK_H_
 #define REVERIE_MODELS_BAYESIAN_NETWORK_H_
 
-#include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "reverie/config/fields.h"
-#include "reverie/models/dynamics_model.h"
-#include "reverie/models/gaussian_networks.h"
 #include "reverie/models/holdout_config.h"
-#include "reverie/models/model_spec.h"
-#include "reverie/models/transition_codec.h"
+#include "reverie/models/network_posterior.h"
 #include "reverie/nn/ensemble_mlp.h"
 
 namespace reverie {
@@ -60,14 +58,14 @@ struct BayesianNetworkConfig {
   int64_t draws = 10;
   std::vector<int64_t> hidden{128, 128};  // may be empty: a linear model
   double prior_scale = 1;
-  double kl_scale = 1;
-  int64_t warm_up = 10;  // epochs; 0: none
+  double kl_scale = 0.1;
+  int64_t warm_up = 1000;  // gradient steps; 0: none
   WeightEstimator estimator = WeightEstimator::kLocal;
   int64_t samples = 1;
   double alpha = 0;
   double learning_rate = 1e-3;
   int64_t batch_size = 64;
-  HoldoutConfig holdout;
+  HoldoutConfig holdout{.patience = 20};
   ModelTarget target = ModelTarget::kDelta;
 
   void Visit(Fields& fields);
@@ -77,39 +75,10 @@ struct BayesianNetworkConfig {
   ModelCard Card() const;
 };
 
-struct FitRows;
-struct MinibatchWork;
-class MinibatchFit;
-
-class BayesianNetwork final : public DynamicsModel {
+class BayesianNetwork final : public NetworkPosterior {
  public:
   BayesianNetwork(const BayesianNetworkConfig& config, const ModelSpec& spec, const Rng& rng,
                   const torch::Device& device);
-  ~BayesianNetwork() override;
-
-  using DynamicsModel::Fit;
-  std::optional<Metrics> Fit(const ReplayBuffer& data, const Rng& rng, const std::function<bool()>& stop) override;
-  void Step(const torch::Tensor& obs, const torch::Tensor& action, const StepDraws& draws,
-            ModelSample& next) const override {
-    networks_.Step(obs, action, draws, next);
-  }
-  ModelStep Next(const torch::Tensor& obs, const torch::Tensor& action, const StepDraws& draws) const override {
-    return networks_.Next(obs, action, draws);
-  }
-  int64_t noise_dim() const override { return networks_.noise_dim(); }
-  GaussianPrediction Predict(const torch::Tensor& obs, const torch::Tensor& action, Members) const override {
-    return networks_.Predict(obs, action);
-  }
-  torch::Tensor DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const override {
-    return codec_.DecodeObs(target, obs);
-  }
-  const torch::Tensor& target_std() const override { return codec_.standardizer().target_std(); }
-  const torch::Tensor& hypotheses() const override { return hypotheses_; }
-  const TransitionBatch& holdout() const override { return holdout_; }
-  bool learns_reward() const override { return codec_.spec().learn_reward; }
-  const GaussianNetworks* gaussian_networks() const override { return &networks_; }
-  void Rehearse() override;  // a gradient step on a whole minibatch of zeros
-  void VisitState(StateVisitor& state) override;
 
   // What is drawn for the loss of B rows: R = samples B of them, sample by sample.
   struct WeightNoise {
@@ -137,27 +106,26 @@ class BayesianNetwork final : public DynamicsModel {
   torch::Tensor Forward(torch::Tensor h, const WeightNoise& noise) const;
   // The outputs of GaussianNetworks for these means [..., D].
   torch::Tensor WithLogVar(const torch::Tensor& mean) const;
-  // Gives networks_ the weights that draws_ stands for.
-  void SetHypotheses();
-  MinibatchWork WorkOn(const FitRows& rows);
+  torch::Tensor GradientStep(const torch::Tensor& inputs, const torch::Tensor& targets,
+                             torch::Generator& generator) override;
+  void Redraw(torch::Generator& generator) override { draws().normal_(0, 1, generator); }
+  void SetHypotheses()
+      override;  // with draws(), [draws, weights and biases of all layers], for standard normal numbers
+  std::vector<torch::Tensor> Learned() const override;
+  torch::Tensor Complexity() const override { return config_.kl_scale * Kl() / train_rows(); }
+  int64_t Unjudged() const override;
+  void AddMetrics(Metrics& metrics) const override;
+  void VisitLearned(StateVisitor& state) override;
 
   BayesianNetworkConfig config_;
-  TransitionCodec codec_;
   FlatParameters parameters_, spread_parameters_;
   TrainableMlp mean_, spread_;  // of one network each
   torch::Tensor raw_log_var_;   // [1, 1, D], a leaf
   std::vector<torch::Tensor> means_, spreads_;
   std::vector<torch::Tensor> leaves_;  // all that is learned
   std::vector<double> prior_stds_;     // by means_
-  GaussianNetworks networks_;          // the hypotheses
   Adam adam_, spread_adam_;
-  torch::Generator generator_;  // of the noise; begun anew by each fit
-  std::unique_ptr<MinibatchFit> fit_;
-  torch::Tensor train_rows_;  // N []
-  torch::Tensor epochs_;      // t []
-  torch::Tensor draws_;       // [draws, weights and biases of all layers], standard normal
-  torch::Tensor hypotheses_;
-  TransitionBatch holdout_;
+  torch::Tensor steps_;  // t []
 };
 
 }  // namespace reverie

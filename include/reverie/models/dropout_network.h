@@ -23,25 +23,19 @@
 // imagined rollouts of MBPO, DHMBPO and SVG draw the hypothesis anew at every step. The mean of the hypotheses is not
 // the network without dropout.
 //
-// One fit: as models/mixture_ensemble.h says, with one network that sees every training row in each epoch and, for what
-// is judged on hold-out rows, the mixture of the hypotheses.
+// One fit: as models/network_posterior.h says.
 //
 // Sources: Gal and Ghahramani 2016, Dropout as a Bayesian Approximation; Gal, Hron and Kendall 2017, Concrete Dropout,
 // equations 1 to 5.
 #ifndef REVERIE_MODELS_DROPOUT_NETWORK_H_
 #define REVERIE_MODELS_DROPOUT_NETWORK_H_
 
-#include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "reverie/config/fields.h"
-#include "reverie/models/dynamics_model.h"
-#include "reverie/models/gaussian_networks.h"
 #include "reverie/models/holdout_config.h"
-#include "reverie/models/model_spec.h"
-#include "reverie/models/transition_codec.h"
+#include "reverie/models/network_posterior.h"
 #include "reverie/nn/ensemble_mlp.h"
 
 namespace reverie {
@@ -64,47 +58,16 @@ struct DropoutNetworkConfig {
   ModelCard Card() const;
 };
 
-struct FitRows;
-struct MinibatchWork;
-class MinibatchFit;
-
-class DropoutNetwork final : public DynamicsModel {
+class DropoutNetwork final : public NetworkPosterior {
  public:
   DropoutNetwork(const DropoutNetworkConfig& config, const ModelSpec& spec, const Rng& rng,
                  const torch::Device& device);
-  ~DropoutNetwork() override;
-
-  using DynamicsModel::Fit;
-  std::optional<Metrics> Fit(const ReplayBuffer& data, const Rng& rng, const std::function<bool()>& stop) override;
-  void Step(const torch::Tensor& obs, const torch::Tensor& action, const StepDraws& draws,
-            ModelSample& next) const override {
-    networks_.Step(obs, action, draws, next);
-  }
-  ModelStep Next(const torch::Tensor& obs, const torch::Tensor& action, const StepDraws& draws) const override {
-    return networks_.Next(obs, action, draws);
-  }
-  int64_t noise_dim() const override { return networks_.noise_dim(); }
-  GaussianPrediction Predict(const torch::Tensor& obs, const torch::Tensor& action, Members) const override {
-    return networks_.Predict(obs, action);
-  }
-  torch::Tensor DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const override {
-    return codec_.DecodeObs(target, obs);
-  }
-  const torch::Tensor& target_std() const override { return codec_.standardizer().target_std(); }
-  const torch::Tensor& hypotheses() const override { return hypotheses_; }
-  const TransitionBatch& holdout() const override { return holdout_; }
-  bool learns_reward() const override { return codec_.spec().learn_reward; }
-  const GaussianNetworks* gaussian_networks() const override { return &networks_; }
-  void Rehearse() override;  // a gradient step on a whole minibatch of zeros
-  void VisitState(StateVisitor& state) override;
 
   // The loss [] of inputs [1, B, in] and targets [1, B, D] in the network's units, as of a fit on N rows, with the
   // uniform numbers u [1, B, units of all hidden layers]. Differentiable by what it is made of.
   torch::Tensor Loss(const torch::Tensor& inputs, const torch::Tensor& targets, const torch::Tensor& u) const;
   // Its part that is of no row: the sum over layers.
   torch::Tensor Prior() const;
-  // Sets N.
-  void SetTrainRows(int64_t rows) { train_rows_.fill_(static_cast<double>(rows)); }
 
   FlatParameters& parameters() { return parameters_; }                                     // of the network
   FlatParameters& rate_parameters() { return rate_parameters_; }                           // logit p_l [L]
@@ -113,27 +76,24 @@ class DropoutNetwork final : public DynamicsModel {
   torch::Tensor rates() const { return torch::sigmoid(rate_logits_.detach()).flatten(); }  // p_l [L]
 
  private:
-  // Gives networks_ the weights as they are, without the units that draws_ drops.
-  void SetHypotheses();
+  torch::Tensor GradientStep(const torch::Tensor& inputs, const torch::Tensor& targets,
+                             torch::Generator& generator) override;
+  void Redraw(torch::Generator& generator) override { draws().uniform_(0, 1, generator); }
+  void SetHypotheses() override;  // without the units that draws() drop: where a number is below p
+  std::vector<torch::Tensor> Learned() const override;
+  void AddMetrics(Metrics& metrics) const override;
+  void VisitLearned(StateVisitor& state) override;
+
   void SetRates();  // to the config's
   // p_l [] of hidden layer l, without gradients where it is not learned.
   torch::Tensor Rate(size_t layer) const;
-  MinibatchWork WorkOn(const FitRows& rows);
 
   DropoutNetworkConfig config_;
-  TransitionCodec codec_;
   FlatParameters parameters_, rate_parameters_;
   TrainableMlp mlp_;                   // of one network
   torch::Tensor rate_logits_;          // [1, 1, L], a leaf
   std::vector<torch::Tensor> leaves_;  // all that is learned
-  GaussianNetworks networks_;          // the hypotheses
   Adam adam_, rate_adam_;
-  torch::Generator generator_;  // of u; begun anew by each fit
-  std::unique_ptr<MinibatchFit> fit_;
-  torch::Tensor train_rows_;  // N []
-  torch::Tensor draws_;       // [draws, units of all hidden layers], uniform: a unit is missing where it is below p
-  torch::Tensor hypotheses_;
-  TransitionBatch holdout_;
 };
 
 }  // namespace reverie

@@ -8,13 +8,14 @@
 // target has lengths, signal and noise of its own, found by maximising the likelihood of the rows, from those of the
 // last fit and from `restarts` others: lengths 1, signal 1, noise 0.1, the lengths times e^U(-1, 1).
 //
-// Up to `exact_rows` rows the processes are exact. Beyond, `inducing` of the rows, chosen as
-// GreedyInducingRows does, stand for all of them (SGPR), and the bound is maximised over at most 5 exact_rows random
-// rows. Nothing is held out: the likelihood itself keeps a process from fitting noise.
+// Up to `exact_rows` rows the processes are exact. Beyond, `inducing` rows stand for all of them (SGPR). While a
+// target's parameters are sought they are its own, and the bound is that of at most 5 exact_rows random rows; the draws
+// are then given all rows by points that all targets share, chosen among as many random rows for the geometric mean of
+// their lengths. Nothing is held out: the likelihood itself keeps a process from fitting noise.
 //
 // Cost of a fit: D (1 + restarts) likelihoods of up to 1.25 `iterations`, each exact_rows^3 or n inducing^2. Of a step:
 // D (n + features) exponentials and cosines a row. On a GPU all rows that an exact process may have are computed with,
-// as captured work reads tensors of one size.
+// as captured work reads tensors of one size. For autograd as many numbers a row are kept as are computed.
 //
 // Not supported: targets that depend on each other given the input; export within a planner.
 #ifndef REVERIE_MODELS_GAUSSIAN_PROCESS_H_
@@ -82,7 +83,7 @@ class GaussianProcess final : public DynamicsModel {
   GaussianProcessConfig config_;
   TransitionCodec codec_;
   int64_t centres_used_ = 0;  // rows of centres_
-  torch::Tensor centres_;     // [D, capacity, in]: C of each target
+  torch::Tensor centres_;     // C, [capacity, in]
   torch::Tensor theta_;
   FourierFeatures features_;
   torch::Tensor prior_weights_;  // w [D, F, M]

@@ -21,7 +21,7 @@
 // Its mean over draws is the posterior's exactly, its covariance up to what F features miss of the prior's.
 //
 // Inputs are in units in which 1 is a usual length, targets in units of their deviation. Costs: exact n^3, a bound or a
-// sparse draw n m^2; memory n^2 or n m numbers.
+// sparse draw n m^2; memory n^2 or n m numbers, of a sparse draw m^2.
 //
 // Sources: Rasmussen and Williams 2006, Gaussian Processes for Machine Learning, 2.2 and 5.4; Titsias 2009, Variational
 // Learning of Inducing Variables in Sparse Gaussian Processes; Burt, Rasmussen and van der Wilk 2020, Convergence of

@@ -14,6 +14,8 @@ struct ModelSpec {
 
   // Numbers in a target: an observation, then the reward where it is learned.
   int64_t target_dim() const { return layout.obs_dim + (learn_reward ? 1 : 0); }
+  // Numbers in an input: what is seen of an observation, and the action.
+  int64_t input_dim() const { return feature_dim() + layout.act_dim; }
   // What the networks see of obs [B, obs_dim], [B, feature_dim].
   torch::Tensor Features(const torch::Tensor& obs) const { return features ? features(obs) : obs; }
   int64_t feature_dim() const {

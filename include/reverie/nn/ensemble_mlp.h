@@ -27,6 +27,9 @@ struct MlpShape {
   int64_t ParameterCount() const;
 };
 
+// What `widths` are of a network with those hidden layers.
+std::vector<int64_t> Widths(int64_t inputs, const std::vector<int64_t>& hidden, int64_t outputs);
+
 // The plain pass, in the type of x: [B, in], shared by the members, or [E, B, in]; weights[l] [E, in_l, out_l],
 // biases[l] [E, 1, out_l]. Returns [E, B, out]. Differentiable in everything.
 torch::Tensor MlpForward(const torch::Tensor& x, const std::vector<torch::Tensor>& weights,

@@ -34,6 +34,7 @@ class FlatParameters {
   torch::Tensor& values() { return values_; }
   const torch::Tensor& values() const { return values_; }
   torch::Tensor& grads() { return grads_; }
+  const torch::Tensor& grads() const { return grads_; }
 
  private:
   torch::Tensor values_;
