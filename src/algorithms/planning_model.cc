@@ -19,8 +19,11 @@ std::string TrajectoryMisfit(const ModelConfig& model, const EnvConfig& env) {
   if (!model.learned()) {
     return SimulatorProblemMisfit(env.maker);
   }
-  if (std::string misfit = model.LacksDerivatives(); !misfit.empty()) {
-    return misfit;
+  const ModelCard card = model.card();
+  if (!card.is_gaussian || !card.has_derivatives) {
+    return "iLQR follows derivatives of steps without noise, the mean of a Gaussian's, which model.kind: " +
+           model.choice.kind() + " does not have; expected one of " +
+           LearnedModelsWith([](const ModelCard& one) { return one.is_gaussian && one.has_derivatives; });
   }
   return !LearnsReward(model.reward, env.maker.task_functions()) && !RewardHasDerivatives(env.maker)
              ? "iLQR needs derivatives by the actions, which the known reward of " + env.id +

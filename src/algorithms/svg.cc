@@ -27,6 +27,12 @@ void Svg::Config::Visit(Fields& fields) {
                  : model.LacksDerivatives();
     });
     fields.Check([this] {
+      return learner.noise == NoiseSource::kInferred && !model.card().is_gaussian
+                 ? "learner.noise: inferred is of Gaussian steps, which those of model.kind: " + model.choice.kind() +
+                       " are not; expected sampled"
+                 : "";
+    });
+    fields.Check([this] {
       const bool known_alone = !learner.HasCritics() && !LearnsReward(model.reward, env.maker.task_functions());
       return known_alone && !RewardHasDerivatives(env.maker)
                  ? "learner.terminal_value: none learns from derivatives of the reward, which the known one of " +

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "imagination.h"
+#include "soft_bounds.h"
 
 namespace reverie {
 namespace {
@@ -42,8 +43,7 @@ torch::Tensor GaussianNetworks::MixtureNll(const torch::Tensor& inputs, const to
 
 torch::Tensor GaussianNetworks::LogVar(const torch::Tensor& output) const {
   const torch::Tensor raw = output.slice(-1, codec_.target_dim());
-  const torch::Tensor below_max = bounds_.max_log_var - at::softplus(bounds_.max_log_var - raw);
-  return bounds_.min_log_var + at::softplus(below_max - bounds_.min_log_var);
+  return SoftlyBetween(bounds_.min_log_var, bounds_.max_log_var, raw);
 }
 
 GaussianPrediction GaussianNetworks::InTaskUnits(const torch::Tensor& output) const {

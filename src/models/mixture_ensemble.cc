@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "minibatch_fit.h"
+#include "soft_bounds.h"
 
 namespace reverie {
 namespace {
@@ -23,9 +24,7 @@ MlpShape MixtureShape(const MixtureEnsembleConfig& config, const ModelSpec& spec
           .activation = Activation::kSilu};
 }
 
-torch::Tensor LogVar(const torch::Tensor& raw) {
-  return kLeastLogVar + torch::softplus(kMostLogVar - torch::softplus(kMostLogVar - raw) - kLeastLogVar);
-}
+torch::Tensor LogVar(const torch::Tensor& raw) { return SoftlyBetween(kLeastLogVar, kMostLogVar, raw); }
 
 }  // namespace
 

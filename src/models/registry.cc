@@ -5,6 +5,7 @@
 #include "reverie/core/text.h"
 #include "reverie/models/bayesian_network.h"
 #include "reverie/models/dropout_network.h"
+#include "reverie/models/flow_ensemble.h"
 #include "reverie/models/gaussian_process.h"
 #include "reverie/models/homoscedastic_ensemble.h"
 #include "reverie/models/mixture_ensemble.h"
@@ -67,6 +68,11 @@ std::vector<Kind<ModelMaker>> LearnedModels(const GaussianEnsembleConfig& ensemb
       {.name = "mdn",
        .summary = "a bootstrap ensemble of mixture density networks (Bishop 1994), where one step may lead to several",
        .maker = [] { return MakerOf<MixtureEnsemble>(MixtureEnsembleConfig()); },
+       .former = {}},
+      {.name = "flow",
+       .summary =
+           "an ensemble of normalising flows (Durkan et al. 2019): steps of whatever distribution, and its density",
+       .maker = [] { return MakerOf<FlowEnsemble>(FlowEnsembleConfig()); },
        .former = {}}};
 }
 

@@ -44,22 +44,28 @@ torch::Tensor TargetsOf(const DynamicsModel& model, const TransitionBatch& rows)
 // Predictions of the d targets that vary, in units of their deviations.
 class StandardPredictions {
  public:
-  StandardPredictions(const DynamicsModel& model, const TransitionBatch& rows) : has_density_(model.noise_dim() > 0) {
+  StandardPredictions(const DynamicsModel& model, const TransitionBatch& rows)
+      : has_noise_(model.noise_dim() > 0), has_density_(has_noise_ && model.has_mixture()) {
     const torch::NoGradGuard no_grad;
     unit_ = Doubles(model.target_std());
     varying_ = unit_.nonzero().flatten();
     unit_ = unit_.index_select(0, varying_);
-    std::vector<torch::Tensor> means, stds, components, component_stds, log_weights;
+    std::vector<torch::Tensor> means, stds, components, component_stds, log_weights, densities;
     for (int64_t begin = 0; begin < rows.size(); begin += kRowsAtOnce) {
       const TransitionBatch some{rows.layout, rows.rows.narrow(0, begin, std::min(kRowsAtOnce, rows.size() - begin))};
       const MixturePrediction mixture = model.PredictMixture(some.obs(), some.action());
-      const GaussianPrediction moments = MomentsOf(mixture);
+      // Of draws the moments are the model's own, of noise that hypotheses share: what they say apart is then theirs.
+      const GaussianPrediction moments =
+          model.has_mixture() ? MomentsOf(mixture) : model.Predict(some.obs(), some.action(), Members::kElites);
       means.push_back(Standard(moments.mean));
       stds.push_back(Standard(moments.var.sqrt()));
       if (!model.is_gaussian()) {
         components.push_back(Standard(mixture.mean).flatten(0, 1));
         component_stds.push_back(Standard(mixture.var.sqrt()).flatten(0, 1));
         log_weights.push_back(Doubles(mixture.log_weight).flatten(0, 1));
+      }
+      if (const std::optional<torch::Tensor> density = model.LogDensity(some)) {
+        densities.push_back(Doubles(*density));
       }
     }
     means_ = torch::cat(means, 1);
@@ -71,12 +77,21 @@ class StandardPredictions {
                    .std = torch::cat(component_stds, 1),
                    .log_weight = torch::cat(log_weights, 1) - std::log(static_cast<double>(means_.size(0)))};
     }
+    if (!densities.empty()) {
+      row_density_ = torch::logsumexp(torch::cat(densities, 1), 0) - std::log(static_cast<double>(means_.size(0))) +
+                     unit_.log().sum();
+    }
+  }
+
+  // log p [N] of all of a row's targets together, or nothing.
+  std::optional<torch::Tensor> LogDensityOf(const torch::Tensor& y) const {
+    return has_density_ ? LogDensityOfRows(mixtures_, y) : row_density_;
   }
 
   const GaussianMixtures& mixtures() const { return mixtures_; }  // over all hypotheses
   const torch::Tensor& center() const { return center_; }         // the mixtures' means, [N, d]
   const torch::Tensor& varying() const { return varying_; }       // [d]: which of the model's targets they are
-  bool has_density() const { return has_density_; }
+  bool has_density() const { return has_density_; }               // that of the mixtures
 
   // Targets [..., D] as these are: [..., d].
   torch::Tensor Standard(const torch::Tensor& targets) const {
@@ -92,17 +107,18 @@ class StandardPredictions {
     if (disagrees) {
       kinds.emplace_back("epistemic", epistemic.sqrt());
     }
-    if (has_density_) {
+    if (has_noise_) {
       kinds.emplace_back("aleatoric", aleatoric.sqrt());
     }
-    if (disagrees && has_density_) {
+    if (disagrees && has_noise_) {
       kinds.emplace_back("total", (epistemic + aleatoric).sqrt());
     }
     return kinds;
   }
 
  private:
-  bool has_density_;
+  bool has_noise_, has_density_;
+  std::optional<torch::Tensor> row_density_;
   torch::Tensor unit_, varying_;
   torch::Tensor means_, stds_;  // of each hypothesis, [M, N, d]
   torch::Tensor center_;
@@ -184,14 +200,16 @@ StepScores ScoreSteps(const DynamicsModel& model, const TransitionBatch& rows, c
   }
   const torch::Tensor y = predicted.Standard(TargetsOf(model, rows));
   const GaussianMixtures& mixtures = predicted.mixtures();
-  const torch::Tensor log_density = LogDensity(mixtures, y);
-  if (predicted.has_density()) {
-    const double nll = -MeanOf(LogDensityOfRows(mixtures, y)) / static_cast<double>(y.size(1));
-    SetFinite("nll", nll, overall);
-    if (known.rows.defined() && known.size() > 0) {
+  const torch::Tensor log_density = predicted.has_density() ? LogDensity(mixtures, y) : torch::Tensor();
+  if (const std::optional<torch::Tensor> of_rows = predicted.LogDensityOf(y)) {
+    const double nll = -MeanOf(*of_rows) / static_cast<double>(y.size(1));
+    SetFinite(model.density_is_bound() ? "nll_bound" : "nll", nll, overall);
+    if (!model.density_is_bound() && known.rows.defined() && known.size() > 0) {
       SetFinite("log_likelihood_ratio", NllOfOneGaussian(predicted.Standard(TargetsOf(model, known)), y) - nll,
                 overall);
     }
+  }
+  if (predicted.has_density()) {
     scores.nll = AmongAll(-log_density.mean(0), predicted, targets);
   }
   const torch::Tensor crps = Crps(mixtures, y);

@@ -80,6 +80,16 @@ torch::Tensor Ranks(const torch::Tensor& x) {
   return 0.5 * (first + last + 1).to(torch::kFloat64);
 }
 
+// sum_kl w_k w_l |mean_k - mean_l| by sorting: 2 sum_k w_k mean_k (2 W_k - w_k - 1) of ascending means, where W_k is
+// the weight of all up to k.
+torch::Tensor MeanDistanceOfPoints(const GaussianMixtures& predicted) {
+  const auto [sorted, order] = predicted.mean.sort(0);
+  const torch::Tensor weight = predicted.log_weight.defined()
+                                   ? predicted.log_weight.exp().unsqueeze(-1).expand_as(sorted).gather(0, order)
+                                   : torch::full_like(sorted, 1 / static_cast<double>(sorted.size(0)));
+  return 2 * (weight * sorted * (2 * weight.cumsum(0) - weight - 1)).sum(0);
+}
+
 }  // namespace
 
 torch::Tensor LogDensityOfRows(const GaussianMixtures& predicted, const torch::Tensor& y) {
@@ -116,6 +126,9 @@ torch::Tensor Crps(const GaussianMixtures& predicted, const torch::Tensor& y) {
   Require(predicted, y);
   const int64_t count = predicted.mean.size(0);
   torch::Tensor score = Mean(predicted, MeanAbsolute(y - predicted.mean, predicted.std));
+  if ((predicted.std == 0).all().item<bool>()) {
+    return score.sub_(MeanDistanceOfPoints(predicted), 0.5);
+  }
   torch::Tensor apart = torch::zeros_like(y);
   for (int64_t i = 0; i < count; ++i) {
     for (int64_t j = 0; j <= i; ++j) {

@@ -75,15 +75,23 @@ class BadInput(Case):
                                        "measure: max_aleatoric is one constant of such a model"),
         "value gradients of steps that jump": (
             re.sub(r"model: {[^}]*}", "model: {kind: mdn}", TINY_DHMBPO),
-            "model: the steps of model.kind: mdn jump between components and have no derivatives to follow; expected one of ensemble, homoscedastic, dropout, bnn, gp"),
+            "model: the steps of model.kind: mdn jump between components and have no derivatives to follow; expected one of ensemble, homoscedastic, dropout, bnn, gp, flow"),
         "plans by derivatives of steps that jump": (
             re.sub(r"planner: .*\n", "planner: {kind: gradient}\n", re.sub(r"model: {[^}]*}", "model: {kind: mdn, members: 2}", TINY_PETS)),
             "planner.kind: gradient follows derivatives: the steps of model.kind: mdn jump between components"),
         "plans along trajectories of steps that jump": (
             re.sub(r"planner: .*\n", "planner: {kind: ilqs, horizon: 3}\n", re.sub(r"model: {[^}]*}", "model: {kind: mdn, members: 2}", TINY_PETS)),
-            "planner.kind: ilqs follows derivatives: the steps of model.kind: mdn jump between components"),
+            "planner.kind: ilqs follows derivatives: iLQR follows derivatives of steps without noise, the mean of a Gaussian's, which model.kind: mdn does not have; "
+            "expected one of ensemble, homoscedastic, dropout, bnn, gp"),
         "iLQR through steps that jump": (re.sub(r"model: {[^}]*}", "model: {kind: mdn}", TINY_ILQR),
-                                         "model: the steps of model.kind: mdn jump between components"),
+                                         "model: iLQR follows derivatives of steps without noise, the mean of a Gaussian's, which model.kind: mdn"),
+        "iLQR through steps that are not Gaussian": (re.sub(r"model: {[^}]*}", "model: {kind: flow}", TINY_ILQR),
+                                                     "model: iLQR follows derivatives of steps without noise, the mean of a Gaussian's, which model.kind: flow"),
+        "an odd number of draws": (re.sub(r"model: {[^}]*}", "model: {kind: flow, moment_samples: 31}", TINY_MBPO),
+                                   "model.moment_samples: expected an even number, as they come in pairs"),
+        "noise of steps that are not Gaussian": (
+            re.sub(r"model: {[^}]*}", "model: {kind: flow}", TINY_SVG).replace("horizon: 2", "horizon: 1, noise: inferred, entropy: none"),
+            "model: learner.noise: inferred is of Gaussian steps, which those of model.kind: flow are not"),
         "value gradients along steps that jump": (re.sub(r"model: {[^}]*}", "model: {kind: mdn}", TINY_SVG),
                                                   "model: the steps of model.kind: mdn jump between components"),
         "a table of random steps": (TINY_DAGGER.replace("Pendulum-v1", "Fork-v0"),
@@ -264,7 +272,7 @@ class BadInput(Case):
         "a model of no steps": (TINY_SVG.replace("horizon: 2", "horizon: 0"),
                                 "c.yaml:9: model.members: is read only where learner.horizon is above 0"),
         "a simulator to differentiate": (TINY_SVG.replace("{members", "{kind: simulator, members"),
-                                         "c.yaml:9: model.kind: expected one of ensemble, homoscedastic, dropout, bnn, gp, mdn, got simulator"),
+                                         "c.yaml:9: model.kind: expected one of ensemble, homoscedastic, dropout, bnn, gp, mdn, flow, got simulator"),
         "rewards without derivatives": (
             TINY_SVG.replace("Hopper-v5", "InvertedPendulum-v5").replace(", critics: {hidden: [16, 16]}", ", terminal_value: none"),
             "c.yaml:9: model: learner.terminal_value: none learns from derivatives of the reward, which the known one of "
@@ -323,7 +331,7 @@ class BadInput(Case):
                                          "c.yaml:16: uncertainty.use: is read only where model.kind is not simulator"),
         "a differentiable simulator": (
             TINY_DHMBPO.replace("model: {", "model: {kind: simulator, "),
-            "c.yaml:9: model.kind: expected one of ensemble, homoscedastic, dropout, bnn, gp, mdn, got simulator"),
+            "c.yaml:9: model.kind: expected one of ensemble, homoscedastic, dropout, bnn, gp, mdn, flow, got simulator"),
         "section as a number": (TINY_SAC.replace("sac: {hidden: [16, 16], batch_size: 32}", "sac: 3"),
                                 "c.yaml:7: sac: expected a section of keys, got 3"),
     }
@@ -763,7 +771,8 @@ class ReportCard(Case):
         few = dropout.replace("exploration_steps: 400", "exploration_steps: 60").replace("total_steps: 700", "total_steps: 330")
         for text, holds_out, newest in ((TINY_MBPO, True, "unseen"), (TINY_PETS, False, "unseen"), (TINY_ILQR, False, "unseen"), (mixtures, True, "unseen"),
                                         (dropout, True, "unseen"), (dropout.replace("dropout", "bnn"), True, "unseen"),
-                        (few.replace("kind: dropout, draws: 2, hidden: [16], max_epochs: 2", "kind: gp, draws: 2, iterations: 5"), False, "unseen"),
+                                        (dropout.replace("kind: dropout, draws: 2", "kind: flow, members: 2, couplings: 2"), True, "unseen"),
+                                        (few.replace("kind: dropout, draws: 2, hidden: [16], max_epochs: 2", "kind: gp, draws: 2, iterations: 5"), False, "unseen"),
                                         (TINY_SVG, True, "unseen"), (TINY_DHMBPO, True, "newest")):
             with self.subTest(text.splitlines()[0]):
                 self.write(text)
@@ -1041,6 +1050,15 @@ class Planning(Case):
                        "model.learning_rate=1e-2", "model.batch_size=64", "model.holdout_ratio=0.4", "model.max_epochs=3", "model.target=next_obs",
                        "model.hidden=[8, 8]", "model.max_holdout=20"):
             self.assertNotEqual(last(change), base, change)
+        self.write(re.sub(r"model: {[^}]*}", "model: {kind: flow, members: 2, couplings: 2, hidden: [16, 16], max_epochs: 2, retrain_every: 60}", TINY_MBPO))
+        base = last("uncertainty.use=none")
+        for change in ("uncertainty.use=penalty", "model.members=3", "model.couplings=3", "model.transform=affine", "model.bins=4",
+                       "model.learning_rate=1e-2", "model.batch_size=32", "model.holdout_ratio=0.4", "model.max_epochs=3",
+                       "model.target=next_obs", "model.hidden=[8, 8]", "model.max_holdout=20"):
+            self.assertNotEqual(last(change), base, change)
+        base = last("uncertainty.use=penalty")
+        self.train("c.yaml", "--set", "uncertainty.use=penalty", "--set", "model.moment_samples=8", "--run-dir", "r", "--overwrite", "--set", "eval.episodes=1")
+        self.assertNotEqual(comparable(self.cwd / "r/train.csv")[-1], base)
         self.write(re.sub(r"model: {[^}]*}", "model: {kind: gp, draws: 2, features: 50, iterations: 5, retrain_every: 60}", TINY_MBPO)
                    .replace("exploration_steps: 400", "exploration_steps: 60").replace("total_steps: 700", "total_steps: 130"))
         base = last("uncertainty.use=none")

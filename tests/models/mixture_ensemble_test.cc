@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "fork_rows.h"
 #include "oracle.h"
 #include "reverie/env/toy/fork.h"
 #include "reverie/models/gaussian_ensemble.h"
@@ -88,29 +89,6 @@ TEST(MixtureEnsemble, StepsAreDrawnFromTheMixture) {
   const torch::Tensor products = y.prod(1);
   EXPECT_NEAR(products.mean().item<double>(), product,
               4 * products.std().item<double>() / std::sqrt(static_cast<double>(kDraws)));
-}
-
-// Rows of random actions.
-ReplayBuffer ForkRows(const Fork::Options& options, int64_t rows, uint64_t seed) {
-  Collector collector(std::make_unique<Fork>("Fork-v0", options), Rng(seed), torch::kCPU);
-  const UniformPolicy policy(collector.spec().act_dim(), torch::kCPU);
-  ReplayBuffer buffer(collector.layout(), rows, torch::kCPU);
-  for (int64_t i = 0; i < rows; ++i) {
-    collector.Step(policy, &buffer);
-  }
-  return buffer;
-}
-
-// In nats of the task's unit.
-double NllOf(const DynamicsModel& model, const TransitionBatch& rows) {
-  return *ScoreSteps(model, rows, rows).overall.Find("nll") + model.target_std().log().mean().item<double>();
-}
-
-double CorrelationOfChanges(const DynamicsModel& model, const TransitionBatch& rows, torch::Generator& generator) {
-  const torch::NoGradGuard no_grad;
-  const torch::Tensor change = model.DecodeObs(torch::zeros_like(rows.obs()), rows.obs()) * -1 +
-                               model.Next(rows.obs(), rows.action(), DrawStep(model, rows.size(), generator)).next_obs;
-  return torch::corrcoef(change.t())[0][1].item<double>();
 }
 
 TEST(MixtureEnsemble, KnowsTheForkWhereAGaussianCannot) {

@@ -86,5 +86,28 @@ TEST(Scores, OfRankingsHaveTheirBounds) {
   EXPECT_THROW(Auroc(low.to(torch::kFloat32), low), std::logic_error);
 }
 
+// Points, which are sorted, against all pairs of them.
+TEST(Scores, OfPointsAreThoseOfAllPairs) {
+  torch::Generator generator = MakeGenerator(Rng(3), torch::kCPU);
+  const auto options = torch::dtype(torch::kFloat64);
+  const torch::Tensor mean = torch::randn({7, 4, 2}, generator, options);
+  const torch::Tensor y = torch::randn({4, 2}, generator, options);
+  for (const bool weighted : {false, true}) {
+    GaussianMixtures points{.mean = mean, .std = torch::zeros_like(mean)};
+    torch::Tensor weight = torch::full({7, 4}, 1.0 / 7, options);
+    if (weighted) {
+      points.log_weight = torch::log_softmax(torch::randn({7, 4}, generator, options), 0);
+      weight = points.log_weight.exp();
+    }
+    torch::Tensor expected = (weight.unsqueeze(-1) * (mean - y).abs()).sum(0);
+    for (int64_t i = 0; i < 7; ++i) {
+      for (int64_t j = 0; j < 7; ++j) {
+        expected -= 0.5 * (weight[i] * weight[j]).unsqueeze(-1) * (mean[i] - mean[j]).abs();
+      }
+    }
+    EXPECT_TRUE(torch::allclose(Crps(points, y), expected, 1e-10, 1e-12)) << weighted;
+  }
+}
+
 }  // namespace
 }  // namespace reverie

@@ -152,8 +152,17 @@ class DynamicsModel {
   // step leads.
   virtual bool is_gaussian() const { return true; }
 
-  // The distribution of f's target of every hypothesis: Predict's Gaussians, one each, where is_gaussian.
+  // Whether PredictMixture is the distribution of f's target, and Predict has its moments; else they are of some draws.
+  virtual bool has_mixture() const { return true; }
+
+  // The distribution of f's target of every hypothesis: Predict's Gaussians, one each, where is_gaussian. Of a model
+  // that draws steps and cannot say more, some draws, as components without variance.
   virtual MixturePrediction PredictMixture(const torch::Tensor& obs, const torch::Tensor& action) const;
+
+  // log p of the rows' targets that vary, all of a row together, given their observations and actions: [M, N], in nats
+  // and the task's units. Nothing where PredictMixture is the distribution, or where there is no such number.
+  virtual std::optional<torch::Tensor> LogDensity(const TransitionBatch& /*rows*/) const { return std::nullopt; }
+  virtual bool density_is_bound() const { return false; }  // the least that log p can be
 
   // The observation that a target [..., B, D] stands for, at obs [B, obs_dim].
   virtual torch::Tensor DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const = 0;

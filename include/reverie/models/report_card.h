@@ -1,5 +1,5 @@
 // What a model's predictions are worth: the same numbers for every kind of model whose steps are Gaussians or mixtures
-// of them.
+// of them, or are drawn by a model that is asked for some draws.
 //
 // A step of N rows is judged by the equal mixture of the M hypotheses' distributions (models/scores.h) of the d targets
 // that varied over the training rows, each in units of its deviation there (target_std). y is a target, F the mixture's
@@ -30,9 +30,12 @@
 // Coverage has a ceiling where hypotheses are few and noise is small: a truth that is one more draw like M of them lies
 // between the least and the greatest with probability (M - 1) / (M + 1).
 //
-// Of points, the hypotheses of a model without noise, there is no density: no nll, log_likelihood_ratio, outliers,
-// aleatoric or total. One hypothesis has no epistemic and no total. What cannot be told from the rows at hand, or is
-// not finite, is left out; a prediction that is not a number counts as not covered.
+// Of points there is no density: no nll, log_likelihood_ratio or outliers. Points are the hypotheses of a model without
+// noise, which has no aleatoric and no total either, or draws of one that has no other form (flow). Of the latter the
+// first two come from the density that the model itself gives, where it does, or the first alone, as nll_bound, where
+// that is a bound; crps is too large by some 0.6 aleatoric / K for K draws in all, and levels are a share of K draws,
+// with its error. One hypothesis has no epistemic and no total. What cannot be told from the rows at hand, or is not
+// finite, is left out; a prediction that is not a number counts as not covered.
 //
 // Sources: Gneiting and Raftery 2007 (proper scores); Kegl et al. 2021, Model-based Micro-data Reinforcement Learning
 // (likelihood ratio, outliers, errors after many steps); Depeweg et al. 2018 (epistemic and aleatoric).

@@ -31,7 +31,8 @@ torch::Tensor Cdf(const GaussianMixtures& predicted, const torch::Tensor& y);
 // F^-1(level), by bisection to 2^-32 of where it can lie: -> [N, D].
 torch::Tensor Quantile(const GaussianMixtures& predicted, double level);
 // The continuous ranked probability score, int (F(x) - [y <= x])^2 dx, in the unit of y; less is better:
-// [N, D] -> [N, D]. Of one component with std 0 it is |mean - y|. Cost: O(K^2 N D).
+// [N, D] -> [N, D]. Of one component with std 0 it is |mean - y|. Cost: O(K^2 N D), or
+// where every std is 0 O(K log K N D).
 torch::Tensor Crps(const GaussianMixtures& predicted, const torch::Tensor& y);
 
 // Of levels F(y), of whatever shape and at least one, which are uniform on [0, 1] where the predictions are right; one
