@@ -127,7 +127,6 @@ MinibatchWork GenerativeEnsemble::WorkOn(const FitRows& rows, const Rng& rng) {
                 return generator_->HoldoutError(rows.holdout_inputs, rows.holdout_targets, same);
               },
           .scale = StoppingScale::kDifference,
-          .unjudged = generator_->Unjudged(),
           .changed = [this] { return StateTensors(*this); }};
 }
 
@@ -147,7 +146,6 @@ std::optional<Metrics> GenerativeEnsemble::Fit(const ReplayBuffer& data, const R
   holdout_ = split.holdout;
   codec_.FitTo(split.train, PlainDeviations{});
   generator_->varying().copy_(codec_.standardizer().target_scale() != 0);
-  generator_->BeginFit();
   const FitRows rows = InUnits(codec_, split);
   const MinibatchWork work = WorkOn(rows, rng);
   std::optional<Metrics> metrics = fit_->Run(generator_->parameters(), rows, config_.holdout, work, rng, stop);
@@ -156,7 +154,6 @@ std::optional<Metrics> GenerativeEnsemble::Fit(const ReplayBuffer& data, const R
     return std::nullopt;
   }
   metrics->Set("grad_norm", generator_->grad_norm());
-  generator_->AddMetrics(rows.train_inputs, rows.train_targets, *metrics);
   if (rows.holds_out()) {
     const torch::Tensor errors = work.holdout_error().cpu();
     for (int64_t i = 0; i < config_.members; ++i) {

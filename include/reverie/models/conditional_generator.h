@@ -10,7 +10,6 @@
 #include <optional>
 #include <vector>
 
-#include "reverie/core/metrics.h"
 #include "reverie/core/rng.h"
 #include "reverie/core/state.h"
 #include "reverie/core/tensor.h"
@@ -26,8 +25,6 @@ class ConditionalGenerator {
 
   virtual int64_t noise_dim() const = 0;
 
-  virtual void BeginFit() {}
-
   // A gradient step of all members on their own rows. Draws from `generator`. Returns the sum of their losses [].
   virtual torch::Tensor Step(const torch::Tensor& z, const torch::Tensor& y, torch::Generator& generator) = 0;
 
@@ -39,18 +36,11 @@ class ConditionalGenerator {
   // G: z [E, R, in], noise [E, R, noise_dim] -> y [E, R, D], in the type of z. Differentiable in both.
   virtual torch::Tensor Sample(const torch::Tensor& z, const torch::Tensor& noise) const = 0;
 
-  // Gradient steps from now on after which that counts.
-  virtual int64_t Unjudged() const { return 0; }
-
   // log p(y | z) of all varying targets together, [E, N], of z [N, in] and y [N, D] -> nats in the units of y. Nothing
   // where there is no such number.
   virtual std::optional<torch::Tensor> LogDensity(const torch::Tensor& /*z*/, const torch::Tensor& /*y*/) const {
     return std::nullopt;
   }
-  virtual bool density_is_bound() const { return false; }  // the least that it can be
-
-  // What else is worth logging of a fit on z [N, in] and y [N, D].
-  virtual void AddMetrics(const torch::Tensor& /*z*/, const torch::Tensor& /*y*/, Metrics& /*metrics*/) const {}
 
   // 1 where a target varies over the training rows, else 0: [D], changed in place from fit to fit.
   virtual torch::Tensor& varying() = 0;

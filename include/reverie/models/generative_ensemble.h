@@ -64,7 +64,6 @@ class GenerativeEnsemble : public DynamicsModel {
   bool has_mixture() const override { return false; }
   MixturePrediction PredictMixture(const torch::Tensor& obs, const torch::Tensor& action) const override;
   std::optional<torch::Tensor> LogDensity(const TransitionBatch& rows) const override;
-  bool density_is_bound() const override { return generator_->density_is_bound(); }
   torch::Tensor DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const override {
     return codec_.DecodeObs(target, obs);
   }
