@@ -629,7 +629,7 @@ class Runs(Case):
             self.assertEqual(comparable(self.cwd / f"run-{i}/train.csv"), comparable(self.cwd / "run-0/train.csv"))
 
     def test_a_stopped_run_goes_on_as_if_it_had_not_been(self):
-        for text, total in ((TINY_MBPO, 3000), (TINY_SAC, 6000), (TINY_DHMBPO, 2000), (TINY_SVG, 2000)):
+        for text, total in ((TINY_MBPO, 1600), (TINY_SAC, 5000), (TINY_DHMBPO, 1300), (TINY_SVG, 1300)):
             name = text.split()[1]
             self.write(text)
             sets = ("--set", f"total_steps={total}", "--set", "env.id=InvertedPendulum-v5", "--set", "eval.every_steps=500")
