@@ -3,8 +3,11 @@
 #include <benchmark/benchmark.h>
 #include <torch/cuda.h>
 
+#include <functional>
+#include <memory>
 #include <string>
 
+#include "reverie/config/reader.h"
 #include "reverie/core/repeated_work.h"
 #include "reverie/data/replay_buffer.h"
 #include "reverie/env/registry.h"
@@ -13,6 +16,7 @@
 #include "reverie/models/gaussian_ensemble.h"
 #include "reverie/models/homoscedastic_ensemble.h"
 #include "reverie/models/model_env.h"
+#include "reverie/models/registry.h"
 #include "reverie/rollout/branched_rollout.h"
 #include "reverie/run/device.h"
 
@@ -79,18 +83,17 @@ void EnsembleMinibatch(benchmark::State& state, const torch::Device& device) {
   state.SetItemsProcessed(state.iterations() * kMinibatches);
 }
 
-// One step of 100,000 rows: start states, policy, one drawn elite a row, sample, termination, store. Items are rows.
-void ImaginedStep(benchmark::State& state, const torch::Device& device) {
+// One step of that many rows: start states, policy, one drawn hypothesis a row, sample, termination, store. Items are
+// rows.
+void ImagineRows(benchmark::State& state, const torch::Device& device, DynamicsModel& model, const ReplayBuffer& real,
+                 int64_t start_states) {
   const EnvMaker maker = BuiltinEnvs().Find("HalfCheetah-v5").maker();
   const EnvSpec spec = maker.make()->spec();
-  const RolloutConfig config;
-  const ReplayBuffer real = FilledBuffer(10'000, device);
-  ReplayBuffer model_buffer(kLayout, config.start_states, device);
-  GaussianEnsembleConfig ensemble_config;
-  ensemble_config.holdout.max_epochs = 1;
-  GaussianEnsemble ensemble(ensemble_config, {.layout = kLayout, .learn_reward = true}, Rng(0), device);
-  ensemble.Fit(real, Rng(0));
-  const ModelEnv model_env(ensemble, maker.task_functions(), spec, device);
+  RolloutConfig config;
+  config.start_states = start_states;
+  ReplayBuffer model_buffer(kLayout, start_states, device);
+  model.Fit(real, Rng(0));
+  const ModelEnv model_env(model, maker.task_functions(), spec, device);
   GaussianActor actor(kLayout.obs_dim, kLayout.act_dim, {.hidden = {256, 256}}, Rng(0), device);
   BranchedRollout rollout(config, {}, /*rollouts_per_epoch=*/1, Rng(0), device);
   const auto run = [&] {
@@ -102,7 +105,45 @@ void ImaginedStep(benchmark::State& state, const torch::Device& device) {
   for (auto _ : state) {
     run();
   }
-  state.SetItemsProcessed(state.iterations() * config.start_states);
+  state.SetItemsProcessed(state.iterations() * start_states);
+}
+
+void ImaginedStep(benchmark::State& state, const torch::Device& device) {
+  GaussianEnsembleConfig config;
+  config.holdout.max_epochs = 1;
+  GaussianEnsemble ensemble(config, {.layout = kLayout, .learn_reward = true}, Rng(0), device);
+  ImagineRows(state, device, ensemble, FilledBuffer(10'000, device), RolloutConfig().start_states);
+}
+
+// Every kind of model, with five hypotheses and the defaults of the kind, but for networks of the ensemble's size where
+// they are of its form.
+struct KindCase {
+  const char* name;
+  const char* options;
+};
+constexpr KindCase kKinds[] = {
+    {"ensemble", "{members: 5, elites: 5, max_epochs: 1}"},
+    {"homoscedastic", "{members: 5, max_epochs: 1}"},
+    {"dropout", "{draws: 5, hidden: [200, 200, 200, 200], max_epochs: 1}"},
+    {"bnn", "{draws: 5, hidden: [200, 200, 200, 200], max_epochs: 1}"},
+    {"mdn", "{members: 5, hidden: [200, 200, 200, 200], max_epochs: 1}"},
+    {"gp", "{draws: 5, iterations: 1, restarts: 0}"},
+    {"flow", "{members: 5, max_epochs: 1}"},
+    {"diffusion", "{members: 5, max_epochs: 1}"},
+    {"vae", "{members: 5, max_epochs: 1}"},
+    {"gan", "{members: 5, max_epochs: 1}"},
+};
+
+void KindStep(benchmark::State& state, const torch::Device& device, const KindCase& kind) {
+  for (const Kind<ModelMaker>& known : LearnedModels({})) {
+    if (known.name == kind.name) {
+      ModelMaker maker = known.maker();
+      ConfigDocument::FromText(kind.options, kind.name).ReadInto(maker.options());
+      const std::unique_ptr<DynamicsModel> model =
+          maker.make({.layout = kLayout, .learn_reward = true}, Rng(0), device);
+      ImagineRows(state, device, *model, FilledBuffer(1000, device), /*start_states=*/20'000);
+    }
+  }
 }
 
 // One epoch over 50,000 real rows, an MBPO fit's share: gathers, minibatches, hold-out error. Items are rows of a
@@ -171,7 +212,7 @@ void HomoscedasticMinibatch(benchmark::State& state, const torch::Device& device
   state.SetItemsProcessed(state.iterations() * kMinibatches);
 }
 
-void Register(const std::string& name, void (*function)(benchmark::State&, const torch::Device&)) {
+void Register(const std::string& name, const std::function<void(benchmark::State&, const torch::Device&)>& function) {
   for (const int64_t threads : {1, 2}) {
     benchmark::RegisterBenchmark((name + "/threads:" + std::to_string(threads)).c_str(),
                                  [=](benchmark::State& state) {
@@ -194,6 +235,10 @@ const bool kRegistered = [] {
   Register("EnsembleMinibatch", EnsembleMinibatch);
   Register("EnsembleEpoch", EnsembleEpoch);
   Register("ImaginedStep", ImaginedStep);
+  for (const KindCase& kind : kKinds) {
+    Register(std::string("KindStep/") + kind.name,
+             [&kind](benchmark::State& state, const torch::Device& device) { KindStep(state, device, kind); });
+  }
   Register("ValueGradientUpdate", ValueGradientUpdate);
   Register("HomoscedasticMinibatch", HomoscedasticMinibatch);
   return true;

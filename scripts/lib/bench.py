@@ -59,6 +59,10 @@ VALUE_FLOP = BATCH * (
 )
 HOMOSCEDASTIC_FLOP = E * 2048 * (3 * VALUE_MODEL - mlp(VALUE_OBS + VALUE_ACT, 256))
 
+# Kinds of model and what their imagined rows/s have to be of the ensemble's.
+KINDS = {"homoscedastic": None, "dropout": "0.95x", "bnn": "0.95x", "mdn": "0.8x", "gp": "50,000 rows/s", "flow": "0.17x",
+         "diffusion": "0.125x", "vae": None, "gan": None}
+
 
 class Bench:
     def __init__(self, args):
@@ -89,7 +93,7 @@ class Bench:
             self.add(name, row["items_per_second"])
 
     def learning(self):
-        self.ours("^(Gemm|GraphLaunch|SacUpdate|EnsembleMinibatch|ImaginedStep|ValueGradientUpdate|HomoscedasticMinibatch)")
+        self.ours("^(Gemm|GraphLaunch|SacUpdate|EnsembleMinibatch|ImaginedStep|KindStep|ValueGradientUpdate|HomoscedasticMinibatch)")
         for row in self.peer("dhmbpo_twin.py"):
             if "error" in row:
                 print(f"the {row['kind']} twin on {row['threads']} threads: {row['error']}", file=sys.stderr)
@@ -229,6 +233,12 @@ class Bench:
             for where, words in [("threads:1", "1 thread"), ("threads:2", "2 threads"), ("cuda", "GPU")]:
                 shape = square if not tall else "m:20000/k:200/n:200" if where == "cuda" else "m:8192/k:200/n:200"
                 row(f"{work}, {words}", f"{name}/{where}", peers, of_products(name, flop, shape, where), must if where == "threads:2" else None)
+        for kind, must in KINDS.items():
+            for where, words in [("threads:1", "1 thread"), ("threads:2", "2 threads"), ("cuda", "GPU")]:
+                name = f"KindStep/{kind}/{where}"
+                if f"KindStep/ensemble/{where}" in self.samples:
+                    self.samples[f"ensemble/{name}"] = self.samples[f"KindStep/ensemble/{where}"]
+                row(f"imagined rows/s of model.kind {kind}, {words}", name, ["ensemble"], None, must if where != "cuda" else None)
         for population, particles in PLANNED_SIZES:
             for threads in (1, 2):
                 size = f"population:{population}/particles:{particles}/threads:{threads}"

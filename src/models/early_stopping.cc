@@ -24,7 +24,7 @@ EarlyStopping::EarlyStopping(std::vector<torch::Tensor> parameters, int64_t pati
   }
 }
 
-bool EarlyStopping::Note(const torch::Tensor& error) {
+bool EarlyStopping::Note(const torch::Tensor& error, bool counts) {
   const torch::Tensor improved =
       error < (scale_ == StoppingScale::kRatio ? best_error_ * (1 - kImproved) : best_error_ - kImproved);
   best_error_ = torch::where(improved, error, best_error_);
@@ -34,7 +34,7 @@ bool EarlyStopping::Note(const torch::Tensor& error) {
   }
   // How many members improved, not a number where an error is none.
   const double improvements = (improved.sum() + 0 * error.sum()).item<double>();
-  since_improvement_ = improvements > 0 ? 0 : since_improvement_ + 1;
+  since_improvement_ = improvements > 0 || !counts ? 0 : since_improvement_ + 1;
   return std::isfinite(improvements);
 }
 

@@ -21,8 +21,9 @@ class EarlyStopping {
 
   bool wants_another_epoch() const { return since_improvement_ <= patience_; }
 
-  // After an epoch: error [E]. One number is copied to the host. Returns false where an error is not finite.
-  bool Note(const torch::Tensor& error);
+  // After an epoch: error [E], and whether patience is counted yet. One number is copied to the host. Returns false
+  // where an error is not finite.
+  bool Note(const torch::Tensor& error, bool counts = true);
 
   // Gives every member the best parameters back.
   void RestoreBest();

@@ -109,8 +109,8 @@ MixturePrediction GenerativeEnsemble::PredictMixture(const torch::Tensor& obs, c
 
 std::optional<torch::Tensor> GenerativeEnsemble::LogDensity(const TransitionBatch& rows) const {
   const Standardizer& units = codec_.standardizer();
-  std::optional<torch::Tensor> density =
-      generator_->LogDensity(codec_.Inputs(rows.obs(), rows.action()), units.Scaled(codec_.Targets(rows)));
+  std::optional<torch::Tensor> density = generator_->LogDensity(
+      codec_.Inputs(rows.obs(), rows.action()), units.Scaled(codec_.Targets(rows)) * generator_->varying());
   if (density) {
     const torch::Tensor& scale = units.target_scale();
     *density = *density - torch::log(torch::where(scale == 0, torch::ones_like(scale), scale)).sum();
@@ -126,7 +126,8 @@ MinibatchWork GenerativeEnsemble::WorkOn(const FitRows& rows, const Rng& rng) {
                 torch::Generator same = MakeGenerator(rng.Split("holdout"), moment_noise_.device());
                 return generator_->HoldoutError(rows.holdout_inputs, rows.holdout_targets, same);
               },
-          .scale = StoppingScale::kDifference,
+          .scale = generator_->error_is_logarithm() ? StoppingScale::kDifference : StoppingScale::kRatio,
+          .patient = generator_->WarmUp(),
           .changed = [this] { return StateTensors(*this); }};
 }
 
@@ -146,7 +147,11 @@ std::optional<Metrics> GenerativeEnsemble::Fit(const ReplayBuffer& data, const R
   holdout_ = split.holdout;
   codec_.FitTo(split.train, PlainDeviations{});
   generator_->varying().copy_(codec_.standardizer().target_scale() != 0);
-  const FitRows rows = InUnits(codec_, split);
+  generator_->BeginFit();
+  FitRows rows = InUnits(codec_, split);
+  for (torch::Tensor* targets : {&rows.train_targets, &rows.holdout_targets}) {
+    *targets = *targets * generator_->varying();  // those that rest may move in hold-out rows
+  }
   const MinibatchWork work = WorkOn(rows, rng);
   std::optional<Metrics> metrics = fit_->Run(generator_->parameters(), rows, config_.holdout, work, rng, stop);
   if (!metrics) {
@@ -154,6 +159,7 @@ std::optional<Metrics> GenerativeEnsemble::Fit(const ReplayBuffer& data, const R
     return std::nullopt;
   }
   metrics->Set("grad_norm", generator_->grad_norm());
+  generator_->AddMetrics(rows.train_inputs, rows.train_targets, *metrics);
   if (rows.holds_out()) {
     const torch::Tensor errors = work.holdout_error().cpu();
     for (int64_t i = 0; i < config_.members; ++i) {

@@ -117,7 +117,8 @@ std::optional<Metrics> MinibatchFit::Run(const std::vector<torch::Tensor>& param
     minibatches = *done;
     ++epochs;
     judged = rows.holds_out() && epochs * minibatches >= work.unjudged;
-    const bool finite = judged ? early_stopping.Note(work.holdout_error()) : std::isfinite(loss_sum_.item<float>());
+    const bool finite = judged ? early_stopping.Note(work.holdout_error(), epochs * minibatches >= work.patient)
+                               : std::isfinite(loss_sum_.item<float>());
     if (!finite) {
       throw std::runtime_error(Text(judged ? "the model's hold-out error" : "the model's loss",
                                     " became non-finite in epoch ", epochs, " of a fit on ", train_count, " rows"));

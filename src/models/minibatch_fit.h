@@ -45,6 +45,7 @@ struct MinibatchWork {
   std::function<torch::Tensor()> holdout_error;         // [E]
   StoppingScale scale;                                  // that those are judged on
   int64_t unjudged = 0;                                 // minibatches of this fit before they count
+  int64_t patient = 0;                                  // and before epochs without an improvement do
   bool resamples = true;                                // else every member sees each row once an epoch
   std::function<RepeatedWork::NamedTensors()> changed;  // by a step, for RepeatedWork
 };

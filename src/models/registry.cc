@@ -4,11 +4,14 @@
 
 #include "reverie/core/text.h"
 #include "reverie/models/bayesian_network.h"
+#include "reverie/models/diffusion_ensemble.h"
 #include "reverie/models/dropout_network.h"
 #include "reverie/models/flow_ensemble.h"
+#include "reverie/models/gan_ensemble.h"
 #include "reverie/models/gaussian_process.h"
 #include "reverie/models/homoscedastic_ensemble.h"
 #include "reverie/models/mixture_ensemble.h"
+#include "reverie/models/vae_ensemble.h"
 
 namespace reverie {
 namespace {
@@ -73,6 +76,23 @@ std::vector<Kind<ModelMaker>> LearnedModels(const GaussianEnsembleConfig& ensemb
        .summary =
            "an ensemble of normalising flows (Durkan et al. 2019): steps of whatever distribution, and its density",
        .maker = [] { return MakerOf<FlowEnsemble>(FlowEnsembleConfig()); },
+       .former = {}},
+      {.name = "diffusion",
+       .summary =
+           "an ensemble of flow matching (Lipman et al. 2023) or diffusion models (Karras et al. 2022): likewise, and "
+           "steps cost more networks",
+       .maker = [] { return MakerOf<DiffusionEnsemble>(DiffusionEnsembleConfig()); },
+       .former = {}},
+      {.name = "vae",
+       .summary = "an ensemble of conditional variational autoencoders (Sohn et al. 2015): likewise, with a lower "
+                  "bound of the "
+                  "density",
+       .maker = [] { return MakerOf<VaeEnsemble>(VaeEnsembleConfig()); },
+       .former = {}},
+      {.name = "gan",
+       .summary =
+           "an ensemble of Wasserstein GANs (Gulrajani et al. 2017): steps of whatever distribution, without a density",
+       .maker = [] { return MakerOf<GanEnsemble>(GanEnsembleConfig()); },
        .former = {}}};
 }
 

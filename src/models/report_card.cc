@@ -203,8 +203,8 @@ StepScores ScoreSteps(const DynamicsModel& model, const TransitionBatch& rows, c
   const torch::Tensor log_density = predicted.has_density() ? LogDensity(mixtures, y) : torch::Tensor();
   if (const std::optional<torch::Tensor> of_rows = predicted.LogDensityOf(y)) {
     const double nll = -MeanOf(*of_rows) / static_cast<double>(y.size(1));
-    SetFinite("nll", nll, overall);
-    if (known.rows.defined() && known.size() > 0) {
+    SetFinite(model.density_is_bound() ? "nll_bound" : "nll", nll, overall);
+    if (!model.density_is_bound() && known.rows.defined() && known.size() > 0) {
       SetFinite("log_likelihood_ratio", NllOfOneGaussian(predicted.Standard(TargetsOf(model, known)), y) - nll,
                 overall);
     }

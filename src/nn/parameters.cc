@@ -38,18 +38,16 @@ void AccumulateGradients(const torch::Tensor& loss, const std::vector<torch::Ten
   loss.backward({}, /*retain_graph=*/false, /*create_graph=*/false, leaves);
 }
 
-Adam::Adam(FlatParameters& parameters, double learning_rate, std::vector<DecaySegment> decay)
+Adam::Adam(FlatParameters& parameters, const AdamConstants& constants, std::vector<DecaySegment> decay)
     : values_(parameters.values()),
       grads_(parameters.grads()),
       first_moment_(torch::zeros_like(values_)),
       second_moment_(torch::zeros_like(values_)),
       step_(torch::zeros({}, values_.options())),
-      learning_rate_(learning_rate),
+      constants_(constants),
       decay_(std::move(decay)) {}
 
-void Adam::Step() {
-  AdamStep({.learning_rate = learning_rate_}, decay_, step_, values_, grads_, first_moment_, second_moment_, {}, 0);
-}
+void Adam::Step() { AdamStep(constants_, decay_, step_, values_, grads_, first_moment_, second_moment_, {}, 0); }
 
 void Adam::Reset() {
   first_moment_.zero_();
@@ -58,8 +56,7 @@ void Adam::Reset() {
 }
 
 void Adam::StepWithTarget(FlatParameters& target, double tau) {
-  AdamStep({.learning_rate = learning_rate_}, decay_, step_, values_, grads_, first_moment_, second_moment_,
-           target.values(), tau);
+  AdamStep(constants_, decay_, step_, values_, grads_, first_moment_, second_moment_, target.values(), tau);
 }
 
 void Adam::VisitState(StateVisitor& state) {

@@ -75,7 +75,7 @@ class BadInput(Case):
                                        "measure: max_aleatoric is one constant of such a model"),
         "value gradients of steps that jump": (
             re.sub(r"model: {[^}]*}", "model: {kind: mdn}", TINY_DHMBPO),
-            "model: the steps of model.kind: mdn jump between components and have no derivatives to follow; expected one of ensemble, homoscedastic, dropout, bnn, gp, flow"),
+            "model: the steps of model.kind: mdn jump between components and have no derivatives to follow; expected one of ensemble, homoscedastic, dropout, bnn, gp, flow, diffusion, vae, gan"),
         "plans by derivatives of steps that jump": (
             re.sub(r"planner: .*\n", "planner: {kind: gradient}\n", re.sub(r"model: {[^}]*}", "model: {kind: mdn, members: 2}", TINY_PETS)),
             "planner.kind: gradient follows derivatives: the steps of model.kind: mdn jump between components"),
@@ -272,7 +272,7 @@ class BadInput(Case):
         "a model of no steps": (TINY_SVG.replace("horizon: 2", "horizon: 0"),
                                 "c.yaml:9: model.members: is read only where learner.horizon is above 0"),
         "a simulator to differentiate": (TINY_SVG.replace("{members", "{kind: simulator, members"),
-                                         "c.yaml:9: model.kind: expected one of ensemble, homoscedastic, dropout, bnn, gp, mdn, flow, got simulator"),
+                                         "c.yaml:9: model.kind: expected one of ensemble, homoscedastic, dropout, bnn, gp, mdn, flow, diffusion, vae, gan, got simulator"),
         "rewards without derivatives": (
             TINY_SVG.replace("Hopper-v5", "InvertedPendulum-v5").replace(", critics: {hidden: [16, 16]}", ", terminal_value: none"),
             "c.yaml:9: model: learner.terminal_value: none learns from derivatives of the reward, which the known one of "
@@ -331,7 +331,7 @@ class BadInput(Case):
                                          "c.yaml:16: uncertainty.use: is read only where model.kind is not simulator"),
         "a differentiable simulator": (
             TINY_DHMBPO.replace("model: {", "model: {kind: simulator, "),
-            "c.yaml:9: model.kind: expected one of ensemble, homoscedastic, dropout, bnn, gp, mdn, flow, got simulator"),
+            "c.yaml:9: model.kind: expected one of ensemble, homoscedastic, dropout, bnn, gp, mdn, flow, diffusion, vae, gan, got simulator"),
         "section as a number": (TINY_SAC.replace("sac: {hidden: [16, 16], batch_size: 32}", "sac: 3"),
                                 "c.yaml:7: sac: expected a section of keys, got 3"),
     }
@@ -772,6 +772,9 @@ class ReportCard(Case):
         for text, holds_out, newest in ((TINY_MBPO, True, "unseen"), (TINY_PETS, False, "unseen"), (TINY_ILQR, False, "unseen"), (mixtures, True, "unseen"),
                                         (dropout, True, "unseen"), (dropout.replace("dropout", "bnn"), True, "unseen"),
                                         (dropout.replace("kind: dropout, draws: 2", "kind: flow, members: 2, couplings: 2"), True, "unseen"),
+                                        (dropout.replace("kind: dropout, draws: 2", "kind: diffusion, members: 2, steps: 2"), True, "unseen"),
+                                        (dropout.replace("kind: dropout, draws: 2", "kind: vae, members: 2, warm_up: 2"), True, "unseen"),
+                                        (dropout.replace("kind: dropout, draws: 2", "kind: gan, members: 2"), True, "unseen"),
                                         (few.replace("kind: dropout, draws: 2, hidden: [16], max_epochs: 2", "kind: gp, draws: 2, iterations: 5"), False, "unseen"),
                                         (TINY_SVG, True, "unseen"), (TINY_DHMBPO, True, "newest")):
             with self.subTest(text.splitlines()[0]):
@@ -787,7 +790,8 @@ class ReportCard(Case):
                 for key in exams:
                     self.assertGreater(card[key]["rows"], 0)
                     self.assertEqual(len(card[key]["targets"]["crps"]), len(card["targets"]))
-                    for number in ("nll", "log_likelihood_ratio", "crps", "coverage_90", "width_90", "calibration_error"):
+                    density = ("nll_bound",) if "kind: vae" in text else () if "kind: gan" in text else ("nll", "log_likelihood_ratio")
+                    for number in (*density, "crps", "coverage_90", "width_90", "calibration_error"):
                         self.assertIn(number, card[key])
                 self.assertIn("trajectory_coverage_5", card[newest])
                 self.assertEqual(list(card["novelty"]), ["uniform_actions", "pushed_states"] + exams[1:])
@@ -795,7 +799,7 @@ class ReportCard(Case):
                 fits = [row for row in rows(self.cwd / "r/train.csv") if row["model/train_rows"]]
                 self.assertEqual([bool(row.get("model/unseen/crps")) for row in fits], [False] + [True] * (len(fits) - 1))
                 table = run("model", "r", "--targets", cwd=self.cwd)
-                for words in (newest, "log_likelihood_ratio", "states pushed by 3 deviations", "obs 0"):
+                for words in (newest, *density[-1:], "states pushed by 3 deviations", "obs 0"):
                     self.assertIn(words, table.stdout)
 
     def test_points_have_no_density(self):
@@ -1059,6 +1063,18 @@ class Planning(Case):
         base = last("uncertainty.use=penalty")
         self.train("c.yaml", "--set", "uncertainty.use=penalty", "--set", "model.moment_samples=8", "--run-dir", "r", "--overwrite", "--set", "eval.episodes=1")
         self.assertNotEqual(comparable(self.cwd / "r/train.csv")[-1], base)
+        self.write(re.sub(r"model: {[^}]*}", "model: {kind: diffusion, members: 2, steps: 2, hidden: [16, 16], max_epochs: 2, retrain_every: 60}", TINY_MBPO))
+        base = last("uncertainty.use=none")
+        for change in ("model.process=edm", "model.steps=3", "model.hidden=[8, 8]"):
+            self.assertNotEqual(last(change), base, change)
+        self.write(re.sub(r"model: {[^}]*}", "model: {kind: vae, members: 2, samples: 1, hidden: [16, 16], warm_up: 2, max_epochs: 2, retrain_every: 60}", TINY_MBPO))
+        base = last("uncertainty.use=none")
+        for change in ("model.samples=2", "model.latents=3", "model.free_bits=1", "model.warm_up=50", "model.hidden=[8, 8]"):
+            self.assertNotEqual(last(change), base, change)
+        self.write(re.sub(r"model: {[^}]*}", "model: {kind: gan, members: 2, hidden: [16, 16], max_epochs: 2, retrain_every: 60}", TINY_MBPO))
+        base = last("uncertainty.use=none")
+        for change in ("model.latents=3", "model.critic_steps=2", "model.penalty=1", "model.noise_floor=0.1", "model.hidden=[8, 8]"):
+            self.assertNotEqual(last(change), base, change)
         self.write(re.sub(r"model: {[^}]*}", "model: {kind: gp, draws: 2, features: 50, iterations: 5, retrain_every: 60}", TINY_MBPO)
                    .replace("exploration_steps: 400", "exploration_steps: 60").replace("total_steps: 700", "total_steps: 130"))
         base = last("uncertainty.use=none")

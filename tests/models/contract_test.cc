@@ -209,6 +209,11 @@ TEST_P(ModelContract, DegenerateRowsGiveFiniteSteps) {
       EXPECT_TRUE((sample.reward == -2).all().item<bool>());
       EXPECT_TRUE((predicted.var.select(2, 2) == 0).all().item<bool>());
       EXPECT_TRUE((predicted.mean.select(2, 4) == -2).all().item<bool>());
+      const TransitionBatch moved{resting.layout, resting.rows.clone()};
+      moved.next_obs().select(1, 2).add_(1000);
+      if (const std::optional<torch::Tensor> density = model->LogDensity(resting)) {
+        EXPECT_TRUE(torch::allclose(*model->LogDensity(moved), *density)) << "of targets that vary";
+      }
       EXPECT_TRUE((predicted.var.select(2, 4) == 0).all().item<bool>());
     }
   }
@@ -402,12 +407,24 @@ INSTANTIATE_TEST_SUITE_P(
         ModelCase{.kind = "flow",
                   .options = "transform: affine, members: 3, couplings: 2, hidden: [32], learning_rate: 3e-3, "
                              "batch_size: 64",
-                  .learning = "max_epochs: 40, patience: 15"}),
+                  .learning = "max_epochs: 40, patience: 15"},
+        ModelCase{.kind = "diffusion",
+                  .options = "members: 3, hidden: [64, 64], learning_rate: 3e-3, batch_size: 64",
+                  .learning = "max_epochs: 60, patience: 20"},
+        ModelCase{.kind = "diffusion",
+                  .options = "process: edm, members: 3, hidden: [64, 64], learning_rate: 3e-3, batch_size: 64",
+                  .learning = "max_epochs: 60, patience: 20"},
+        ModelCase{.kind = "vae",
+                  .options = "members: 5, hidden: [32, 32], learning_rate: 3e-3, batch_size: 64, warm_up: 200",
+                  .learning = "max_epochs: 40, patience: 15"},
+        ModelCase{.kind = "gan",
+                  .options = "members: 5, hidden: [32, 32], learning_rate: 1e-3, batch_size: 64",
+                  .learning = "max_epochs: 50"}),
     [](const auto& one) { return std::to_string(one.index) + one.param.name(); });
 
 TEST(ModelContract, EveryKindIsCovered) {
   // A new kind must be added to the list above.
-  EXPECT_EQ(LearnedModels({}).size(), 7);
+  EXPECT_EQ(LearnedModels({}).size(), 10);
 }
 
 }  // namespace

@@ -22,9 +22,10 @@ inline ReplayBuffer ForkRows(const Fork::Options& options, int64_t rows, uint64_
   return buffer;
 }
 
-// In nats of the task's unit.
+// In nats of the task's unit; a bound where the model has no more.
 inline double NllOf(const DynamicsModel& model, const TransitionBatch& rows) {
-  return *ScoreSteps(model, rows, rows).overall.Find("nll") + model.target_std().log().mean().item<double>();
+  const char* name = model.density_is_bound() ? "nll_bound" : "nll";
+  return *ScoreSteps(model, rows, rows).overall.Find(name) + model.target_std().log().mean().item<double>();
 }
 
 inline double CorrelationOfChanges(const DynamicsModel& model, const TransitionBatch& rows,

@@ -162,6 +162,7 @@ class DynamicsModel {
   // log p of the rows' targets that vary, all of a row together, given their observations and actions: [M, N], in nats
   // and the task's units. Nothing where PredictMixture is the distribution, or where there is no such number.
   virtual std::optional<torch::Tensor> LogDensity(const TransitionBatch& /*rows*/) const { return std::nullopt; }
+  virtual bool density_is_bound() const { return false; }  // that number is a lower bound
 
   // The observation that a target [..., B, D] stands for, at obs [B, obs_dim].
   virtual torch::Tensor DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const = 0;

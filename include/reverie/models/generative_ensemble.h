@@ -10,7 +10,8 @@
 // and its density, where the generator has one. Both cost `moment_samples` times a step.
 //
 // A fit is that of models/gaussian_ensemble.h, with the generator's own error on the hold-out rows: a member improved
-// if it is 0.01 below its best of this fit. A target that does not vary is predicted exactly.
+// if it is 1 % below its best of this fit, or where it is in nats, 0.01 below. A target that does not vary is predicted
+// exactly.
 #ifndef REVERIE_MODELS_GENERATIVE_ENSEMBLE_H_
 #define REVERIE_MODELS_GENERATIVE_ENSEMBLE_H_
 
@@ -64,6 +65,7 @@ class GenerativeEnsemble : public DynamicsModel {
   bool has_mixture() const override { return false; }
   MixturePrediction PredictMixture(const torch::Tensor& obs, const torch::Tensor& action) const override;
   std::optional<torch::Tensor> LogDensity(const TransitionBatch& rows) const override;
+  bool density_is_bound() const override { return generator_->density_is_bound(); }
   torch::Tensor DecodeObs(const torch::Tensor& target, const torch::Tensor& obs) const override {
     return codec_.DecodeObs(target, obs);
   }

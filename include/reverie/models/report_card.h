@@ -31,11 +31,11 @@
 // between the least and the greatest with probability (M - 1) / (M + 1).
 //
 // Of points there is no density: no nll, log_likelihood_ratio or outliers. Points are the hypotheses of a model without
-// noise, which has no aleatoric and no total either, or draws of one that has no other form (flow). Of the latter the
-// first two come from the density that the model itself gives, where it does; crps is too large by some
-// 0.6 aleatoric / K for K draws in all, and levels are a share of K draws, with its error. One hypothesis has no
-// epistemic and no total. What cannot be told from the rows at hand, or is not finite, is left out; a prediction that
-// is not a number counts as not covered.
+// noise, which has no aleatoric and no total either, or draws of one that has no other form (flow, diffusion, vae,
+// gan). Of the latter the first two come from the density that the model itself gives, where it does, or the first
+// alone, as nll_bound, from a bound of it (vae); crps is too large by some 0.6 aleatoric / K for K draws in all, and
+// levels are a share of K draws, with its error. One hypothesis has no epistemic and no total. What cannot be told from
+// the rows at hand, or is not finite, is left out; a prediction that is not a number counts as not covered.
 //
 // Sources: Gneiting and Raftery 2007 (proper scores); Kegl et al. 2021, Model-based Micro-data Reinforcement Learning
 // (likelihood ratio, outliers, errors after many steps); Depeweg et al. 2018 (epistemic and aleatoric).

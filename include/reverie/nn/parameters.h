@@ -3,10 +3,12 @@
 #define REVERIE_NN_PARAMETERS_H_
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "reverie/core/state.h"
 #include "reverie/core/tensor.h"
+#include "reverie/nn/adam.h"
 #include "reverie/nn/kernels.h"
 
 namespace reverie {
@@ -52,12 +54,15 @@ void AccumulateGradients(const torch::Tensor& loss, const std::vector<torch::Ten
 
 // Adam (Kingma and Ba 2015, algorithm 1) on a flat block:
 //   m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p -= lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
-// with b1 = 0.9, b2 = 0.999, eps = 1e-8, where g includes the L2 decay. One fused pass; nothing is synchronised.
+// with b1 = 0.9, b2 = 0.999, eps = 1e-8 unless others are given, where g includes the L2 decay. One fused pass; nothing
+// is synchronised.
 class Adam {
  public:
   // Borrows the block, which must outlive this. decay: what is added to the gradient, g += factor p, segment by segment
   // in their order.
-  Adam(FlatParameters& parameters, double learning_rate, std::vector<DecaySegment> decay = {});
+  Adam(FlatParameters& parameters, double learning_rate, std::vector<DecaySegment> decay = {})
+      : Adam(parameters, AdamConstants{.learning_rate = learning_rate}, std::move(decay)) {}
+  Adam(FlatParameters& parameters, const AdamConstants& constants, std::vector<DecaySegment> decay = {});
 
   // One step along -grads.
   void Step();
@@ -76,7 +81,7 @@ class Adam {
   torch::Tensor first_moment_;
   torch::Tensor second_moment_;
   torch::Tensor step_;  // [], steps so far
-  double learning_rate_;
+  AdamConstants constants_;
   std::vector<DecaySegment> decay_;
 };
 
