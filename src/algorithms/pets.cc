@@ -40,9 +40,9 @@ void Pets::Config::Visit(Fields& fields) {
     fields.Check([this] { return propagation.MisfitOf(model.card()); });
     fields("uncertainty", uncertainty, "what is done with the model's uncertainty");
     fields.Check([this]() -> std::string {
-      if (uncertainty.use == UncertaintyUse::kWeight) {
-        return "use: weight is for a critic's rows, of which a plan has none; expected none, penalty, terminate or "
-               "truncate";
+      if (uncertainty.use == UncertaintyUse::kWeight || uncertainty.use == UncertaintyUse::kMask) {
+        return std::string("use: ") + (uncertainty.use == UncertaintyUse::kMask ? "mask" : "weight") +
+               " is for a critic's rows, of which a plan has none; expected none, penalty, terminate or truncate";
       }
       return uncertainty.LacksOf(model.card());
     });

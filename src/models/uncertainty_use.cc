@@ -11,11 +11,9 @@
 namespace reverie {
 
 std::vector<std::pair<std::string, UncertaintyUse>> EnumNames(UncertaintyUse) {
-  return {{"none", UncertaintyUse::kNone},
-          {"penalty", UncertaintyUse::kPenalty},
-          {"terminate", UncertaintyUse::kTerminate},
-          {"truncate", UncertaintyUse::kTruncate},
-          {"weight", UncertaintyUse::kWeight}};
+  return {{"none", UncertaintyUse::kNone},           {"penalty", UncertaintyUse::kPenalty},
+          {"terminate", UncertaintyUse::kTerminate}, {"truncate", UncertaintyUse::kTruncate},
+          {"weight", UncertaintyUse::kWeight},       {"mask", UncertaintyUse::kMask}};
 }
 
 std::vector<std::pair<std::string, UncertaintyScale>> EnumNames(UncertaintyScale) {
@@ -36,7 +34,7 @@ void UncertaintyConfig::Visit(Fields& fields) {
     fields("scale", scale, "units of the predictions: the targets' standard deviation, or raw");
     fields("over", over, "members that u is taken over");
   });
-  fields.When(where("penalty", [this] { return use == UncertaintyUse::kPenalty; }),
+  fields.When(where("penalty or mask", [this] { return LowersReward(); }),
               [&] { fields("coefficient", coefficient, "lambda in reward - lambda u", AtLeast(0)); });
   fields.When(where("terminate or truncate", [this] { return UsesThreshold(); }), [&] {
     fields("threshold", threshold,
@@ -121,6 +119,7 @@ UncertaintyRule::Judgement UncertaintyRule::Judge(const torch::Tensor& reward, c
       config_.UsesThreshold() ? u > threshold_ : torch::zeros(u.sizes(), u.options().dtype(torch::kBool));
   switch (config_.use) {
     case UncertaintyUse::kPenalty:
+    case UncertaintyUse::kMask:
       return {reward - config_.coefficient * u, exceeded};
     case UncertaintyUse::kTerminate:
       return {reward.masked_fill(exceeded, -config_.terminal_penalty), exceeded};
@@ -130,6 +129,14 @@ UncertaintyRule::Judgement UncertaintyRule::Judge(const torch::Tensor& reward, c
       break;
   }
   return {reward, exceeded};
+}
+
+int64_t UncertaintyRule::Kept(int64_t rows, int64_t step, int64_t length) const {
+  if (config_.use != UncertaintyUse::kMask) {
+    return rows;
+  }
+  const int64_t whole = 2 * (length + 1);
+  return (rows * (length - step) + whole - 1) / whole;
 }
 
 }  // namespace reverie

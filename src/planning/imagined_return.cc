@@ -53,8 +53,8 @@ ImaginedReturn::ImaginedReturn(const ModelEnv& model_env, const PropagationConfi
   if (!misfit.empty()) {
     throw std::logic_error(misfit);
   }
-  if (uncertainty.use == UncertaintyUse::kWeight) {
-    throw std::logic_error("uncertainty.use: weight has no rows to weight in a plan");
+  if (uncertainty.use == UncertaintyUse::kWeight || uncertainty.use == UncertaintyUse::kMask) {
+    throw std::logic_error("uncertainty.use: weight and mask have no rows in a plan");
   }
 }
 

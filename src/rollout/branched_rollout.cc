@@ -47,7 +47,8 @@ Metrics BranchedRollout::Run(int64_t epoch, const ReplayBuffer& real_buffer, con
     places_ = torch::empty({chunk}, rows_.options().dtype(torch::kInt64));
     full_outcome_ = {.finite = torch::empty({chunk}, rows_.options().dtype(torch::kBool)),
                      .live = torch::empty({chunk}, rows_.options().dtype(torch::kBool)),
-                     .tally = torch::empty({3}, rows_.options().dtype(torch::kInt64))};
+                     .tally = torch::empty({3}, rows_.options().dtype(torch::kInt64)),
+                     .u = torch::zeros({chunk}, rows_.options())};
   }
   Counts counts;
   Metrics uncertainty;
@@ -65,7 +66,7 @@ Metrics BranchedRollout::Run(int64_t epoch, const ReplayBuffer& real_buffer, con
   metrics.Set("length", static_cast<double>(length));
   metrics.Set("rows", static_cast<double>(counts.stored));
   metrics.Set("share_ended", static_cast<double>(counts.ended) / imagined);
-  metrics.Set("dropped_rows", static_cast<double>(counts.imagined - counts.stored));
+  metrics.Set("dropped_rows", static_cast<double>(counts.imagined - counts.finite));
   metrics.Set("buffer_size", static_cast<double>(model_buffer->size()));
   if (uncertainty_.config().UsesThreshold()) {
     metrics.Set("uncertainty_threshold", uncertainty_.threshold());
@@ -89,37 +90,57 @@ void BranchedRollout::RunChunk(int64_t length, TransitionBatch batch, const Mode
             outcome.finite.copy_(of_step.finite);
             outcome.live.copy_(of_step.live);
             outcome.tally.copy_(of_step.tally);
+            if (of_step.u.defined()) {
+              outcome.u.copy_(of_step.u);
+            }
           },
           [&]() -> RepeatedWork::NamedTensors {
             return {{"action", batch.action()},       {"next_obs", batch.next_obs()},
                     {"reward", batch.reward()},       {"terminated", batch.terminated()},
                     {"truncated", batch.truncated()}, {"log_weight", batch.log_weight()},
                     {"finite", outcome.finite},       {"live", outcome.live},
-                    {"tally", outcome.tally}};
+                    {"tally", outcome.tally},         {"u", outcome.u}};
           });
     } else {
       outcome = Step(batch, model_env, policy);
     }
     const torch::Tensor tally = outcome.tally.cpu();
     const auto* numbers = tally.data_ptr<int64_t>();
-    const int64_t stored = numbers[0];
+    const int64_t finite = numbers[0];
     const int64_t going_on = numbers[1];
+    const Stored stored = Select(outcome, finite, h, length);
     counts->imagined += rows;
-    counts->stored += stored;
-    counts->ended += stored - going_on;
+    counts->finite += finite;
+    counts->stored += stored.count;
+    counts->ended += finite - going_on;
     counts->exceeded += numbers[2];
-    if (going_on < rows) {
-      // Live rows first, then those that ended, then the dropped ones; their counts are known, nothing else is fetched.
-      const torch::Tensor rank = torch::where(outcome.live, 0, torch::where(outcome.finite, 1, 2));
+    if (going_on < rows || stored.count < rows) {
+      // Those that go on first, of which the last are stored, as are those that ended after them; then the others.
+      // Their counts are known, nothing else is fetched.
+      const torch::Tensor rank =
+          torch::where(outcome.live, torch::where(stored.rows, 1, 0), torch::where(stored.rows, 2, 3));
       const torch::Tensor order = std::get<1>(rank.sort(/*stable=*/true, 0, /*descending=*/false));
       torch::Tensor ordered = ordered_rows_.narrow(0, 0, rows);
       at::index_select_out(ordered, batch.rows, 0, order);
       batch.rows.copy_(ordered);
     }
-    model_buffer->Add({batch.layout, batch.rows.narrow(0, 0, stored)});
+    model_buffer->Add({batch.layout, batch.rows.narrow(0, stored.passed_over, stored.count)});
     batch.rows = batch.rows.narrow(0, 0, going_on);
     batch.obs().copy_(batch.next_obs());
   }
+}
+
+BranchedRollout::Stored BranchedRollout::Select(const Outcome& outcome, int64_t finite, int64_t step,
+                                                int64_t length) const {
+  if (uncertainty_.config().use != UncertaintyUse::kMask) {
+    return {.rows = outcome.finite, .count = finite};
+  }
+  const int64_t kept = uncertainty_.Kept(outcome.finite.size(0), step, length);
+  const torch::Tensor rank = std::get<1>(outcome.u.sort(/*stable=*/true, 0, /*descending=*/false)).argsort();
+  const torch::Tensor rows = outcome.finite.logical_and(rank < kept);
+  const torch::Tensor counts = torch::stack({rows.sum(), outcome.live.logical_and(rows.logical_not()).sum()}).cpu();
+  const auto* numbers = counts.data_ptr<int64_t>();
+  return {.rows = rows, .count = numbers[0], .passed_over = numbers[1]};
 }
 
 BranchedRollout::Outcome BranchedRollout::Step(TransitionBatch batch, const ModelEnv& model_env, const Policy& policy) {
@@ -129,7 +150,7 @@ BranchedRollout::Outcome BranchedRollout::Step(TransitionBatch batch, const Mode
   batch.truncated().zero_();
   batch.log_weight().zero_();
   ImaginedStep step;
-  torch::Tensor exceeded;
+  torch::Tensor exceeded, masked_by;
   if (config.use == UncertaintyUse::kNone) {
     step = model_env.Step(batch, generator_);
     exceeded = torch::zeros_like(step.terminated);
@@ -147,6 +168,8 @@ BranchedRollout::Outcome BranchedRollout::Step(TransitionBatch batch, const Mode
       batch.truncated().copy_(exceeded);
     } else if (config.use == UncertaintyUse::kWeight) {
       batch.log_weight().copy_(-u / config.temperature);
+    } else if (config.use == UncertaintyUse::kMask) {
+      masked_by = u;
     }
   }
   batch.terminated().copy_(step.terminated);
@@ -155,7 +178,8 @@ BranchedRollout::Outcome BranchedRollout::Step(TransitionBatch batch, const Mode
   const torch::Tensor live = step.finite.logical_and(ended.logical_not());
   return {.finite = step.finite,
           .live = live,
-          .tally = torch::stack({step.finite.sum(), live.sum(), exceeded.logical_and(step.finite).sum()})};
+          .tally = torch::stack({step.finite.sum(), live.sum(), exceeded.logical_and(step.finite).sum()}),
+          .u = masked_by};
 }
 
 Metrics BranchedRollout::MeasureAll(const torch::Tensor& obs, const ModelEnv& model_env, const Policy& policy) {

@@ -145,6 +145,7 @@ class BadInput(Case):
                                        "uncertainty: one network has nothing to disagree with"),
         "a quantile of no rows": (TINY_PETS + "uncertainty: {use: terminate}\n",
                                   "uncertainty: threshold: q0.99 is taken over rows that a fit holds out"),
+        "a mask in a plan": (TINY_PETS + "uncertainty: {use: mask}\n", "c.yaml:14: uncertainty.use: mask is for a critic's rows"),
         "weights in a plan": (TINY_PETS + "uncertainty: {use: weight}\n", "c.yaml:14: uncertainty.use: weight is for a critic's rows"),
         "elites without a ranking": (TINY_PETS.replace("elites: 2", "elites: 1"),
                                      "model.holdout_ratio: expected above 0, as the elites are the best by hold-out"),
@@ -715,7 +716,7 @@ class Uncertainty(Case):
     """Every use with every measure: 300 steps past exploration, every kind of update."""
 
     def test_every_use_and_measure(self):
-        for use in ("none", "penalty", "terminate", "truncate", "weight"):
+        for use in ("none", "penalty", "terminate", "truncate", "weight", "mask"):
             for measure in ("max_aleatoric", "ensemble_std", "max_pairwise", "jensen_renyi", "one_vs_rest"):
                 if use == "none" and measure != "ensemble_std":
                     continue
@@ -726,7 +727,8 @@ class Uncertainty(Case):
                     train = rows(self.cwd / "r/train.csv")
                     self.assertEqual(int(train[-1]["updates"]), 300)
                     self.assertEqual(sum(1 for row in train if row["model/epochs"]), 3)
-                    self.assertTrue(all(float(row["rollout/rows"]) >= 300 for row in train if row["rollout/rows"]))
+                    least = 300 if use != "mask" else 75
+                    self.assertTrue(all(float(row["rollout/rows"]) >= least for row in train if row["rollout/rows"]))
                     over = [float(row["rollout/share_over_threshold"]) for row in train
                             if row.get("rollout/share_over_threshold")]
                     if use in ("terminate", "truncate"):
@@ -743,6 +745,7 @@ class Uncertainty(Case):
         base = last(penalty)
         for change in ("uncertainty.coefficient=5", "uncertainty.scale=raw", "uncertainty.over=all"):
             self.assertNotEqual(last(penalty, change), base, change)
+        self.assertNotEqual(last("uncertainty.use=mask", "uncertainty.coefficient=0.1"), last("uncertainty.use=mask"))
         base = last("uncertainty.use=terminate")
         for change in ("uncertainty.threshold=q0.5", "uncertainty.threshold=0.1", "uncertainty.terminal_penalty=5"):
             self.assertNotEqual(last("uncertainty.use=terminate", change), base, change)

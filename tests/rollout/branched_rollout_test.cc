@@ -168,6 +168,34 @@ TEST_F(BranchedRolloutTest, TruncateEndsWithoutTerminating) {
   EXPECT_EQ(RowsAt(2).reward().min().item<double>(), 20);
 }
 
+// u is obs, and 0 and 2 begin equally often.
+TEST_F(BranchedRolloutTest, AMaskKeepsTheSurestAndAllGoOn) {
+  const Metrics report = Run(2, {.use = UncertaintyUse::kMask, .coefficient = 3}, false);
+  // A third of step 0 and a sixth of step 1, rounded up.
+  EXPECT_EQ(imagined_.size(), 334 + 167);
+  EXPECT_EQ(report.Find("rows"), 334 + 167);
+  EXPECT_EQ(report.Find("dropped_rows"), 0);
+  EXPECT_EQ(report.Find("share_ended"), 0);
+  EXPECT_EQ(RowsAt(0).size(), 334);
+  EXPECT_EQ(RowsAt(1).size(), 167);
+  EXPECT_EQ(RowsAt(1).reward().max().item<double>(), 10 - 3);
+}
+
+// Where rows end at 3, masked or not.
+TEST_F(BranchedRolloutTest, AMaskLetsRowsEnd) {
+  const Metrics report = Run(4, {.use = UncertaintyUse::kMask, .coefficient = 0}, true);
+  const TransitionBatch all = imagined_.All();
+  EXPECT_TRUE(torch::equal(all.next_obs(), all.obs() + 1));
+  EXPECT_TRUE(torch::equal(all.terminated() > 0, all.next_obs().select(1, 0) >= 3));
+  // Half of the starts, at 2, end in step 0; the other half goes through 0, 1, 2: 2/5 of all, 3/10 and 1/5 of those.
+  EXPECT_EQ(RowsAt(0).size(), 400);
+  EXPECT_EQ(report.Find("rows"), static_cast<double>(all.size()));
+  const auto half = static_cast<double>(RowsAt(1).size()) / 0.3;
+  EXPECT_NEAR(half, 500, 80);
+  EXPECT_NEAR(static_cast<double>(RowsAt(2).size()), 0.2 * half, 1);
+  EXPECT_GT(*report.Find("share_ended"), 0.3);
+}
+
 TEST_F(BranchedRolloutTest, WeightsFallWithUncertainty) {
   Run(1, {.use = UncertaintyUse::kWeight, .temperature = 4}, false);
   EXPECT_NEAR(RowsAt(2).log_weight().max().item<double>(), -0.5, 1e-6);

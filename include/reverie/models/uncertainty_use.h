@@ -4,6 +4,11 @@
 //   terminate  where u > threshold the row ends as terminated, with reward -terminal_penalty (MOReL)
 //   truncate   where u > threshold the trajectory ends there, bootstrapped as usual where something is learned from it
 //   weight     the critic's loss of the row is weighted by exp(-u / temperature)
+//   mask       of the rows of step h = 0 ... H - 1 the share w_h = (H - h) / (2 (H + 1)) with the least u is kept, with
+//              reward - coefficient u; the others are not, and go on all the same                     (M2AC)
+//
+// Sources: Yu et al. 2020 (MOPO), Kidambi et al. 2020 (MOReL), Pan et al. 2020, Trust the Model When It Is Confident
+// (M2AC: one_vs_rest, a coefficient of 0.001).
 #ifndef REVERIE_MODELS_UNCERTAINTY_USE_H_
 #define REVERIE_MODELS_UNCERTAINTY_USE_H_
 
@@ -17,7 +22,7 @@
 
 namespace reverie {
 
-enum class UncertaintyUse { kNone, kPenalty, kTerminate, kTruncate, kWeight };
+enum class UncertaintyUse { kNone, kPenalty, kTerminate, kTruncate, kWeight, kMask };
 std::vector<std::pair<std::string, UncertaintyUse>> EnumNames(UncertaintyUse);
 
 // Units of the predictions that a measure sees.
@@ -43,6 +48,7 @@ struct UncertaintyConfig {
 
   // The quantile that `threshold` asks for, or none where it is a number.
   std::optional<double> ThresholdQuantile() const;
+  bool LowersReward() const { return use == UncertaintyUse::kPenalty || use == UncertaintyUse::kMask; }
   bool UsesThreshold() const { return use == UncertaintyUse::kTerminate || use == UncertaintyUse::kTruncate; }
 
   // What a model of that card lacks for it, or "": for Fields::Check.
@@ -70,6 +76,9 @@ class UncertaintyRule {
   };
   // What becomes of transitions with that reward [B] and uncertainty u [B]. Differentiable.
   Judgement Judge(const torch::Tensor& reward, const torch::Tensor& u) const;
+
+  // How many of the rows of step h of a rollout of that length are kept: rounded up, all of them but with `mask`.
+  int64_t Kept(int64_t rows, int64_t step, int64_t length) const;
 
   void VisitState(StateVisitor& state) { state("threshold", threshold_); }
 

@@ -3,7 +3,8 @@
 //   start states s_1 ... s_N uniformly (with replacement) from the real buffer; k times: a ~ pi(s), one hypothesis
 //   drawn per row and step, (s', r) ~ the model under it, the task's own end; store; live rows go on from s'
 //
-// A row with a non-finite prediction is dropped, counted, and never stored. What is done with the model's uncertainty
+// A row with a non-finite prediction is dropped, counted, and never stored. Rows that `uncertainty.use: mask` leaves
+// out are not stored either, of each chunk of start states apart, and go on. What is done with the model's uncertainty
 // is config (models/uncertainty_use.h). Cost: k N forward passes of the policy and of one network (of all, where u is
 // used).
 #ifndef REVERIE_ROLLOUT_BRANCHED_ROLLOUT_H_
@@ -39,8 +40,9 @@ class BranchedRollout {
                   const Rng& rng, const torch::Device& device);
 
   // After a fit: takes the uncertainty's threshold anew, gives `model_buffer` the epoch's capacity, rolls the epoch's
-  // length from every start state and adds the live rows. One copy of three numbers to the host per step. Returns rows
-  // added, shares ended and dropped, quantiles of each uncertainty measure (none of a single network).
+  // length from every start state and adds the live rows. One copy of three numbers to the host per step, one more of
+  // two with a mask. Returns rows added, shares ended and dropped, quantiles of each uncertainty measure (none of a
+  // single network).
   Metrics Run(int64_t epoch, const ReplayBuffer& real_buffer, const ModelEnv& model_env, const Policy& policy,
               ReplayBuffer* model_buffer);
 
@@ -48,15 +50,23 @@ class BranchedRollout {
 
  private:
   struct Counts {
-    int64_t imagined = 0, stored = 0, ended = 0, exceeded = 0;
+    int64_t imagined = 0, finite = 0, stored = 0, ended = 0, exceeded = 0;
   };
 
   // What came of one step of some rows.
   struct Outcome {
-    torch::Tensor finite;  // [B] bool: is stored
+    torch::Tensor finite;  // [B] bool: is stored, where it is not masked
     torch::Tensor live;    // [B] bool: goes on
     torch::Tensor tally;   // [3] int64: how many are finite, live, over the threshold
+    torch::Tensor u;       // [B] of a mask
   };
+
+  // Which rows of step h are stored, and how many of them and of those that go on without being stored.
+  struct Stored {
+    torch::Tensor rows;  // [B] bool
+    int64_t count = 0, passed_over = 0;
+  };
+  Stored Select(const Outcome& outcome, int64_t finite, int64_t step, int64_t length) const;
 
   // One chunk of start states, all steps. `batch` begins with the start states as its rows' obs.
   void RunChunk(int64_t length, TransitionBatch batch, const ModelEnv& model_env, const Policy& policy,
