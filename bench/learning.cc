@@ -115,18 +115,18 @@ void ImaginedStep(benchmark::State& state, const torch::Device& device) {
   ImagineRows(state, device, ensemble, FilledBuffer(10'000, device), RolloutConfig().start_states);
 }
 
-// Every kind of model, with five hypotheses and the defaults of the kind, but for networks of the ensemble's size where
-// they are of its form.
+// Steps of every kind of model alone, with five hypotheses and the defaults of the kind, but for networks of the
+// ensemble's size where they are of its form. Items are rows.
 struct KindCase {
   const char* name;
   const char* options;
 };
 constexpr KindCase kKinds[] = {
     {"ensemble", "{members: 5, elites: 5, max_epochs: 1}"},
-    {"homoscedastic", "{members: 5, max_epochs: 1}"},
+    {"homoscedastic", "{members: 5, patience: 1}"},
     {"dropout", "{draws: 5, hidden: [200, 200, 200, 200], max_epochs: 1}"},
     {"bnn", "{draws: 5, hidden: [200, 200, 200, 200], max_epochs: 1}"},
-    {"mdn", "{members: 5, hidden: [200, 200, 200, 200], max_epochs: 1}"},
+    {"mdn", "{members: 5, hidden: [200, 200, 200, 200], weight_decay: [0, 0, 0, 0, 0], max_epochs: 1}"},
     {"gp", "{draws: 5, iterations: 1, restarts: 0}"},
     {"flow", "{members: 5, max_epochs: 1}"},
     {"diffusion", "{members: 5, max_epochs: 1}"},
@@ -141,7 +141,20 @@ void KindStep(benchmark::State& state, const torch::Device& device, const KindCa
       ConfigDocument::FromText(kind.options, kind.name).ReadInto(maker.options());
       const std::unique_ptr<DynamicsModel> model =
           maker.make({.layout = kLayout, .learn_reward = true}, Rng(0), device);
-      ImagineRows(state, device, *model, FilledBuffer(1000, device), /*start_states=*/20'000);
+      model->Fit(FilledBuffer(1000, device), Rng(0));
+      const torch::NoGradGuard no_grad;
+      constexpr int64_t kRows = 4096;
+      const TransitionBatch rows = FilledBuffer(kRows, device).All();
+      const auto options = torch::device(device);
+      ModelSample next{.next_obs = torch::empty({kRows, kLayout.obs_dim}, options),
+                       .reward = torch::empty({kRows}, options),
+                       .hypothesis = torch::empty({kRows}, options.dtype(torch::kInt64))};
+      torch::Generator generator = MakeGenerator(Rng(0), device);
+      for (auto _ : state) {
+        model->Step(rows.obs(), rows.action(), DrawStep(*model, kRows, generator), next);
+        WaitFor(device);
+      }
+      state.SetItemsProcessed(state.iterations() * kRows);
     }
   }
 }
