@@ -83,17 +83,18 @@ void EnsembleMinibatch(benchmark::State& state, const torch::Device& device) {
   state.SetItemsProcessed(state.iterations() * kMinibatches);
 }
 
-// One step of that many rows: start states, policy, one drawn hypothesis a row, sample, termination, store. Items are
-// rows.
-void ImagineRows(benchmark::State& state, const torch::Device& device, DynamicsModel& model, const ReplayBuffer& real,
-                 int64_t start_states) {
+// One step of 100,000 rows: start states, policy, one drawn elite a row, sample, termination, store. Items are rows.
+void ImaginedStep(benchmark::State& state, const torch::Device& device) {
   const EnvMaker maker = BuiltinEnvs().Find("HalfCheetah-v5").maker();
   const EnvSpec spec = maker.make()->spec();
-  RolloutConfig config;
-  config.start_states = start_states;
-  ReplayBuffer model_buffer(kLayout, start_states, device);
-  model.Fit(real, Rng(0));
-  const ModelEnv model_env(model, maker.task_functions(), spec, device);
+  const RolloutConfig config;
+  const ReplayBuffer real = FilledBuffer(10'000, device);
+  ReplayBuffer model_buffer(kLayout, config.start_states, device);
+  GaussianEnsembleConfig ensemble_config;
+  ensemble_config.holdout.max_epochs = 1;
+  GaussianEnsemble ensemble(ensemble_config, {.layout = kLayout, .learn_reward = true}, Rng(0), device);
+  ensemble.Fit(real, Rng(0));
+  const ModelEnv model_env(ensemble, maker.task_functions(), spec, device);
   GaussianActor actor(kLayout.obs_dim, kLayout.act_dim, {.hidden = {256, 256}}, Rng(0), device);
   BranchedRollout rollout(config, {}, /*rollouts_per_epoch=*/1, Rng(0), device);
   const auto run = [&] {
@@ -105,14 +106,7 @@ void ImagineRows(benchmark::State& state, const torch::Device& device, DynamicsM
   for (auto _ : state) {
     run();
   }
-  state.SetItemsProcessed(state.iterations() * start_states);
-}
-
-void ImaginedStep(benchmark::State& state, const torch::Device& device) {
-  GaussianEnsembleConfig config;
-  config.holdout.max_epochs = 1;
-  GaussianEnsemble ensemble(config, {.layout = kLayout, .learn_reward = true}, Rng(0), device);
-  ImagineRows(state, device, ensemble, FilledBuffer(10'000, device), RolloutConfig().start_states);
+  state.SetItemsProcessed(state.iterations() * config.start_states);
 }
 
 // Steps of every kind of model alone, with five hypotheses and the defaults of the kind, but for networks of the
